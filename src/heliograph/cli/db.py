@@ -1,0 +1,30 @@
+"""`heliograph db upgrade`: bring the state database to this version's schema, with a backup first."""
+
+from pathlib import Path
+
+import click
+
+from heliograph.cli.settings import Unusable, load
+from heliograph.core.errors import ConfigError, Unavailable
+
+
+@click.group()
+def db() -> None:
+    """Look after the state database."""
+
+
+@db.command()
+@click.option("--config", "path", type=click.Path(path_type=Path), help="YAML file.")
+@click.option("--data-dir", metavar="DIR", help="Where data is kept [./heliograph-data].")
+def upgrade(path: Path | None, data_dir: str | None) -> None:
+    """Upgrade the schema; `serve` does the same when it starts."""
+    config = load(path, {} if data_dir is None else {"data_dir": data_dir}, insecure=True)
+
+    from heliograph.core.clock import SystemClock
+    from heliograph.store.state.state import upgrade as upgraded
+
+    try:
+        done = upgraded(config.state.url, Path(config.data_dir), SystemClock())
+    except (ConfigError, Unavailable) as error:
+        raise Unusable(str(error)) from error
+    click.echo(str(done))

@@ -1,0 +1,143 @@
+"""Lines of any log file: plain or gzip, a file or standard input, text or Fluent Bit's JSON lines.
+
+[2025-08-13 03:42:28] iteration 50/ 50 | …                        the line itself
+{"date": 1755056548.25, "log": "iteration 50/ 50 | …", "kubernetes": {"pod_id": "p-1", …}}
+"""
+
+import gzip
+import io
+import json
+import sys
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import click
+
+from heliograph.core import instant
+
+# A longer line is cut into pieces of this many bytes; training lines have some hundred.
+LINE_BYTES_MAX = 1 << 20
+HEAD_BYTES = 8192
+GZIP_MAGIC = b"\x1f\x8b"
+_DATES = ("date", "time", "@timestamp", "timestamp")
+
+
+class Unreadable(click.ClickException):
+    """The file cannot be read as a log; the message says why."""
+
+    exit_code = 2
+
+
+class LogLine(NamedTuple):
+    """One line.
+
+    number    place in the file, from 1
+    text      without its newline
+    at_ns     event time where the shipper gave one, else None
+    pod_uid   where the shipper gave one, else ""
+    pod       (namespace, name) where the shipper gave them, else None
+    """
+
+    number: int
+    text: str
+    at_ns: int | None
+    pod_uid: str
+    pod: tuple[str, str] | None
+
+
+class LogFile:
+    """An open log; iterate `lines()` once, then `close()`.
+
+    size_bytes   of the file on disk, None for standard input
+    """
+
+    def __init__(self, name: str) -> None:
+        """Opens *name*; `-` is standard input. Raises Unreadable: missing, empty, binary."""
+        self.size_bytes: int | None = None
+        try:
+            if name == "-":
+                self._disk: BinaryIO = sys.stdin.buffer
+            else:
+                self._disk = Path(name).open("rb")  # noqa: SIM115 - closed by close()
+                self.size_bytes = Path(name).stat().st_size
+            peekable = io.BufferedReader(self._disk)  # type: ignore[type-var]
+            zipped = peekable.peek(2)[:2] == GZIP_MAGIC
+            self._text = (
+                io.BufferedReader(gzip.GzipFile(fileobj=peekable)) if zipped else peekable
+            )  # type: ignore[type-var]
+            head = self._text.peek(HEAD_BYTES)
+        except (OSError, EOFError, zlib.error) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise Unreadable(f"{name}: {reason}") from error
+        self._name = name
+        if not head:
+            self.close()
+            raise Unreadable(f"{name}: the file is empty")
+        if b"\0" in head[:HEAD_BYTES]:
+            self.close()
+            raise Unreadable(f"{name}: not a text file (it holds zero bytes)")
+
+    def lines(self) -> Iterator[LogLine]:
+        """The lines, blank ones left out. Raises Unreadable when a gzip file is damaged.
+
+        A progress bar redraws its line with carriage returns: each drawing is a line.
+        """
+        number = 0
+        try:
+            while raw := self._text.readline(LINE_BYTES_MAX):
+                number += 1
+                for text in raw.decode("utf-8", "replace").split("\r"):
+                    if text and not text.isspace():
+                        yield _line(number, text.rstrip("\n"))
+        except (OSError, EOFError, zlib.error) as error:
+            raise Unreadable(f"{self._name}: damaged after line {number}: {error}") from error
+
+    def read_bytes(self) -> int:
+        """How much of the file on disk has been read."""
+        return self._disk.tell() if self.size_bytes is not None else 0
+
+    def close(self) -> None:
+        """Closes the file; standard input stays open."""
+        if self.size_bytes is not None:
+            self._disk.close()
+
+
+def _line(number: int, text: str) -> LogLine:
+    if text.startswith("{") and ('"log"' in text or '"message"' in text):
+        try:
+            document = json.loads(text)
+        except ValueError:
+            document = None
+        if isinstance(document, dict):
+            return _shipped(number, text, document)
+    return LogLine(number, text, None, "", None)
+
+
+def _shipped(number: int, text: str, document: dict[str, Any]) -> LogLine:
+    said = document.get("log") or document.get("message")
+    if not isinstance(said, str):
+        return LogLine(number, text, None, "", None)
+    at_ns = None
+    for date in _DATES:
+        if (at_ns := _instant(document.get(date))) is not None:
+            break
+    kubernetes = document.get("kubernetes")
+    if not isinstance(kubernetes, dict):
+        return LogLine(number, said.rstrip("\n"), at_ns, "", None)
+    uid, name = kubernetes.get("pod_id"), kubernetes.get("pod_name")
+    pod = (str(kubernetes.get("namespace_name", "")), str(name)) if name else None
+    return LogLine(number, said.rstrip("\n"), at_ns, str(uid or ""), pod)
+
+
+def _instant(value: object) -> int | None:
+    try:
+        if isinstance(value, bool):
+            return None
+        if isinstance(value, (int, float)):
+            # Shippers write seconds or milliseconds; seconds reach 1e11 in the year 5138.
+            return instant.of_seconds(value / 1000 if value > 1e11 else value)
+        return instant.parse(value) if isinstance(value, str) else None
+    except ValueError:
+        return None

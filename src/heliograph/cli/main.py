@@ -1,0 +1,44 @@
+"""The group of all commands. Modules load on use: `heliograph --help` must not import the server."""
+
+import importlib
+
+import click
+
+from heliograph import __version__
+
+COMMANDS = {
+    "serve": "Run the service.",
+    "demo": "Run the service with a simulated training cluster.",
+    "config": "Check or show a configuration.",
+    "parse-log": "Training performance out of any log file.",
+    "workloads": "List workloads of a running service.",
+    "records": "List records of a running service.",
+    "token": "Make access tokens.",
+    "db": "Look after the state database.",
+    "info": "Say what is installed and how fast it can be.",
+}
+
+
+class _Commands(click.Group):
+    """Looks commands up by the table above."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in COMMANDS:
+            return None
+        name = cmd_name.replace("-", "_")
+        command = getattr(importlib.import_module(f"heliograph.cli.{name}"), name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="heliograph")
+def main() -> None:
+    """Telemetry for AI training."""

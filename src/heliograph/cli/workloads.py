@@ -1,0 +1,42 @@
+"""`heliograph workloads`: what runs, how far it is."""
+
+import click
+
+from heliograph.cli.client import URL_VARIABLE, get
+
+
+@click.command()
+@click.option("--url", envvar=URL_VARIABLE, default="http://127.0.0.1:8989", show_default=True)
+@click.option("--namespace", help="Only of this namespace.")
+@click.option("--status", help="Only of this status.")
+@click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 1000))
+@click.option("--json", "as_json", is_flag=True, help="Print the service's answer.")
+def workloads(
+    url: str, namespace: str | None, status: str | None, limit: int, as_json: bool
+) -> None:
+    """List workloads of a running service."""
+    answer = get(
+        url, "/v1/workloads", {"namespace": namespace, "status": status, "limit": limit}
+    )
+    if as_json:
+        import json
+
+        click.echo(json.dumps(answer))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None)
+    for name in ("name", "namespace", "kind", "status", "run", "iteration", "loss", "uid"):
+        table.add_column(name)
+    for item in answer["items"]:
+        state = item.get("current") or {}
+        fields = state.get("fields") or {}
+        loss = fields.get("lm_loss", fields.get("total_loss"))
+        shown = (
+            item["name"], item["namespace"], item["kind"], item["status"],
+            state.get("run"), fields.get("current_iteration"), loss, item["uid"],
+        )  # fmt: skip
+        table.add_row(*("" if value is None else str(value) for value in shown))
+    Console().print(table)
+    click.echo(f"{len(answer['items'])} of {answer['total']}")

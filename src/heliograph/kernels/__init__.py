@@ -1,0 +1,1 @@
+"""The hot loops: plain Python files that Cython compiles where it can, with the same result."""

@@ -1,0 +1,348 @@
+"""The applier: reads the log in order and makes it true in the stores, each frame once.
+
+For one stretch of frames, in this order:
+    samples  → the head of the sample store         (memory; sealed later, which the store notes)
+    lines    → joined, parsed: rows and records
+    records  → the record store                     (idempotent by id)
+    one state transaction: rows, unfinished lines, cursor `effects`
+A crash between any two of these replays the stretch, and every write is idempotent, so nothing is
+lost and nothing happens twice. A frame that fails twice is set aside in a file and counted.
+"""
+
+import logging
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import msgspec
+from sqlalchemy import Connection
+
+from heliograph.core.clock import Clock
+from heliograph.core.errors import HeliographError, Unavailable
+from heliograph.core.record import Record
+from heliograph.core.samples import SampleBatch, concatenate
+from heliograph.core.training import TrainingRow
+from heliograph.receive.lines import Line, PartialLines, decode_lines
+from heliograph.service import effects
+from heliograph.service.effects import Effects, KeepLines
+from heliograph.service.meters import Meters
+from heliograph.service.supervisor import Supervisor
+from heliograph.store.log.catalogue import Frame
+from heliograph.store.log.frame import Kind
+from heliograph.store.log.log import Log
+from heliograph.store.records.protocol import RecordStore
+from heliograph.store.state import cursors, partials, training
+from heliograph.store.state.lanes import Lane
+from heliograph.store.state.state import State
+from heliograph.training.parse import Parsed
+from heliograph.wire import records as wire_records
+
+log = logging.getLogger(__name__)
+
+READ_BYTES_MAX = 4 * 1024 * 1024
+IDLE_WAIT_S = 0.25
+RETRY_S = 0.5
+# Lines whose parse waits for the applier; beyond it the oldest are parsed again.
+HANDED_OVER_LINES_MAX = 200_000
+# A beginning of a line whose pod has been silent for this long will get no end.
+PARTIAL_AGE_NS = 3600 * 1_000_000_000
+# Between the parts of a line's origin in the table of unfinished lines; no name contains it.
+WHO_SEPARATOR = "\x1f"
+
+EFFECTS = "effects"
+NO_SAMPLES = concatenate([])
+
+
+class SampleSink(Protocol):
+    """Where sample frames go: the head of the embedded store, or nowhere when all is forwarded.
+
+    position   frames up to here are kept durably, and need not come again
+    """
+
+    @property
+    def position(self) -> int: ...
+
+    def append(self, batch: SampleBatch, seq: int) -> None:
+        """Take *batch*, which stands at *seq* in the log."""
+        ...
+
+    def settle(self, *, closing: bool = False) -> None:
+        """Make durable what is due, all of it when *closing*; called between stretches."""
+        ...
+
+
+class Stores(NamedTuple):
+    """Where the applier writes."""
+
+    log: Log
+    state: State
+    samples: SampleSink | None
+    records: RecordStore
+
+
+class Handover:
+    """Parses that ingest made for its answer and the applier need not make again; bounded."""
+
+    def __init__(self) -> None:
+        self._parsed: OrderedDict[int, Sequence[Parsed | None]] = OrderedDict()
+        self._lines = 0
+        self._lock = threading.Lock()
+
+    def put(self, seq: int, parsed: Sequence[Parsed | None]) -> None:
+        """Leave the parses of the lines of frame *seq*, one each, None where there is none."""
+        with self._lock:
+            self._parsed[seq] = parsed
+            self._lines += len(parsed)
+            while self._lines > HANDED_OVER_LINES_MAX and self._parsed:
+                self._lines -= len(self._parsed.popitem(last=False)[1])
+
+    def take(self, seq: int) -> Sequence[Parsed | None] | None:
+        """What was left for *seq*, if it is still there."""
+        with self._lock:
+            parsed = self._parsed.pop(seq, None)
+            self._lines -= len(parsed or ())
+            return parsed
+
+
+class _Stretch(NamedTuple):
+    """What a stretch of frames comes to."""
+
+    rows: list[TrainingRow]
+    records: list[Record]
+
+
+class Applier:
+    """One thread. *attributed* is told every sample batch, to count whose it is; *pod_named* gives
+    the uid of the pod of a namespace and name at an instant, or "".
+    """
+
+    def __init__(
+        self,
+        stores: Stores,
+        supervisor: Supervisor,
+        meters: Meters,
+        clock: Clock,
+        *,
+        aside: Path,
+        keep_lines: KeepLines,
+        attributed: Callable[[SampleBatch], None],
+        pod_named: Callable[[str, str, int], str],
+    ) -> None:
+        self._stores = stores
+        self._supervisor = supervisor
+        self._meters = meters
+        self._clock = clock
+        self._aside = aside
+        self._keep_lines = keep_lines
+        self._attributed = attributed
+        self._pod_named = pod_named
+        self.handover = Handover()
+        self.set_aside = 0
+        held = stores.state.read(cursors.get_all)
+        self._effects_seq = held.get(EFFECTS, 0)
+        samples_seq = 2**63 if stores.samples is None else max(0, stores.samples.position)
+        self._partials = PartialLines(
+            map(_line_of, stores.state.read(partials.load_all)), limit=partials.PARTIALS_MAX
+        )
+        self._written = {_key(line): line for line in self._partials.unfinished()}
+        self.position = min(self._effects_seq, samples_seq)
+        self._reader = stores.log.reader(self.position)
+        self._moved = threading.Condition()
+        self._wake = threading.Event()
+        self._closing = False
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begin to apply."""
+        self._thread = self._supervisor.thread("applier", self._run)
+
+    def wake(self) -> None:
+        """There is something new in the log."""
+        self._wake.set()
+
+    def wait_for(self, seq: int, timeout_s: float) -> bool:
+        """Wait until the frame *seq* is applied; whether it is."""
+        with self._moved:
+            return self._moved.wait_for(lambda: self.position >= seq, timeout_s)
+
+    def close(self) -> None:
+        """Stop after the stretch in work."""
+        self._closing = True
+        self._wake.set()
+        if self._thread is not None:
+            self._thread.join()
+        self._reader.close()
+
+    def _run(self) -> None:
+        while not self._closing:
+            self._wake.clear()
+            end = self._stores.log.end
+            frames = self._reader.read(bytes_max=READ_BYTES_MAX)
+            if frames:
+                self._apply_all(frames)
+            else:
+                # What damage took leaves no frame to apply, and nothing to wait for.
+                self._move_to(end)
+                self._wake.wait(IDLE_WAIT_S)
+            self._settle(closing=False)
+        self._settle(closing=True)
+
+    def _settle(self, *, closing: bool) -> None:
+        if self._stores.samples is not None:
+            self._stores.samples.settle(closing=closing)
+
+    def _apply_all(self, frames: Sequence[Frame]) -> None:
+        started_s = self._clock.monotonic_s()
+        stretch = _Stretch([], [])
+        for frame in frames:
+            self._guarded(frame, stretch)
+        self._persist(stretch, frames[-1].seq)
+        self._move_to(frames[-1].seq)
+        self._meters.stage_seconds.observe(self._clock.monotonic_s() - started_s, "apply")
+
+    def _move_to(self, seq: int) -> None:
+        with self._moved:
+            self.position = max(self.position, seq)
+            self._moved.notify_all()
+
+    def _guarded(self, frame: Frame, stretch: _Stretch) -> None:
+        """Apply one frame; what fails twice is set aside, so that it cannot stop the rest."""
+        for _ in range(2):
+            error = self._supervisor.attempt(lambda: self._apply(frame, stretch), where="apply")
+            if error is None:
+                return
+        self.set_aside += 1
+        self._meters.dropped.add(frame.count, frame.kind.name.lower(), "set_aside")
+        self._aside.mkdir(parents=True, exist_ok=True)
+        (self._aside / f"{frame.seq:020d}.{frame.kind.name.lower()}").write_bytes(frame.payload)
+        log.error("frame set aside", extra={"seq": frame.seq, "kind": frame.kind.name})
+
+    def _apply(self, frame: Frame, stretch: _Stretch) -> None:
+        batch = frame.samples or NO_SAMPLES
+        if self._stores.samples is not None:
+            self._stores.samples.append(batch, frame.seq)
+            self._meters.stored.add(batch.count, "samples")
+        if frame.seq <= self._effects_seq:
+            return
+        if frame.kind == Kind.SAMPLES:
+            self._attributed(batch)
+        elif frame.kind == Kind.LINES:
+            found = self._effects_of(frame)
+            stretch.rows.extend(found.rows)
+            stretch.records.extend(found.records)
+        elif frame.kind == Kind.RECORDS:
+            stretch.records.extend(wire_records.decode(frame.payload))
+
+    def _effects_of(self, frame: Frame) -> Effects:
+        lines = decode_lines(frame.payload)
+        parsed = self.handover.take(frame.seq) or (None,) * len(lines)
+        whole: list[tuple[Line, Parsed | None]] = []
+        for line, known in zip(lines, parsed, strict=True):
+            joined = self._partials.join(line)
+            # Only a line that came whole is what ingest has parsed.
+            alone = len(joined) == 1 and joined[0] is line
+            whole.extend((self._owned(one), known if alone else None) for one in joined)
+        found = effects.of_lines(
+            whole, arrival_ns=frame.arrival_ns, keep_lines=self._keep_lines
+        )
+        for kind, count in found.kinds.items():
+            self._meters.log_lines.add(count, kind)
+        for (framework, kind, rule), count in found.rules.items():
+            self._meters.pattern_matches.add(count, framework, kind, rule)
+        return found
+
+    def _owned(self, line: Line) -> Line:
+        """*line* with its pod's uid, where the shipper named the pod only by its name."""
+        if line.pod_uid or not line.pod_name:
+            return line
+        pod_uid = self._pod_named(line.namespace, line.pod_name, line.at_ns)
+        return msgspec.structs.replace(line, pod_uid=pod_uid) if pod_uid else line
+
+    def _persist(self, stretch: _Stretch, through: int) -> None:
+        self._insist(lambda: self._keep_records(stretch.records))
+        size = training.ROWS_MAX
+        for start in range(0, len(stretch.rows), size):
+            self._keep_rows(stretch.rows[start : start + size])
+        if through > self._effects_seq:
+            self._insist(lambda: self._advance(through))
+            self._effects_seq = through
+
+    def _keep_records(self, records: Sequence[Record]) -> None:
+        new = self._stores.records.append(records) if records else []
+        self._meters.stored.add(len(new), "records")
+        for record in new:
+            if record.event_type.startswith("checkpoint_"):
+                framework = str(record.attributes.get("framework", ""))
+                self._meters.checkpoint_events.add(1, record.event_type, framework)
+            elif record.event_type in effects.MARKERS:
+                self._meters.workload_events.add(1)
+
+    def _keep_rows(self, rows: Sequence[TrainingRow]) -> None:
+        def keep() -> None:
+            future = self._stores.state.write(
+                lambda tx: training.add_rows(tx, rows), lane=Lane.APPLIER
+            )
+            self._meters.stored.add(future.result(), "rows")
+
+        self._insist(keep)
+
+    def _advance(self, through: int) -> None:
+        old = self._partials.give_up_before(self._clock.now_ns() - PARTIAL_AGE_NS)
+        self._meters.dropped.add(len(old), "lines", "unfinished")
+        unfinished = {_key(line): line for line in self._partials.unfinished()}
+        ended = sorted(self._written.keys() - unfinished.keys())
+        begun = [
+            _partial_of(line)
+            for key, line in unfinished.items()
+            if line != self._written.get(key)
+        ]
+
+        def move(tx: Connection) -> None:
+            for start in range(0, len(begun), partials.BATCH_MAX):
+                partials.put(tx, begun[start : start + partials.BATCH_MAX])
+            for start in range(0, len(ended), partials.BATCH_MAX):
+                partials.delete(tx, ended[start : start + partials.BATCH_MAX])
+            cursors.advance(tx, EFFECTS, through)
+
+        self._stores.state.write(move, lane=Lane.APPLIER).result()
+        self._written = unfinished
+
+    def _insist(self, work: Callable[[], None]) -> None:
+        """Do *work* until the store takes it: what was acknowledged is never given up."""
+        while True:
+            try:
+                work()
+            except Unavailable as error:
+                log.warning("store does not take it", extra={"why": error.detail})
+                if self._closing:
+                    raise HeliographError("closed while the store was unavailable") from error
+                self._clock.sleep(RETRY_S)
+            else:
+                return
+
+
+def _key(line: Line) -> tuple[str, str, str]:
+    who = (line.pod_uid, line.namespace, line.pod_name, line.node)
+    return WHO_SEPARATOR.join(who), line.container, line.stream
+
+
+def _partial_of(line: Line) -> partials.Partial:
+    return partials.Partial(*_key(line), line.text, line.at_ns)
+
+
+def _line_of(partial: partials.Partial) -> Line:
+    who = partial.pod_uid.split(WHO_SEPARATOR)
+    pod_uid, namespace, pod_name, node = who if len(who) == 4 else (partial.pod_uid, "", "", "")
+    return Line(
+        partial.at_ns,
+        pod_uid,
+        namespace,
+        pod_name,
+        node,
+        partial.container,
+        partial.stream,
+        partial.text,
+        partial=True,
+    )

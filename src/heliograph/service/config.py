@@ -1,0 +1,269 @@
+"""The service's configuration: every key, its default and its unit. `docs/configuration.md` explains.
+
+Durations are text (`7d`, `20s`), decoded here once; sizes are mebibytes where the name ends in `_mb`.
+Keys of parts that are not built yet are accepted at their default only, so that a full example
+file loads and nothing asked for is silently ignored (`unbuilt`).
+"""
+
+import ipaddress
+from typing import Any, Literal
+
+from msgspec import Struct, field
+
+from heliograph.core import duration
+from heliograph.core.errors import ConfigError
+
+MIB = 1024 * 1024
+
+
+class StateConfig(Struct, frozen=True):
+    """`url` null is SQLite in the data folder; else `postgresql+psycopg://…`."""
+
+    url: str | None = None
+
+
+class SampleRetention(Struct, frozen=True, rename={"minute": "1m", "hour": "1h"}):
+    """How long raw samples and each roll-up are kept."""
+
+    raw: str = "7d"
+    minute: str = "30d"
+    hour: str = "400d"
+
+
+class SamplesConfig(Struct, frozen=True):
+    """Where samples live. `prometheus` sends them on and forwards queries; operator's own URLs.
+
+    queue_mb   bound of the log that may wait for the remote end; the oldest is dropped beyond it
+    """
+
+    backend: Literal["embedded", "prometheus"] = "embedded"
+    retention: SampleRetention = field(default_factory=SampleRetention)
+    write_url: str | None = None
+    query_url: str | None = None
+    queue_mb: int = 1024
+    seal: str = "5m"
+
+
+class ForwardConfig(Struct, frozen=True):
+    """One further remote-write copy; `match` are matchers of which all must hold."""
+
+    url: str
+    match: tuple[str, ...] = ()
+    hold: str = "0s"
+
+
+class MetricsConfig(Struct, frozen=True):
+    """keep_original: forwards carry the original beside its `workload_` series."""
+
+    keep_original: bool = True
+    prefix: str = "workload_"
+    drop_negative: tuple[str, ...] = ()
+
+
+class KubernetesConfig(Struct, frozen=True):
+    """The Kubernetes watch: not built yet, so `true` is refused and `auto` finds nothing."""
+
+    enabled: Literal["auto"] | bool = "auto"
+
+
+class WorkloadsConfig(Struct, frozen=True):
+    """placement_file: YAML or JSON, read again when it changes, looked at every `refresh`."""
+
+    placement_file: str | None = None
+    refresh: str = "20s"
+    kubernetes: KubernetesConfig = field(default_factory=KubernetesConfig)
+
+
+class LogsConfig(Struct, frozen=True):
+    """keep_lines: `findings` keeps lines that meant something, `all` every line, `none` no text."""
+
+    keep_lines: Literal["findings", "all", "none"] = "findings"
+    fields: dict[str, str] = {}
+    patterns: tuple[Any, ...] = ()
+
+
+class TokenConfig(Struct, frozen=True):
+    """`sha256`: hexadecimal digest of the secret that `heliograph token new` printed."""
+
+    id: str
+    role: Literal["ingest", "viewer", "editor", "admin"]
+    sha256: str
+
+
+class AuthConfig(Struct, frozen=True):
+    """No tokens: open on loopback, and any other bind refuses to start."""
+
+    tokens: tuple[TokenConfig, ...] = ()
+
+
+class LimitsConfig(Struct, frozen=True):
+    """What one request, series or list may be.
+
+    body_mb, decoded_mb   request body as sent, and decompressed
+    labels                labels of a series; `label_value_bytes` each value
+    series                series in memory at once
+    list                  items of one list in an answer or a request
+    in_flight_mb          request bytes being worked on; `reserved_mb` of it for the control path
+    log_mb                the durable log on disk; writers are refused beyond it
+    """
+
+    body_mb: int = 32
+    decoded_mb: int = 128
+    labels: int = 64
+    label_value_bytes: int = 4096
+    series: int = 300_000
+    list: int = 1000
+    in_flight_mb: int = 256
+    reserved_mb: int = 32
+    log_mb: int = 4096
+
+
+class NotifyConfig(Struct, frozen=True):
+    """CIDRs that channel URLs given over the API may reach."""
+
+    allow_private: tuple[str, ...] = ()
+
+
+class AlertingConfig(Struct, frozen=True, rename={"global_": "global"}):
+    """Alertmanager's own keys; the engine is not built yet, so only the default is taken."""
+
+    global_: Any = None
+    route: Any = None
+    receivers: tuple[Any, ...] = ()
+    inhibit_rules: tuple[Any, ...] = ()
+    time_intervals: tuple[Any, ...] = ()
+    mute_time_intervals: tuple[Any, ...] = ()
+    templates: tuple[Any, ...] = ()
+    resolve_after: str = "1h"
+
+
+class RetentionConfig(Struct, frozen=True):
+    """How long alerts, records and training rows are kept."""
+
+    alerts: str = "90d"
+    records: str = "30d"
+    training: str = "400d"
+    records_mb: int = 10_240
+
+
+class Config(Struct, frozen=True):
+    """The whole file. An empty one is valid."""
+
+    listen: str = "127.0.0.1:8989"
+    data_dir: str = "./heliograph-data"
+    state: StateConfig = field(default_factory=StateConfig)
+    samples: SamplesConfig = field(default_factory=SamplesConfig)
+    forward: tuple[ForwardConfig, ...] = ()
+    metrics: MetricsConfig = field(default_factory=MetricsConfig)
+    workloads: WorkloadsConfig = field(default_factory=WorkloadsConfig)
+    logs: LogsConfig = field(default_factory=LogsConfig)
+    auth: AuthConfig = field(default_factory=AuthConfig)
+    limits: LimitsConfig = field(default_factory=LimitsConfig)
+    notify: NotifyConfig = field(default_factory=NotifyConfig)
+    alerting: AlertingConfig = field(default_factory=AlertingConfig)
+    retention: RetentionConfig = field(default_factory=RetentionConfig)
+
+
+def check(config: Config, *, insecure: bool = False) -> None:
+    """Refuse what decodes but cannot be served. Raises ConfigError naming the key."""
+    host, _ = host_and_port(config.listen)
+    _check_durations(config)
+    _check_sizes(config.limits)
+    _check_unbuilt(config)
+    _check_tokens(config.auth)
+    if config.samples.backend == "prometheus" and not (
+        config.samples.write_url and config.samples.query_url
+    ):
+        raise ConfigError("samples: backend prometheus needs write_url and query_url")
+    if not _is_loopback(host) and not config.auth.tokens and not insecure:
+        raise ConfigError(
+            f"listen: {config.listen} is reachable from other machines and auth.tokens is empty; "
+            "add a token (heliograph token new --role admin), or start with --insecure"
+        )
+
+
+def host_and_port(listen: str) -> tuple[str, int]:
+    """`127.0.0.1:8989`, `[::1]:8989`, `:8989` (all addresses) as host and port."""
+    host, colon, port = listen.rpartition(":")
+    if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise ConfigError(f"listen: {listen!r} is not HOST:PORT")
+    return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104 - checked by `check`
+
+
+def span_ns(text: str, key: str) -> int:
+    """Nanoseconds of the duration under *key*. Raises ConfigError naming it."""
+    try:
+        return duration.parse(text)
+    except ValueError as error:
+        raise ConfigError(f"{key}: {error}") from error
+
+
+def _check_durations(config: Config) -> None:
+    samples = config.samples.retention
+    raw, minute, hour = (
+        span_ns(samples.raw, "samples.retention.raw"),
+        span_ns(samples.minute, "samples.retention.1m"),
+        span_ns(samples.hour, "samples.retention.1h"),
+    )
+    if not 0 < raw <= minute <= hour:
+        raise ConfigError("samples.retention: needs 0 < raw <= 1m <= 1h")
+    for key, text in (
+        ("samples.seal", config.samples.seal),
+        ("workloads.refresh", config.workloads.refresh),
+        ("retention.alerts", config.retention.alerts),
+        ("retention.records", config.retention.records),
+        ("retention.training", config.retention.training),
+        ("alerting.resolve_after", config.alerting.resolve_after),
+    ):
+        if span_ns(text, key) <= 0:
+            raise ConfigError(f"{key}: must be longer than 0")
+    for number, forward in enumerate(config.forward):
+        span_ns(forward.hold, f"forward[{number}].hold")
+
+
+def _check_sizes(limits: LimitsConfig) -> None:
+    for key in limits.__struct_fields__:
+        if getattr(limits, key) <= 0:
+            raise ConfigError(f"limits.{key}: must be greater than 0")
+    if limits.reserved_mb >= limits.in_flight_mb:
+        raise ConfigError("limits.reserved_mb: must be less than in_flight_mb")
+    if limits.decoded_mb > 1024:
+        raise ConfigError("limits.decoded_mb: at most 1024")
+
+
+def _check_unbuilt(config: Config) -> None:
+    default = Config()
+    unbuilt = {
+        "alerting": config.alerting != default.alerting
+        and AlertingConfig(resolve_after=config.alerting.resolve_after) != config.alerting,
+        "logs.fields": bool(config.logs.fields),
+        "logs.patterns": bool(config.logs.patterns),
+        "workloads.kubernetes.enabled": config.workloads.kubernetes.enabled is True,
+    }
+    for key, asked in unbuilt.items():
+        if asked:
+            raise ConfigError(f"{key}: not built yet in this version; remove it")
+    for number, cidr in enumerate(config.notify.allow_private):
+        try:
+            ipaddress.ip_network(cidr)
+        except ValueError as error:
+            raise ConfigError(f"notify.allow_private[{number}]: {error}") from error
+
+
+def _check_tokens(auth: AuthConfig) -> None:
+    for number, token in enumerate(auth.tokens):
+        digest = token.sha256.lower()
+        if len(digest) != 64 or any(c not in "0123456789abcdef" for c in digest):
+            raise ConfigError(f"auth.tokens[{number}].sha256: not 64 hexadecimal digits")
+    ids = [token.id for token in auth.tokens]
+    if len(set(ids)) != len(ids):
+        raise ConfigError("auth.tokens: an id occurs twice")
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,121 @@
+"""What lines come to: training rows, records and counts. A function of the lines; writes nothing.
+
+The ingest thread has parsed the whole lines already, to answer the sender with counts, and hands
+the result over; what it could not parse (lines that continue an earlier request's) is parsed here.
+"""
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+from heliograph.core.record import Record, record_id
+from heliograph.core.training import TrainingRow
+from heliograph.receive.lines import Line
+from heliograph.training.parse import Parsed, parse_line
+
+SOURCE = "log"
+MARKERS = frozenset({"training_start", "training_end"})
+
+KeepLines = Literal["findings", "all", "none"]
+
+
+class Effects(NamedTuple):
+    """What some lines come to, in their order.
+
+    kinds    line kind (`performance`, `event`, `none`) → lines
+    rules    (framework, kind, rule) → lines, for `log_pattern_match_total`
+    """
+
+    rows: list[TrainingRow]
+    records: list[Record]
+    kinds: dict[str, int]
+    rules: dict[tuple[str, str, str], int]
+
+
+def of_lines(
+    lines: Sequence[tuple[Line, Parsed | None]], *, arrival_ns: int, keep_lines: KeepLines
+) -> Effects:
+    """The effects of whole *lines*, each with what it parsed to where that is known."""
+    effects = Effects([], [], {}, {})
+    for line, known in lines:
+        parsed = parse_line(line.text) if known is None else known
+        effects.kinds[parsed.kind] = effects.kinds.get(parsed.kind, 0) + 1
+        if parsed.kind == "none":
+            if keep_lines == "all":
+                effects.records.append(_line_record(line, arrival_ns))
+            continue
+        rule = (parsed.framework, parsed.kind, parsed.rule)
+        effects.rules[rule] = effects.rules.get(rule, 0) + 1
+        _add(effects, line, parsed, arrival_ns, keep_lines)
+    return effects
+
+
+def _add(
+    effects: Effects, line: Line, parsed: Parsed, arrival_ns: int, keep_lines: KeepLines
+) -> None:
+    if parsed.fields and line.pod_uid and parsed.kind == "performance":
+        effects.rows.append(_row(line, parsed, marker=None))
+    for number, event in enumerate(parsed.events):
+        if event.event_type in MARKERS and line.pod_uid:
+            effects.rows.append(_row(line, parsed, marker=event.event_type))
+        effects.records.append(
+            Record(
+                record_id=record_id(*_identity(line), event.event_type, number),
+                timestamp_ns=line.at_ns,
+                observed_timestamp_ns=arrival_ns,
+                session_id=line.pod_uid or line.node or "unknown",
+                source_kind=SOURCE,
+                event_type=event.event_type,
+                severity=event.severity,
+                body=None if keep_lines == "none" else line.text,
+                resource=_resource(line, parsed),
+                attributes={**event.attributes, "framework": parsed.framework},
+            )
+        )
+    if keep_lines == "all" and not parsed.events:
+        effects.records.append(_line_record(line, arrival_ns))
+
+
+def _row(line: Line, parsed: Parsed, *, marker: str | None) -> TrainingRow:
+    fields = dict(parsed.fields)
+    iteration = fields.get("current_iteration")
+    return TrainingRow(
+        pod_uid=line.pod_uid,
+        source=SOURCE,
+        rank_group=parsed.label,
+        at_ns=line.at_ns,
+        iteration=iteration if isinstance(iteration, int) and marker is None else None,
+        marker=marker,
+        framework=parsed.framework,
+        fields=fields,
+    )
+
+
+def _resource(line: Line, parsed: Parsed) -> dict[str, object]:
+    named = {
+        "pod_uid": line.pod_uid,
+        "pod_name": line.pod_name,
+        "namespace": line.namespace,
+        "node": line.node,
+        "container": line.container,
+        "rank": parsed.fields.get("rank"),
+        "speaker": parsed.label,
+    }
+    return {name: value for name, value in named.items() if value not in {"", None}}
+
+
+def _line_record(line: Line, arrival_ns: int) -> Record:
+    return Record(
+        record_id=record_id(*_identity(line), "log_line"),
+        timestamp_ns=line.at_ns,
+        observed_timestamp_ns=arrival_ns,
+        session_id=line.pod_uid or line.node or "unknown",
+        source_kind=SOURCE,
+        event_type="log_line",
+        body=line.text,
+        resource={"pod_name": line.pod_name, "node": line.node, "container": line.container},
+    )
+
+
+def _identity(line: Line) -> tuple[str | int, ...]:
+    who = line.pod_uid or f"{line.node}/{line.namespace}/{line.pod_name}"
+    return ("log", who, line.container, line.stream, line.at_ns, line.text)

@@ -1,0 +1,230 @@
+"""Range queries over the embedded store, with the `workload_*` view.
+
+    workload_DCGM_FI_DEV_GPU_UTIL  =  DCGM_FI_DEV_GPU_UTIL, each series cut where its owner changes
+                                      and renamed to its owner: attribution is resolved at read
+
+Samples are never stored twice, so metadata that comes late corrects the past by itself. A roll-up
+row belongs to the owner at its start: rows are cut where owners change when they are made.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heliograph.core import columns as column
+from heliograph.core import instant
+from heliograph.core import labels as label
+from heliograph.core.columns import SummaryColumns
+from heliograph.core.errors import Refused
+from heliograph.core.labels import Labels
+from heliograph.core.matcher import Matcher, all_match
+from heliograph.core.samples import is_stale
+from heliograph.enrich.attribute import Span
+from heliograph.enrich.view import view_labels
+from heliograph.store.protocol import RangeAnswer, RangeQuery, SeriesPoints
+from heliograph.store.segments.select import Series
+from heliograph.store.segments.store import SegmentStore
+from heliograph.workloads.directory import Owner
+
+MS_NS = 1_000_000
+# Raw samples that one query may bring into memory, 16 bytes each.
+SAMPLES_MAX = 20_000_000
+ALL_TIME = (instant.AT_NS_MIN, instant.AT_NS_MAX)
+
+Resolve = Callable[[Labels], Sequence[Span]]
+
+
+class _Part(NamedTuple):
+    """Some samples and rows of one series of the answer, each ascending."""
+
+    at_ns: NDArray[np.int64]
+    value: NDArray[np.float64]
+    rows: SummaryColumns
+
+
+class EmbeddedQueries:
+    """Reads the segment store; *resolve* gives the owner spans of raw labels. Thread-safe."""
+
+    def __init__(self, store: SegmentStore, resolve: Resolve, prefix: str) -> None:
+        self._store = store
+        self._resolve = resolve
+        self._prefix = prefix
+
+    def range(self, query: RangeQuery) -> RangeAnswer:
+        """The points of *query*, view and stored series of that name together."""
+        bound = query.points_max if query.step_ns is None else SAMPLES_MAX
+        named = Matcher(label.NAME, "=", query.metric)
+        stored = self._store.select(
+            [named, *query.matchers], query.start_ns, query.end_ns, samples_max=bound
+        )
+        found: dict[Labels, list[_Part]] = {}
+        for series in stored.series:
+            found.setdefault(series.labels, []).append(
+                _Part(series.at_ns, series.value, series.rows)
+            )
+        stops = [stored.next_ns]
+        if query.metric.startswith(self._prefix):
+            stops.append(self._add_view(query, found, bound))
+        reached = [stop for stop in stops if stop is not None]
+        next_ns = _complete_until(min(reached), query) if reached else None
+        return _answer(query, found, next_ns, stored.raw_floor_ns)
+
+    def metrics(self, matchers: Sequence[Matcher], limit: int) -> list[str]:
+        """Sorted names; each attributed metric once more under its view's name."""
+        names = set(self._store.metric_names(matchers, *ALL_TIME))
+        for seen in self._seen(matchers, limit):
+            names.add(label.get(seen, label.NAME))
+        return sorted(names)[:limit]
+
+    def label_sets(self, matchers: Sequence[Matcher], limit: int) -> list[Labels]:
+        """Sorted labels of stored series and of views that *matchers* match."""
+        found = set(self._store.label_sets(matchers, *ALL_TIME, limit=limit).items)
+        found.update(self._seen(matchers, limit))
+        return sorted(found)[:limit]
+
+    def _seen(self, matchers: Sequence[Matcher], limit: int) -> Iterator[Labels]:
+        """Labels of views that *matchers* match."""
+        base = [
+            Matcher(label.NAME, "=", one.value.removeprefix(self._prefix))
+            for one in matchers
+            if one.name == label.NAME and one.op == "=" and one.value.startswith(self._prefix)
+        ]
+        chosen = [*base, *_pushable(matchers)]
+        for labels in self._store.label_sets(chosen, *ALL_TIME, limit=limit).items:
+            for span in self._resolve(labels):
+                if span.owner is not None:
+                    seen = view_labels(labels, span.owner, prefix=self._prefix)
+                    if all_match(matchers, seen):
+                        yield seen
+
+    def _add_view(
+        self, query: RangeQuery, found: dict[Labels, list[_Part]], bound: int
+    ) -> int | None:
+        base = Matcher(label.NAME, "=", query.metric.removeprefix(self._prefix))
+        selection = self._store.select(
+            [base, *_pushable(query.matchers)], query.start_ns, query.end_ns, samples_max=bound
+        )
+        for series in selection.series:
+            for span in self._resolve(series.labels):
+                if span.owner is None:
+                    continue
+                labels = view_labels(series.labels, span.owner, prefix=self._prefix)
+                if all_match(query.matchers, labels):
+                    part = _within(series, span)
+                    if len(part.at_ns) or part.rows.rows:
+                        found.setdefault(labels, []).append(part)
+        return selection.next_ns
+
+
+def _pushable(matchers: Sequence[Matcher]) -> list[Matcher]:
+    """Those that mean the same on the stored series: the view sets or renames the other labels."""
+    return [
+        matcher
+        for matcher in matchers
+        if matcher.name not in Owner._fields and matcher.name != label.NAME
+    ]
+
+
+def _within(series: Series, span: Span) -> _Part:
+    low, high = np.searchsorted(series.at_ns, [span.start_ns, span.end_ns])
+    first, last = np.searchsorted(series.rows.start_ns, [span.start_ns, span.end_ns])
+    return _Part(
+        series.at_ns[low:high], series.value[low:high], series.rows.take(slice(first, last))
+    )
+
+
+def _complete_until(stop_ns: int, query: RangeQuery) -> int:
+    """The end of what can be answered when reading stopped at *stop_ns*: whole windows only."""
+    end_ns = stop_ns - stop_ns % query.step_ns if query.step_ns else stop_ns
+    if end_ns <= query.start_ns:
+        raise Refused(
+            f"more than {SAMPLES_MAX} samples in one window; ask for fewer series",
+            field="metric",
+            code="too_large",
+        )
+    return end_ns
+
+
+def _before(part: _Part, end_ns: int) -> _Part:
+    high = int(np.searchsorted(part.at_ns, end_ns))
+    last = int(np.searchsorted(part.rows.start_ns, end_ns))
+    return _Part(part.at_ns[:high], part.value[:high], part.rows.take(slice(0, last)))
+
+
+def _joined(parts: Sequence[_Part]) -> _Part:
+    """One part of several; of samples at the same instant the last part's stays."""
+    if len(parts) == 1:
+        return parts[0]
+    at_ns = np.concatenate([part.at_ns for part in parts])
+    value = np.concatenate([part.value for part in parts])
+    order = np.argsort(at_ns, kind="stable")
+    at_ns, value = at_ns[order], value[order]
+    last = np.append(at_ns[1:] != at_ns[:-1], True) if len(at_ns) else np.empty(0, bool)
+    rows = column.concatenate([part.rows for part in parts])
+    rows = rows.take(np.argsort(rows.start_ns, kind="stable"))
+    return _Part(at_ns[last], value[last], rows)
+
+
+def _answer(
+    query: RangeQuery,
+    found: dict[Labels, list[_Part]],
+    next_ns: int | None,
+    raw_floor_ns: int,
+) -> RangeAnswer:
+    series: list[SeriesPoints] = []
+    warnings: list[str] = []
+    left = query.points_max
+    for labels in sorted(found):
+        part = _joined(found[labels])
+        if next_ns is not None:
+            part = _before(part, next_ns)
+        if part.rows.rows and (query.step_ns is None or query.agg in column.QUANTILES):
+            floor = instant.text_of(raw_floor_ns)
+            asked = "raw samples" if query.step_ns is None else query.agg
+            warning = f"{asked} can be had from {floor} on; before it only roll-ups are kept"
+            if warning not in warnings:
+                warnings.append(warning)
+        points = _points(labels, part, query)
+        if len(points.at_ms) > left:
+            warnings.append(f"more than {query.points_max} points; ask for fewer series")
+            return RangeAnswer(series, truncated=True, next_ns=next_ns, warnings=warnings)
+        left -= len(points.at_ms)
+        if points.at_ms:
+            series.append(points)
+    return RangeAnswer(series, next_ns is not None, next_ns, warnings)
+
+
+def _points(labels: Labels, part: _Part, query: RangeQuery) -> SeriesPoints:
+    if query.step_ns is None:
+        stale = is_stale(part.value).tolist()
+        shown = [
+            None if end else value
+            for end, value in zip(stale, part.value.tolist(), strict=True)
+        ]
+        return SeriesPoints(labels, (part.at_ns // MS_NS).tolist(), shown)
+    kept = ~is_stale(part.value)
+    at_ns, value = part.at_ns[kept], part.value[kept]
+    starts, start_ns = column.windows(at_ns, query.step_ns)
+    if query.agg in column.QUANTILES:
+        result = column.quantile(value, starts, column.QUANTILES[query.agg])
+    else:
+        rows = column.of_samples(at_ns, value, starts, start_ns)
+        if part.rows.rows:
+            rows = _with_rows(rows, part.rows, query.step_ns)
+        rows = rows.take(rows.count > 0)
+        start_ns = rows.start_ns
+        result = column.points(rows, query.agg)
+    return SeriesPoints(labels, (start_ns // MS_NS).tolist(), result.tolist())
+
+
+def _with_rows(rows: SummaryColumns, older: SummaryColumns, step_ns: int) -> SummaryColumns:
+    """The windows of raw samples and those of roll-up rows together; both may share one."""
+    together = column.concatenate([older, rows])
+    # By window, not by start: the older row of a shared window begins after the window does.
+    window_ns = together.start_ns - together.start_ns % step_ns
+    order = np.argsort(window_ns, kind="stable")
+    together = together.take(order)
+    starts, start_ns = column.windows(window_ns[order], step_ns)
+    return column.merge_rows(together, starts, start_ns)

@@ -1,0 +1,210 @@
+"""What streams in: remote write and logs. Decoded and made durable on the ingest thread."""
+
+import asyncio
+from typing import NamedTuple
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from heliograph.core.clock import Clock
+from heliograph.core.errors import Refused
+from heliograph.receive import logs, remote_write
+from heliograph.receive.lines import encode_lines
+from heliograph.service import problem
+from heliograph.service.applier import Handover
+from heliograph.service.backpressure import Backpressure
+from heliograph.service.http import Endpoint, Surroundings, read_body
+from heliograph.service.ingest import Ingest
+from heliograph.service.meters import Meters
+from heliograph.service.negatives import Negatives
+from heliograph.store.log.log import Log
+from heliograph.training.parse import Parsed, parse_line
+from heliograph.wire import snappy
+
+REMOTE_WRITE = "remote_write"
+LOGS = "logs"
+REJECTED_SHOWN_MAX = 20
+
+
+class Intake(NamedTuple):
+    """What the endpoints of this module work with."""
+
+    around: Surroundings
+    ingest: Ingest
+    log: Log
+    decoder: remote_write.Decoder
+    log_limits: logs.LogLimits
+    decoded_bytes_max: int
+    negatives: Negatives
+    handover: Handover
+    backpressure: Backpressure
+    clock: Clock
+    meters: Meters
+
+
+class _Written(NamedTuple):
+    """What a remote-write request came to."""
+
+    samples: int
+    received: remote_write.Received
+
+
+def endpoints(intake: Intake) -> list[Endpoint]:
+    """`POST /v1/prometheus` with its aliases, `POST /v1/logs`."""
+
+    async def write(request: Request) -> Response:
+        return await _remote_write(request, intake)
+
+    async def post_logs(request: Request) -> Response:
+        return await _logs(request, intake)
+
+    return [
+        Endpoint(
+            "POST",
+            "/v1/prometheus",
+            "ingest",
+            "Prometheus remote write 1.0.",
+            write,
+            request=("application/x-protobuf",),
+            returns="204; 400 says how many parts were refused, the rest is stored",
+            busy_status=429,
+            aliases=("/v1/prometheus/api/v1/write", "/api/v1/write"),
+        ),
+        Endpoint(
+            "POST",
+            "/v1/logs",
+            "ingest",
+            "Container logs as Fluent Bit sends them.",
+            post_logs,
+            request=("application/json", "application/x-ndjson"),
+            returns="how many entries were taken, which were refused, and what was read off them",
+        ),
+    ]
+
+
+async def _remote_write(request: Request, intake: Intake) -> Response:
+    meters, headers = intake.meters, request.headers
+    try:
+        remote_write.require_content(
+            headers.get("content-type"), headers.get("content-encoding")
+        )
+        intake.backpressure.check()
+        body = await read_body(request, intake.around)
+        meters.received_bytes.add(len(body), REMOTE_WRITE)
+        done = await asyncio.wrap_future(intake.ingest.submit(lambda: _write(body, intake)))
+    except Refused as error:
+        meters.rejected.add(1, REMOTE_WRITE, error.code)
+        raise
+    received = done.received
+    meters.received.add(done.samples + received.samples_rejected, REMOTE_WRITE, "samples")
+    meters.received.add(received.exemplars, REMOTE_WRITE, "exemplars")
+    meters.received.add(received.metadata, REMOTE_WRITE, "metadata")
+    for reason, count in received.rejected_by_reason.items():
+        meters.rejected.add(count, REMOTE_WRITE, reason)
+    if not received.rejected:
+        return Response(status_code=204)
+    return _partial_write(done)
+
+
+def _write(body: bytes, intake: Intake) -> _Written:
+    """On the ingest thread."""
+    started_s = intake.clock.monotonic_s()
+    raw = snappy.decompress(body, decoded_bytes_max=intake.decoded_bytes_max)
+    received = intake.decoder.decode(raw, arrival_ns=intake.clock.now_ns())
+    batch = intake.negatives.without(received.batch)
+    dropped = received.batch.count - batch.count
+    intake.meters.dropped.add(dropped, "samples", "drop_negative")
+    if batch.count:
+        intake.log.append_samples(batch)
+    intake.meters.stage_seconds.observe(intake.clock.monotonic_s() - started_s, "decode")
+    return _Written(batch.count, received)
+
+
+def _partial_write(done: _Written) -> Response:
+    received = done.received
+    errors = [
+        {"field": f"timeseries[{one.index}]", "message": one.detail, "code": one.reason}
+        for one in received.rejected[:REJECTED_SHOWN_MAX]
+    ]
+    detail = (
+        f"{done.samples} samples stored; refused: {received.series_rejected} series with "
+        f"{received.samples_rejected} samples ({received.rejected[0].detail})"
+    )
+    return problem.problem(
+        400,
+        detail,
+        code="partly_refused",
+        errors=errors,
+        extra={
+            "stored_samples": done.samples,
+            "refused_samples": received.samples_rejected,
+            "refused_series": received.series_rejected,
+            "refused_by_reason": received.rejected_by_reason,
+        },
+    )
+
+
+async def _logs(request: Request, intake: Intake) -> Response:
+    meters = intake.meters
+    sender = request.client.host if request.client else ""
+    encoding = request.headers.get("content-encoding")
+    try:
+        intake.backpressure.check()
+        body = await read_body(request, intake.around)
+        meters.received_bytes.add(len(body), LOGS)
+        content = await asyncio.wrap_future(
+            intake.ingest.submit(lambda: _take_logs(body, encoding, sender, intake))
+        )
+    except Refused as error:
+        meters.rejected.add(1, LOGS, error.code)
+        raise
+    return problem.encoded(content)
+
+
+def _take_logs(body: bytes, encoding: str | None, sender: str, intake: Intake) -> bytes:
+    """On the ingest thread: decode, parse for the answer's counts, append."""
+    started_s = intake.clock.monotonic_s()
+    meters = intake.meters
+    batch = logs.decode(
+        body,
+        content_encoding=encoding,
+        arrival_ns=intake.clock.now_ns(),
+        sender=sender,
+        limits=intake.log_limits,
+    )
+    # A line that goes on in another request is parsed when it is whole, by the applier.
+    parsed = [None if line.partial else parse_line(line.text) for line in batch.lines]
+    if batch.lines:
+        seq = intake.log.append_lines(encode_lines(batch.lines), len(batch.lines))
+        intake.handover.put(seq, parsed)
+    meters.received.add(batch.received, LOGS, "entries")
+    meters.received.add(len(batch.lines), LOGS, "lines")
+    for one in batch.rejected:
+        meters.rejected.add(1, LOGS, one.reason)
+    meters.rejected.add(batch.rejected_total - len(batch.rejected), LOGS, "unlisted")
+    meters.rejected.add(batch.counts.blank, LOGS, "blank_line")
+    for name in ("time_missing", "future", "cut", "invalid_utf8"):
+        meters.received.add(getattr(batch.counts, name), LOGS, name)
+    for node, seconds in batch.latencies:
+        for one_s in seconds:
+            meters.log_latency.observe(one_s, node)
+            meters.log_latency_histogram.observe(one_s, node)
+    meters.stage_seconds.observe(intake.clock.monotonic_s() - started_s, "decode")
+    return _logs_answer(batch, parsed)
+
+
+def _logs_answer(batch: logs.LogBatch, parsed: list[Parsed | None]) -> bytes:
+    known = [one for one in parsed if one is not None]
+    return msgspec.json.encode(
+        {
+            "received": batch.received,
+            "accepted": batch.received - batch.rejected_total,
+            "rejected": [
+                {"index": one.index, "reason": one.reason, "detail": one.detail}
+                for one in batch.rejected
+            ],
+            "performance": sum(one.kind == "performance" for one in known),
+            "events": sum(len(one.events) for one in known),
+        }
+    )

@@ -1,0 +1,94 @@
+"""Health: one line a part, for `/readyz` and the first page. `bad` means: send traffic elsewhere."""
+
+import shutil
+from pathlib import Path
+from typing import NamedTuple
+
+from heliograph.service.applier import Applier
+from heliograph.service.backpressure import LAG_S_MAX, Backpressure
+from heliograph.service.forward import Forward
+from heliograph.service.placement_watch import PlacementWatch
+from heliograph.service.supervisor import Supervisor
+from heliograph.store.log.log import Log
+from heliograph.web.first_page import Check
+
+DISK_FREE_BYTES_MIN = 100 * 1024 * 1024
+LAG_S_NOTED = 2.0
+MIB = 1024 * 1024
+
+
+class Parts(NamedTuple):
+    """What is looked at."""
+
+    supervisor: Supervisor
+    applier: Applier
+    backpressure: Backpressure
+    log: Log
+    log_bytes_max: int
+    forwards: tuple[Forward, ...]
+    watch: PlacementWatch | None
+    data_dir: Path
+    mended: str | None
+
+
+def checks(parts: Parts) -> list[Check]:
+    """The state of every part, worst things named in words."""
+    return [
+        _threads(parts),
+        _lag(parts),
+        _log(parts),
+        _disk(parts.data_dir),
+        *(_forward(one) for one in parts.forwards),
+        *_placements(parts.watch),
+        *_mended(parts.mended),
+    ]
+
+
+def _threads(parts: Parts) -> Check:
+    failed = parts.supervisor.failed.is_set()
+    return Check("threads", "bad" if failed else "ok", "one has died" if failed else "all run")
+
+
+def _lag(parts: Parts) -> Check:
+    lag_s = parts.backpressure.lag_s()
+    state = "bad" if lag_s > LAG_S_MAX else "warn" if lag_s > LAG_S_NOTED else "ok"
+    aside = parts.applier.set_aside
+    if aside:
+        return Check("applier", "warn" if state == "ok" else state, f"{aside} frames set aside")
+    return Check("applier", state, f"{lag_s:.1f} s behind")
+
+
+def _log(parts: Parts) -> Check:
+    used = parts.log.disk_bytes
+    full = used > parts.log_bytes_max
+    damaged = parts.log.tally.damaged_frames
+    text = f"{used / MIB:,.0f} of {parts.log_bytes_max / MIB:,.0f} MiB"
+    if damaged:
+        text += f", {damaged} damaged frames skipped"
+    return Check("log", "bad" if full else "warn" if damaged else "ok", text)
+
+
+def _disk(data_dir: Path) -> Check:
+    try:
+        free = shutil.disk_usage(data_dir).free
+    except OSError as error:
+        return Check("disk", "bad", str(error.strerror))
+    low = free < DISK_FREE_BYTES_MIN
+    return Check("disk", "bad" if low else "ok", f"{free / MIB:,.0f} MiB free")
+
+
+def _forward(one: Forward) -> Check:
+    failing = bool(one.last_error)
+    text = one.last_error[:200] if failing else "sends"
+    return Check(f"forward to {one.target.name}", "warn" if failing else "ok", text)
+
+
+def _placements(watch: PlacementWatch | None) -> list[Check]:
+    if watch is None:
+        return []
+    text = "read" if watch.error is None else watch.error[:200]
+    return [Check("placement file", "ok" if watch.error is None else "warn", text)]
+
+
+def _mended(mended: str | None) -> list[Check]:
+    return [] if mended is None else [Check("state", "warn", mended)]

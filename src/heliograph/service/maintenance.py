@@ -1,0 +1,157 @@
+"""The maintenance thread: roll-ups and compaction, retention of everything, trimming the log.
+
+Each task is small, idempotent and retried at the next round: a store that is unavailable costs a
+round, not the thread.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from sqlalchemy import Connection
+
+from heliograph.core.clock import Clock
+from heliograph.core.duration import HOUR_NS
+from heliograph.core.errors import HeliographError
+from heliograph.core.labels import Labels
+from heliograph.core.series import SeriesTable
+from heliograph.enrich.attribute import Span, cuts
+from heliograph.service.meters import Meters
+from heliograph.service.supervisor import Supervisor
+from heliograph.store.records.protocol import RecordStore
+from heliograph.store.segments.store import SegmentStore
+from heliograph.store.state import dirty, owners_prune, training
+from heliograph.store.state.lanes import Lane
+from heliograph.store.state.state import State
+
+log = logging.getLogger(__name__)
+
+ROUND_S = 5.0
+DIRTY_PER_ROUND = 200
+BACKUP_EVERY_S = 3600.0
+PRUNES_PER_ROUND = 20
+# A series that had no sample for this long gives its place in the table to new ones.
+SERIES_IDLE_NS = 2 * HOUR_NS
+
+
+class Keep(NamedTuple):
+    """How long what is kept, nanoseconds; `records_bytes` caps their size."""
+
+    records_ns: int
+    records_bytes: int
+    training_ns: int
+    owners_ns: int
+
+
+class Upkeep(NamedTuple):
+    """What is looked after. *trim* deletes what every consumer of the log has had; *forget* drops
+    idle series when the table fills."""
+
+    state: State
+    records: RecordStore
+    segments: SegmentStore | None
+    table: SeriesTable
+    spans: Callable[[Labels], tuple[Span, ...]]
+    trim: Callable[[], None]
+    forget: Callable[[int], None]
+
+
+class Maintenance:
+    """One thread, a round every ROUND_S."""
+
+    def __init__(
+        self, upkeep: Upkeep, keep: Keep, supervisor: Supervisor, meters: Meters, clock: Clock
+    ) -> None:
+        self._upkeep = upkeep
+        self._keep = keep
+        self._supervisor = supervisor
+        self._meters = meters
+        self._clock = clock
+        self._closing = threading.Event()
+        self._backup_due_s = clock.monotonic_s() + BACKUP_EVERY_S
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread = self._supervisor.thread("maintenance", self._run)
+
+    def close(self) -> None:
+        """Stop after the task in work."""
+        self._closing.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        while not self._closing.wait(ROUND_S):
+            self.round()
+
+    def round(self) -> None:
+        """Every task once."""
+        for name, task in (
+            ("segments", self._segments),
+            ("records", self._records),
+            ("training", self._training),
+            ("owners", self._owners),
+            ("trim", self._upkeep.trim),
+            ("series", self._series),
+            ("backup", self._backup),
+        ):
+            if self._closing.is_set():
+                return
+            started_s = self._clock.monotonic_s()
+            error = self._supervisor.attempt(task, where=f"maintenance_{name}")
+            if isinstance(error, HeliographError):
+                log.warning("maintenance task failed", extra={"task": name, "why": str(error)})
+            self._meters.stage_seconds.observe(self._clock.monotonic_s() - started_s, name)
+
+    def _segments(self) -> None:
+        segments = self._upkeep.segments
+        if segments is None:
+            return
+        spans = self._upkeep.state.read(lambda tx: dirty.take_dirty(tx, DIRTY_PER_ROUND))
+        done = segments.maintain(
+            cuts=self._cuts, dirty=[(span.start_ns, span.end_ns) for span in spans]
+        )
+        if spans:
+            self._upkeep.state.write(
+                lambda tx: dirty.delete_dirty(tx, spans), lane=Lane.RETENTION
+            ).result()
+        self._meters.dropped.add(done.expired_files, "segment_files", "retention")
+
+    def _cuts(self, labels: Labels, start_ns: int, end_ns: int) -> Sequence[int]:
+        return cuts(self._upkeep.spans(labels), start_ns, end_ns)
+
+    def _records(self) -> None:
+        floor_ns = self._clock.now_ns() - self._keep.records_ns
+        self._upkeep.records.retain(floor_ns=floor_ns, bytes_max=self._keep.records_bytes)
+
+    def _training(self) -> None:
+        before_ns = self._clock.now_ns() - self._keep.training_ns
+        gone = self._prune(lambda tx: training.prune(tx, before_ns), training.ROWS_MAX)
+        self._meters.dropped.add(gone, "rows", "retention")
+
+    def _owners(self) -> None:
+        before_ns = self._clock.now_ns() - self._keep.owners_ns
+        self._prune(lambda tx: owners_prune.prune(tx, before_ns), owners_prune.LIMIT_MAX)
+
+    def _prune(self, work: Callable[[Connection], int], full: int) -> int:
+        """Delete in short transactions until one is not full; how many went."""
+        total = 0
+        for _ in range(PRUNES_PER_ROUND):
+            gone = self._upkeep.state.write(work, lane=Lane.RETENTION).result()
+            total += gone
+            if gone < full:
+                break
+        return total
+
+    def _series(self) -> None:
+        table = self._upkeep.table
+        if len(table) > table.limit // 2:
+            self._upkeep.forget(self._clock.now_ns() - SERIES_IDLE_NS)
+
+    def _backup(self) -> None:
+        now_s = self._clock.monotonic_s()
+        if now_s >= self._backup_due_s and self._upkeep.state.on_sqlite:
+            self._backup_due_s = now_s + BACKUP_EVERY_S
+            self._upkeep.state.backup()

@@ -1,0 +1,55 @@
+"""Runs one service under uvicorn until a signal, or a dead thread, ends it."""
+
+import logging
+import sys
+
+import uvicorn
+
+from heliograph.core.clock import SystemClock
+from heliograph.service import wiring
+from heliograph.service.config import Config, host_and_port
+from heliograph.service.logs import configure
+
+log = logging.getLogger(__name__)
+
+# One busy thread costs a request the interpreter's switch interval, 5 ms unless told otherwise.
+SWITCH_INTERVAL_S = 0.0005
+GRACE_S = 8
+CONNECTIONS_MAX = 2048
+KEEP_ALIVE_S = 75
+
+
+def serve(config: Config, *, log_level: str = "info") -> int:
+    """Serve *config*; the exit status. Raises ConfigError when it cannot start."""
+    configure(log_level)
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    clock = SystemClock()
+    started_s = clock.monotonic_s()
+    site = wiring.build(config, clock)
+    try:
+        server = uvicorn.Server(_options(config, site))
+        site.core.supervisor.on_failure(lambda: setattr(server, "should_exit", True))
+        ready_s = clock.monotonic_s() - started_s
+        facts = wiring.describe(config)
+        log.info("heliograph serves", extra={**facts, "ready_s": round(ready_s, 3)})
+        server.run()
+    finally:
+        site.close()
+    return 1 if site.core.supervisor.failed.is_set() or not server.started else 0
+
+
+def _options(config: Config, site: wiring.Site) -> uvicorn.Config:
+    host, port = host_and_port(config.listen)
+    return uvicorn.Config(
+        site.app,
+        host=host,
+        port=port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        lifespan="off",
+        proxy_headers=False,
+        limit_concurrency=CONNECTIONS_MAX,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=GRACE_S,
+    )

@@ -1,0 +1,52 @@
+"""The applier's side of the embedded sample store: append, and seal when it is time.
+
+The store itself remembers up to which frame it is sealed; a crash in between seals the same
+frames again, which a reader does not notice: equal samples collapse.
+"""
+
+from heliograph.core.clock import Clock
+from heliograph.core.errors import Unavailable
+from heliograph.core.samples import SampleBatch
+from heliograph.service.meters import Meters
+from heliograph.store.segments.store import SegmentStore
+
+RETRY_S = 5.0
+
+
+class Sealing:
+    """Head of *store*; sealed when the store asks for it, and every *every_s* seconds. Applier
+    thread only.
+    """
+
+    def __init__(
+        self, store: SegmentStore, meters: Meters, clock: Clock, *, every_s: float
+    ) -> None:
+        self._store = store
+        self._meters = meters
+        self._clock = clock
+        self._every_s = every_s
+        self._due_s = clock.monotonic_s() + every_s
+        self._retry_s = 0.0
+
+    @property
+    def position(self) -> int:
+        """Frames up to here are in segments and need not be appended again."""
+        return self._store.sealed_seq
+
+    def append(self, batch: SampleBatch, seq: int) -> None:
+        """Take *batch*, which stands at *seq* in the log; an empty one for a frame without."""
+        self._store.append(batch, seq)
+
+    def settle(self, *, closing: bool = False) -> None:
+        """Seal if it is due, or for good when *closing*. A full disk makes it later, not lost."""
+        now_s = self._clock.monotonic_s()
+        due = now_s >= self._due_s or self._store.should_seal(self._clock.now_ns())
+        if not closing and (not due or now_s < self._retry_s):
+            return
+        self._due_s = now_s + self._every_s
+        try:
+            self._store.seal()
+        except Unavailable:
+            self._meters.refused_for_now.add(1, "seal")
+            self._retry_s = now_s + RETRY_S
+        self._meters.stage_seconds.observe(self._clock.monotonic_s() - now_s, "seal")

@@ -1,0 +1,71 @@
+"""The one place that catches `Exception`: what a bug in a thread, a request or a frame may cost.
+
+A thread that dies takes the process with it, since half a service is worse than a restarted one.
+A request that hits a bug is answered 500 by its own future; a log frame that hits one twice is set
+aside by the applier. All three are logged and counted here.
+"""
+
+import logging
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import TypeVar
+
+from heliograph.core.errors import HeliographError
+from heliograph.service.measure import Registry
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class Supervisor:
+    """Runs threads and single works; *stop* is called once, from any thread, when one has died."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._bugs = registry.counter(
+            "heliograph_bugs_total", "Unexpected exceptions, by where.", ("where",)
+        )
+        self._stop: Callable[[], None] = lambda: None
+        self.failed = threading.Event()
+
+    def on_failure(self, stop: Callable[[], None]) -> None:
+        """Set what is called when a thread has died."""
+        self._stop = stop
+
+    def thread(self, name: str, run: Callable[[], None]) -> threading.Thread:
+        """A started daemon thread of *run*; when *run* raises, the service stops."""
+
+        def supervised() -> None:
+            if self.attempt(run, where=name) is not None:
+                self.failed.set()
+                self._stop()
+
+        thread = threading.Thread(target=supervised, name=name, daemon=True)
+        thread.start()
+        return thread
+
+    def attempt(self, work: Callable[[], None], *, where: str) -> Exception | None:
+        """Run *work*; the exception it raised, logged and counted, or None."""
+        try:
+            work()
+        except Exception as error:
+            self._note(error, where)
+            return error
+        return None
+
+    def settle(self, future: "Future[T]", work: Callable[[], T], *, where: str) -> None:
+        """Run *work* and give its result or exception to *future*; never raises."""
+        try:
+            result = work()
+        except Exception as error:
+            self._note(error, where)
+            future.set_exception(error)
+        else:
+            future.set_result(result)
+
+    def _note(self, error: Exception, where: str) -> None:
+        if isinstance(error, HeliographError):
+            return
+        self._bugs.add(1, where)
+        log.error("bug", extra={"where": where}, exc_info=error)

@@ -1,0 +1,179 @@
+"""What is known of a workload's training: rows with their run, runs, the present state, checkpoints.
+
+Runs are computed when they are asked for, from all rows of the workload's pods, so that a row that
+comes late puts itself where it belongs. The computation is kept until something changed, and
+for as long as twenty times what it took, so that a busy page costs a bounded share of a core.
+"""
+
+import threading
+from bisect import bisect_right
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from heliograph.core.clock import Clock
+from heliograph.core.errors import Refused
+from heliograph.core.owner import Pod
+from heliograph.core.record import Record
+from heliograph.core.training import TrainingRow
+from heliograph.service.owners import Owners
+from heliograph.store.state import training
+from heliograph.store.state.state import State
+from heliograph.training import checkpoints
+from heliograph.training.checkpoints import Checkpoint, CheckpointEvent
+from heliograph.training.runs import Run, runs
+from heliograph.workloads.directory import Directory
+
+KEPT_MAX = 500
+AGE_PER_COST = 20
+ROWS_READ_MAX = 100_000
+
+
+class Row(NamedTuple):
+    """A training row and the serial and id of its run."""
+
+    row: TrainingRow
+    run: int
+    run_id: str
+
+
+class Present(NamedTuple):
+    """Where a workload stands: its newest row, and the run that it belongs to."""
+
+    row: TrainingRow
+    run: Run
+
+
+class _Kept(NamedTuple):
+    position: int
+    changed: int
+    at_s: float
+    cost_s: float
+    runs: list[Run]
+
+
+class Trainings:
+    """Reads training of workloads. *position* is how far the applier is. Thread-safe."""
+
+    def __init__(
+        self, state: State, owners: Owners, clock: Clock, *, position: Callable[[], int]
+    ) -> None:
+        self._state = state
+        self._owners = owners
+        self._clock = clock
+        self._position = position
+        self._kept: OrderedDict[str, _Kept] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def runs(self, uid: str) -> list[Run]:
+        """The runs of workload *uid*, by serial."""
+        position, changed = self._position(), self._owners.changed
+        now_s = self._clock.monotonic_s()
+        kept = self._kept.get(uid)
+        if kept is not None and (
+            (kept.position, kept.changed) == (position, changed)
+            or now_s - kept.at_s < AGE_PER_COST * kept.cost_s
+        ):
+            return kept.runs
+        found = self._computed(uid)
+        cost_s = self._clock.monotonic_s() - now_s
+        with self._lock:
+            self._kept[uid] = _Kept(position, changed, now_s, cost_s, found)
+            self._kept.move_to_end(uid)
+            while len(self._kept) > KEPT_MAX:
+                self._kept.popitem(last=False)
+        return found
+
+    def rows(self, uid: str, run: str, *, start_ns: int, end_ns: int) -> tuple[list[Row], bool]:
+        """Rows by run, iteration and time; and whether there were more than ROWS_READ_MAX.
+
+        *run* is a serial, an id, or "" for all. Raises Refused when there is no such run.
+        """
+        known = self.runs(uid)
+        chosen = _chosen(known, run)
+        if chosen is not None:
+            start_ns = max(start_ns, chosen.start_ns)
+            end_ns = min(end_ns, chosen.end_ns)
+        found = self._state.read(
+            lambda tx: training.rows(
+                tx,
+                self._pod_uids(uid),
+                start_ns=start_ns,
+                end_ns=end_ns,
+                limit=ROWS_READ_MAX + 1,
+            )
+        )
+        placed = [Row(row, *_run_of(row, known)) for row in found if row.marker is None]
+        if chosen is not None:
+            placed = [row for row in placed if row.run == chosen.serial]
+        placed.sort(key=lambda r: (r.run, r.row.iteration or 0, r.row.at_ns, r.row.rank_group))
+        return placed[:ROWS_READ_MAX], len(found) > ROWS_READ_MAX
+
+    def present(self, uid: str) -> Present | None:
+        """Where workload *uid* stands; None when it never printed a row."""
+        known = self.runs(uid)
+        newest = self._state.read(lambda tx: training.latest(tx, self._pod_uids(uid)))
+        rows = [row for row in newest if row.marker is None]
+        if not rows or not known:
+            return None
+        row = max(rows, key=lambda row: (row.at_ns, row.iteration or 0, row.rank_group))
+        serial, _ = _run_of(row, known)
+        return Present(row, known[serial - 1])
+
+    def pods(self, uid: str) -> Sequence[Pod]:
+        """The pods of workload *uid* and of its descendants."""
+        return self._owners.directory().pods_of(uid)
+
+    def _pod_uids(self, uid: str) -> list[str]:
+        return [pod.uid for pod in self.pods(uid)]
+
+    def _computed(self, uid: str) -> list[Run]:
+        pods = self.pods(uid)
+        uids = [pod.uid for pod in pods]
+        edges = self._state.read(lambda tx: training.edges(tx, uids))
+        rows = (
+            TrainingRow(
+                edge.pod_uid, edge.source, edge.rank_group, edge.at_ns, edge.iteration,
+                edge.marker, edge.framework, {},
+            )
+            for edge in edges
+        )  # fmt: skip
+        return runs(rows, pod_names={pod.uid: (pod.namespace, pod.name) for pod in pods})
+
+
+def checkpoints_of(records: Sequence[Record]) -> list[Checkpoint]:
+    """The checkpoints that *records* of type `checkpoint_…` tell of, oldest first."""
+    return checkpoints.joined(
+        CheckpointEvent(
+            record.timestamp_ns,
+            record.session_id,
+            str(record.resource.get("speaker", "")),
+            record.event_type,
+            record.attributes,
+        )
+        for record in records
+    )
+
+
+def workload_or_404(directory: Directory, uid: str) -> None:
+    """Raise Refused 404 when *uid* is not known."""
+    if uid not in directory.workloads:
+        raise Refused(f"no workload {uid[:100]!r}", code="not_found", status=404)
+
+
+def _chosen(known: Sequence[Run], run: str) -> Run | None:
+    if not run:
+        return None
+    for one in known:
+        if run in {str(one.serial), one.id}:
+            return one
+    raise Refused(f"no run {run[:100]!r}; there are {len(known)}", field="run", status=404)
+
+
+def _run_of(row: TrainingRow, known: Sequence[Run]) -> tuple[int, str]:
+    """Serial and id of the run that *row*'s time is in."""
+    if not known:
+        return 0, ""
+    at = bisect_right(known, row.at_ns, key=lambda run: run.start_ns) - 1
+    run = known[max(at, 0)]
+    return run.serial, run.id

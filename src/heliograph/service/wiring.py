@@ -1,0 +1,434 @@
+"""The composition root: builds the graph of one service from its configuration, and takes it down.
+
+The only module that names a backend. Built sinks first, closed receivers first: nothing is ever
+handed to a part that is already closed.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from starlette.applications import Starlette
+
+from heliograph.core.clock import Clock
+from heliograph.core.errors import ConfigError
+from heliograph.core.matcher import parse as parse_matcher
+from heliograph.core.series import SeriesTable
+from heliograph.enrich.records import whose
+from heliograph.receive.logs import LogLimits as LogEntryLimits
+from heliograph.receive.remote_write import Decoder, Limits
+from heliograph.service import config as settings
+from heliograph.service import gauges, health, http, overview
+from heliograph.service.admission import Admission
+from heliograph.service.applier import Applier, Stores
+from heliograph.service.attributing import Attributing
+from heliograph.service.auth import Gate
+from heliograph.service.backpressure import Backpressure
+from heliograph.service.config import MIB, Config, ForwardConfig, span_ns
+from heliograph.service.embedded_query import EmbeddedQueries
+from heliograph.service.endpoints import (
+    operations,
+    ownership,
+    records,
+    samples,
+    telemetry,
+    workloads,
+)
+from heliograph.service.executors import Executors
+from heliograph.service.forward import Forward, Sources, Target
+from heliograph.service.freshness import Freshness
+from heliograph.service.http import Endpoint, Surroundings
+from heliograph.service.ingest import Ingest
+from heliograph.service.log_upkeep import LogUpkeep
+from heliograph.service.maintenance import Keep, Maintenance, Upkeep
+from heliograph.service.meters import Meters
+from heliograph.service.negatives import Negatives
+from heliograph.service.owners import Owners
+from heliograph.service.placement_watch import PlacementWatch
+from heliograph.service.sealing import Sealing
+from heliograph.service.supervisor import Supervisor
+from heliograph.service.trainings import Trainings
+from heliograph.store.log.log import Log
+from heliograph.store.prometheus.queries import PrometheusQueries
+from heliograph.store.prometheus.sender import Sender
+from heliograph.store.protocol import SampleQueries
+from heliograph.store.records.folder import RecordFolder
+from heliograph.store.records.protocol import RecordStore
+from heliograph.store.records.table import RecordTable
+from heliograph.store.segments.floors import Retention
+from heliograph.store.segments.store import SegmentStore
+from heliograph.store.state import cursors
+from heliograph.store.state.state import State
+from heliograph.web.first_page import Check
+
+log = logging.getLogger(__name__)
+
+
+class Core(NamedTuple):
+    """What holds data and time, before anything moves."""
+
+    clock: Clock
+    meters: Meters
+    supervisor: Supervisor
+    state: State
+    log: Log
+    table: SeriesTable
+    records: RecordStore
+    segments: SegmentStore | None
+    owners: Owners
+    attributing: Attributing
+
+
+class Flow(NamedTuple):
+    """What moves data: the threads, and what requests go through."""
+
+    ingest: Ingest
+    applier: Applier
+    forwards: Sequence[Forward]
+    maintenance: Maintenance
+    watch: PlacementWatch | None
+    executors: Executors
+    fresh: Freshness
+    backpressure: Backpressure
+
+
+class Site(NamedTuple):
+    """A running service: its application, and how it is taken down."""
+
+    app: Starlette
+    core: Core
+    flow: Flow
+    close: Callable[[], None]
+
+
+def build(config: Config, clock: Clock) -> Site:
+    """Open the stores of *config* and start the threads. Raises ConfigError."""
+    with ExitStack() as opened:
+        core = _core(config, clock, opened)
+        flow = _flow(config, core, opened)
+        app = _application(config, core, flow)
+        closing = opened.pop_all()
+    return Site(app, core, flow, closing.close)
+
+
+def _core(config: Config, clock: Clock, opened: ExitStack) -> Core:
+    meters = Meters()
+    data_dir = Path(config.data_dir)
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise ConfigError(f"data_dir: {data_dir}: {error.strerror}") from error
+    state = State.open(
+        config.state.url,
+        data_dir,
+        clock,
+        observe=lambda lane, spent_s: meters.transaction_seconds.observe(
+            spent_s, lane.name.lower()
+        ),
+    )
+    opened.callback(state.close)
+    table = SeriesTable(config.limits.series)
+    kept = _records(config, data_dir, clock)
+    opened.callback(kept.close)
+    segments = None
+    if config.samples.backend == "embedded":
+        segments = SegmentStore(data_dir / "segments", table, _retention(config), clock)
+        opened.callback(segments.close)
+    durable = _log(data_dir, table, state, segments, clock)
+    opened.callback(durable.close)
+    owners = Owners(state, clock)
+    return Core(
+        clock=clock,
+        meters=meters,
+        supervisor=Supervisor(meters.registry),
+        state=state,
+        log=durable,
+        table=table,
+        records=kept,
+        segments=segments,
+        owners=owners,
+        attributing=Attributing(owners, table, clock, meters),
+    )
+
+
+def _log(
+    data_dir: Path,
+    table: SeriesTable,
+    state: State,
+    segments: SegmentStore | None,
+    clock: Clock,
+) -> Log:
+    durable = Log(data_dir / "log", table, clock)
+    known = [0, *state.read(cursors.get_all).values()]
+    if segments is not None:
+        known.append(segments.sealed_seq)
+    try:
+        durable.open(floor=max(known))
+    except OSError as error:
+        raise ConfigError(f"data_dir: {data_dir / 'log'}: {error.strerror}") from error
+    return durable
+
+
+def _records(config: Config, data_dir: Path, clock: Clock) -> RecordStore:
+    if config.state.url is None:
+        return RecordFolder.open(data_dir / "records", clock)
+    return RecordTable.open(config.state.url, clock)
+
+
+def _retention(config: Config) -> Retention:
+    keep = config.samples.retention
+    return Retention(
+        raw_ns=span_ns(keep.raw, "samples.retention.raw"),
+        minute_ns=span_ns(keep.minute, "samples.retention.1m"),
+        hour_ns=span_ns(keep.hour, "samples.retention.1h"),
+    )
+
+
+def _flow(config: Config, core: Core, opened: ExitStack) -> Flow:
+    executors = Executors()
+    forwards = [_forward(config, core, one) for one in _targets(config)]
+    for forward in forwards:
+        opened.callback(forward.close)
+    applier = _applier(config, core)
+    opened.callback(applier.close)
+    upkeep = LogUpkeep(core.log, core.state, core.table, applier, forwards, core.segments)
+    maintenance = _maintenance(config, core, upkeep)
+    opened.callback(maintenance.close)
+    ingest = Ingest(core.log, core.supervisor, core.meters, committed=applier.wake)
+    upkeep.use(ingest)
+    opened.callback(ingest.close)
+    opened.callback(executors.close)
+    watch = _watch(config, core)
+    if watch is not None:
+        opened.callback(watch.close)
+    applier.start()
+    for forward in forwards:
+        forward.start()
+    maintenance.start()
+    if watch is not None:
+        watch.start()
+    return Flow(
+        ingest=ingest,
+        applier=applier,
+        forwards=forwards,
+        maintenance=maintenance,
+        watch=watch,
+        executors=executors,
+        fresh=Freshness(lambda: core.log.end, applier.wait_for),
+        backpressure=Backpressure(
+            core.clock,
+            end=lambda: core.log.end,
+            applied=lambda: applier.position,
+            log_bytes=lambda: core.log.disk_bytes,
+            log_bytes_max=config.limits.log_mb * MIB,
+        ),
+    )
+
+
+def _applier(config: Config, core: Core) -> Applier:
+    sealing = None
+    if core.segments is not None:
+        every_s = span_ns(config.samples.seal, "samples.seal") / 1e9
+        sealing = Sealing(core.segments, core.meters, core.clock, every_s=every_s)
+
+    def pod_named(namespace: str, name: str, at_ns: int) -> str:
+        directory = core.owners.directory()
+        span = whose(directory, pod_name=name, namespace=namespace, at_ns=at_ns)
+        return span.owner.pod_uid if span.owner is not None else ""
+
+    return Applier(
+        Stores(core.log, core.state, sealing, core.records),
+        core.supervisor,
+        core.meters,
+        core.clock,
+        aside=Path(config.data_dir) / "aside",
+        keep_lines=config.logs.keep_lines,
+        attributed=core.attributing.count,
+        pod_named=pod_named,
+    )
+
+
+def _targets(config: Config) -> list[ForwardConfig]:
+    targets = list(config.forward)
+    if config.samples.backend == "prometheus":
+        assert config.samples.write_url is not None
+        targets.insert(0, ForwardConfig(url=config.samples.write_url))
+    return targets
+
+
+def _forward(config: Config, core: Core, one: ForwardConfig) -> Forward:
+    try:
+        matchers = tuple(parse_matcher(text) for text in one.match)
+    except ValueError as error:
+        raise ConfigError(f"forward: {error}") from error
+    target = Target(
+        name=one.url.partition("://")[2].rpartition("@")[2].partition("?")[0],
+        matchers=matchers,
+        hold_ns=span_ns(one.hold, "forward.hold"),
+        queue_bytes=config.samples.queue_mb * MIB,
+        keep_original=config.metrics.keep_original,
+        prefix=config.metrics.prefix,
+    )
+    sources = Sources(core.log, core.state, core.table, core.attributing.spans)
+    return Forward(
+        target, Sender(one.url, core.clock), sources, core.supervisor, core.meters, core.clock
+    )
+
+
+def _maintenance(config: Config, core: Core, upkeep: LogUpkeep) -> Maintenance:
+    keep = Keep(
+        records_ns=span_ns(config.retention.records, "retention.records"),
+        records_bytes=config.retention.records_mb * MIB,
+        training_ns=span_ns(config.retention.training, "retention.training"),
+        owners_ns=span_ns(config.samples.retention.hour, "samples.retention.1h"),
+    )
+    tended = Upkeep(
+        state=core.state,
+        records=core.records,
+        segments=core.segments,
+        table=core.table,
+        spans=core.attributing.spans,
+        trim=upkeep.trim,
+        forget=upkeep.forget,
+    )
+    return Maintenance(tended, keep, core.supervisor, core.meters, core.clock)
+
+
+def _watch(config: Config, core: Core) -> PlacementWatch | None:
+    if config.workloads.placement_file is None:
+        return None
+    return PlacementWatch(
+        Path(config.workloads.placement_file),
+        core.owners,
+        core.supervisor,
+        core.meters,
+        every_s=span_ns(config.workloads.refresh, "workloads.refresh") / 1e9,
+        list_max=config.limits.list * 100,
+    )
+
+
+def _queries(config: Config, core: Core) -> SampleQueries:
+    if core.segments is None:
+        assert config.samples.query_url is not None
+        return PrometheusQueries(config.samples.query_url)
+    return EmbeddedQueries(core.segments, core.attributing.spans, config.metrics.prefix)
+
+
+def _application(config: Config, core: Core, flow: Flow) -> Starlette:
+    limits = config.limits
+    admission = Admission(limits.in_flight_mb * MIB, limits.reserved_mb * MIB)
+    around = Surroundings(
+        gate=Gate(config.auth.tokens),
+        admission=admission,
+        meters=core.meters,
+        clock=core.clock,
+        body_bytes_max=limits.body_mb * MIB,
+    )
+    trainings = Trainings(
+        core.state, core.owners, core.clock, position=lambda: flow.applier.position
+    )
+    listing = workloads.Workloads(
+        core.owners, trainings, core.records, core.state, flow.executors, flow.fresh,
+        core.clock, limits.list,
+    )  # fmt: skip
+    endpoints: list[Endpoint] = [
+        *telemetry.endpoints(_intake(config, core, flow, around)),
+        *ownership.endpoints(
+            ownership.Registry(
+                around, core.owners, flow.executors, flow.ingest, core.log, core.clock,
+                core.meters, limits.list,
+            )
+        ),
+        *samples.endpoints(
+            samples.Reading(
+                _queries(config, core), flow.executors, flow.fresh, core.clock, limits.list
+            )
+        ),
+        *workloads.endpoints(listing),
+        *records.endpoints(
+            records.Reading(around, core.records, flow.executors, flow.fresh, limits.list)
+        ),
+    ]  # fmt: skip
+    checks = _checks(config, core, flow)
+    _add_gauges(core, flow, admission)
+    seen = overview.Overview(
+        meters=core.meters,
+        clock=core.clock,
+        checks=checks,
+        listed=workloads.newest(listing),
+        attributing=core.attributing,
+        started_ns=core.clock.now_ns(),
+    )
+    own = operations.endpoints(
+        operations.Operations(
+            checks, lambda: overview.page(seen), endpoints, flow.executors, core.meters
+        )
+    )
+    return http.application([*endpoints, *own], around)
+
+
+def _checks(config: Config, core: Core, flow: Flow) -> Callable[[], Sequence[Check]]:
+    parts = health.Parts(
+        supervisor=core.supervisor,
+        applier=flow.applier,
+        backpressure=flow.backpressure,
+        log=core.log,
+        log_bytes_max=config.limits.log_mb * MIB,
+        forwards=tuple(flow.forwards),
+        watch=flow.watch,
+        data_dir=Path(config.data_dir),
+        mended=core.state.mended,
+    )
+    return lambda: health.checks(parts)
+
+
+def _add_gauges(core: Core, flow: Flow, admission: Admission) -> None:
+    gauges.add_flow(
+        core.meters.registry,
+        ingest=flow.ingest,
+        applier=flow.applier,
+        admission=admission,
+        backpressure=flow.backpressure,
+        forwards=tuple(flow.forwards),
+        log=core.log,
+    )
+    gauges.add_stores(
+        core.meters.registry,
+        table=core.table,
+        segments=core.segments,
+        records=core.records,
+        state=core.state,
+    )
+
+
+def _intake(config: Config, core: Core, flow: Flow, around: Surroundings) -> telemetry.Intake:
+    limits = config.limits
+    decoder = Decoder(
+        core.table, Limits(labels=limits.labels, label_value_bytes=limits.label_value_bytes)
+    )
+    return telemetry.Intake(
+        around=around,
+        ingest=flow.ingest,
+        log=core.log,
+        decoder=decoder,
+        log_limits=LogEntryLimits(decoded_bytes=limits.decoded_mb * MIB),
+        decoded_bytes_max=limits.decoded_mb * MIB,
+        negatives=Negatives(config.metrics.drop_negative, core.table),
+        handover=flow.applier.handover,
+        backpressure=flow.backpressure,
+        clock=core.clock,
+        meters=core.meters,
+    )
+
+
+def describe(config: Config) -> dict[str, Any]:
+    """What a start says about itself, for one line of the log."""
+    host, port = settings.host_and_port(config.listen)
+    return {
+        "address": f"http://{host}:{port}",
+        "data_dir": config.data_dir,
+        "state": "sqlite" if config.state.url is None else "postgresql",
+        "samples": config.samples.backend,
+    }

@@ -1,0 +1,268 @@
+"""Log: append, commit, read, trim. See the package's docstring for its use.
+
+One thread appends and commits; any thread reads, trims and asks. A process start begins a new
+file, so nothing is ever written behind a torn end; its sequences leave room for whatever the end
+of the file before may have lost.
+"""
+
+import contextlib
+import errno
+from pathlib import Path
+from typing import NamedTuple
+
+from msgspec import Struct
+
+from heliograph.core.clock import Clock
+from heliograph.core.errors import ConfigError, Unavailable
+from heliograph.core.samples import SampleBatch
+from heliograph.core.series import SeriesTable
+from heliograph.store.log import survey
+from heliograph.store.log.active import ActiveFile
+from heliograph.store.log.catalogue import Catalogue, Tally
+from heliograph.store.log.disk import Disk
+from heliograph.store.log.file import FILE_FRAMES_MAX, LogFile
+from heliograph.store.log.frame import FILE_HEADER_BYTES, Counts, Kind
+from heliograph.store.log.reader import Reader
+
+# Half of the room a start leaves, so that one commit more cannot outgrow it.
+_ROTATE_FRAMES = FILE_FRAMES_MAX // 2
+_RETRY_AFTER_S = 5.0
+
+
+class LogLimits(Struct, frozen=True, kw_only=True):
+    """Bounds of the log.
+
+    file_bytes_max         a file is closed when it has grown to this
+    memory_bytes_max       newest frames kept in memory for readers close behind
+    pending_bytes_max      appended and not yet committed; more is Unavailable
+    quarantine_bytes_max   damaged ranges kept aside in `.corrupt` files
+    """
+
+    file_bytes_max: int = 64 << 20
+    memory_bytes_max: int = 32 << 20
+    pending_bytes_max: int = 256 << 20
+    quarantine_bytes_max: int = 64 << 20
+
+
+class Dropped(NamedTuple):
+    """Frames up to *through* are gone; *counts* is what the lagging consumer has not seen of
+    them. *through* is 0 when nothing was dropped."""
+
+    through: int
+    counts: Counts
+
+
+class Log:
+    """An append-only log in *folder*, whose samples speak the ids of *table*."""
+
+    def __init__(
+        self,
+        folder: Path,
+        table: SeriesTable,
+        clock: Clock,
+        limits: LogLimits | None = None,
+        *,
+        disk: Disk | None = None,
+    ) -> None:
+        self.limits = limits or LogLimits()
+        self._folder = folder
+        self._table = table
+        self._clock = clock
+        self._disk = disk or Disk()
+        self._catalogue = Catalogue(
+            self._disk,
+            memory_bytes_max=self.limits.memory_bytes_max,
+            quarantine_bytes_max=self.limits.quarantine_bytes_max,
+        )
+        self._active: ActiveFile | None = None
+        self._next_first_seq = 1
+        self._previous_end = 0
+
+    def open(self, *, floor: int = 0) -> None:
+        """Find what the folder holds, make it if it is missing; nothing is written to old files.
+
+        No sequence ≤ *floor* is given again: hand in the greatest cursor there is, and a folder
+        that was lost or emptied harms nobody. Raises ConfigError when the folder cannot be used.
+        """
+        catalogue = self._catalogue
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._disk.sync_folder(self._folder.parent)
+            found = survey.survey(self._folder, self._disk)
+            self._previous_end, catalogue.after = survey.find_ends(found.files, self._disk)
+        except OSError as error:
+            raise ConfigError(f"{self._folder} cannot be used: {error.strerror}") from error
+        catalogue.files = found.files
+        catalogue.tally.foreign_files = found.foreign
+        catalogue.quarantine_bytes_left -= found.corrupt_bytes
+        catalogue.end = max(self._previous_end, floor)
+        catalogue.tally.torn_bytes = sum(file.torn_bytes for file in found.files)
+        self._next_first_seq = catalogue.end + 1
+        if found.highest_first >= 0:
+            after_any = found.highest_first + FILE_FRAMES_MAX
+            self._next_first_seq = max(self._next_first_seq, after_any)
+
+    def close(self) -> None:
+        """Give all descriptors back; what was not committed is forgotten."""
+        if self._active is not None:
+            self._retire(self._active)
+
+    # -- the appending thread ------------------------------------------------------------
+
+    def append_samples(self, batch: SampleBatch) -> int:
+        """Append *batch*; its sequence, void if the commit fails. Raises Unavailable when too
+        much is pending. The table must not forget the series of *batch* before it is committed."""
+        return self._file().add_samples(batch, self._table, self._clock.now_ns())
+
+    def append_lines(self, payload: bytes, count: int) -> int:
+        """Append *payload*, *count* log lines in the caller's own encoding; as above."""
+        return self._file().add(Kind.LINES, payload, count, self._clock.now_ns())
+
+    def append_records(self, payload: bytes, count: int) -> int:
+        """Append *payload*, *count* records in the caller's own encoding; as above."""
+        return self._file().add(Kind.RECORDS, payload, count, self._clock.now_ns())
+
+    def commit(self) -> None:
+        """Make everything appended since the last commit durable, and show it to readers.
+
+        Raises Unavailable when the disk refuses: then none of it is kept and none of it will
+        appear, and the next append begins a new file, since a disk that failed once is not
+        asked whether it has changed its mind about this one.
+        """
+        active = self._active
+        if active is None or not active.pending:
+            return
+        try:
+            active.commit()
+        except OSError as error:
+            refused = len(active.pending)
+            active.abandon()
+            self._active = None
+            self._catalogue.refuse(refused)
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            raise Unavailable(
+                f"the log cannot be written: {error.strerror}",
+                code="disk_full" if full else "log_unwritable",
+                retry_after_s=_RETRY_AFTER_S,
+            ) from error
+        self._catalogue.publish(
+            active.file, active.settle(), stop=active.stop, after=active.after
+        )
+        self._next_first_seq = active.next_seq
+        self._previous_end = active.next_seq - 1
+        if active.stop >= self.limits.file_bytes_max or active.frames >= _ROTATE_FRAMES:
+            self._retire(active)
+
+    @property
+    def uncommitted(self) -> int:
+        """Frames appended since the last commit; asked by the appending thread."""
+        return 0 if self._active is None else len(self._active.pending)
+
+    def _file(self) -> ActiveFile:
+        active = self._active
+        if active is None:
+            active = self._active = ActiveFile(
+                self._folder,
+                first_seq=self._next_first_seq,
+                previous_end=self._previous_end,
+                before=self._catalogue.after,
+                disk=self._disk,
+            )
+        pending = active.pending_bytes
+        if pending > self.limits.pending_bytes_max or len(active.pending) >= _ROTATE_FRAMES:
+            raise Unavailable(f"{pending} bytes wait for the disk", code="log_busy")
+        return active
+
+    def _retire(self, active: ActiveFile) -> None:
+        active.close()
+        self._active = None
+
+    # -- any thread ----------------------------------------------------------------------
+
+    @property
+    def end(self) -> int:
+        """Sequence of the last committed frame; 0 before the first."""
+        return self._catalogue.end
+
+    @property
+    def disk_bytes(self) -> int:
+        """Bytes of all files of the log on disk."""
+        with self._catalogue.changed:
+            return sum(file.disk_bytes for file in self._catalogue.files)
+
+    @property
+    def tally(self) -> Tally:
+        """The counters, live."""
+        return self._catalogue.tally
+
+    def reader(self, after: int) -> Reader:
+        """A consumer that has had everything up to *after*."""
+        return Reader(self._catalogue, self._table, after)
+
+    def wait(self, after: int, *, timeout_s: float) -> bool:
+        """Block until a frame after *after* is committed; False when *timeout_s* passed first."""
+        changed = self._catalogue.changed
+        with changed:
+            return changed.wait_for(lambda: self._catalogue.end > after, timeout_s)
+
+    def counts(self, *, after: int, through: int) -> Counts:
+        """Entries in the frames *after* < sequence ≤ *through* that are still on disk, and in
+        those that damage took from among them; from headers alone. Raises Unavailable when a
+        file cannot be opened or read for want of a resource."""
+        try:
+            ends = [survey.counts_through(self._catalogue, seq) for seq in (after, through)]
+        except OSError as error:
+            raise Unavailable(
+                f"the log cannot be read: {error.strerror}", code="log_unreadable"
+            ) from error
+        return ends[1].since(ends[0])
+
+    def trim(self, through: int) -> None:
+        """Delete the files that hold no frame after *through*; the file being written stays."""
+        self._remove(through)
+        with self._catalogue.changed:
+            newest = self._catalogue.files[-1] if self._catalogue.files else None
+            if newest is None or newest.last_seq > through or newest is self._writing():
+                return
+            if newest.stop <= FILE_HEADER_BYTES:
+                return
+            # Its name is the memory of which sequences were given, so only its content goes.
+            newest.empty()
+        with contextlib.suppress(OSError):
+            self._disk.truncate(newest.path, FILE_HEADER_BYTES)
+            self._disk.truncate(newest.sidecar, FILE_HEADER_BYTES)
+
+    def droppable(self, bytes_max: int) -> int:
+        """Up to which sequence whole files must go for the log to fit *bytes_max*; 0 for none.
+        The newest file is never among them."""
+        with self._catalogue.changed:
+            excess = sum(file.disk_bytes for file in self._catalogue.files) - bytes_max
+            through = 0
+            for file in self._catalogue.files[:-1]:
+                if excess <= 0:
+                    break
+                excess -= file.disk_bytes
+                through = file.last_seq
+            return through
+
+    def drop_oldest(self, bytes_max: int, *, after: int = 0) -> Dropped:
+        """Delete oldest files until the log fits *bytes_max*, although a consumer at *after* has
+        not read them all; what it loses is counted. For several consumers at different places
+        ask `droppable` and `counts`, then `trim`."""
+        through = self.droppable(bytes_max)
+        if not through:
+            return Dropped(0, Counts())
+        lost = self.counts(after=min(after, through), through=through)
+        self._remove(through)
+        return Dropped(through, lost)
+
+    def _writing(self) -> LogFile | None:
+        active = self._active
+        return active.file if active is not None else None
+
+    def _remove(self, through: int) -> None:
+        for file in self._catalogue.remove(through, self._writing()):
+            # The log goes last: without its sidecar it can still be read, and found again.
+            with contextlib.suppress(OSError):
+                self._disk.remove(file.sidecar)
+                self._disk.remove(file.path)

@@ -1,0 +1,303 @@
+"""`RecordFolder`: a SQLite file a day, `records/2026-11-22.db`. See the package.
+
+Why files: forgetting a day is deleting a file, at no cost to the writer, and damage to one day
+leaves the others. A damaged file is set aside as `*.corrupt`, counted, and a new one begun; what
+it held is no longer found. A file is written through one connection, the latest
+`OPEN_DAYS_MAX` stay open; each reader opens the file read-only for itself (0.1 ms).
+"""
+
+import logging
+import sqlite3
+import threading
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+from heliograph.core.clock import Clock
+from heliograph.core.errors import Unavailable
+from heliograph.core.record import Record
+from heliograph.store.records import day as days
+from heliograph.store.records import dayfile, row, search
+from heliograph.store.records.row import Row
+from heliograph.store.state import batches, seam, sqlite_file
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+OPEN_DAYS_MAX = 4
+# Records of one transaction.
+APPEND_MAX = 1000
+# Rows of `other` that one `retain` deletes.
+RETAIN_ROWS_MAX = 10_000
+_CORRUPT = ".db.corrupt"
+
+
+class _Matches(NamedTuple):
+    """Of one day: (at_ns, n) of the matches needed, and how many there are in *total*."""
+
+    keys: Sequence[tuple[int, int]] = ()
+    total: int = 0
+
+
+class RecordFolder:
+    """The records of one folder. `append` and `retain` take turns; readers wait for nobody.
+
+    counts   `other` records outside the days kept apart, `other_dropped` of those deleted by their
+             bound, `days_corrupt` set aside, `days_expired` and `days_over_size` deleted
+    """
+
+    def __init__(self, folder: Path, clock: Clock) -> None:
+        self._folder = folder
+        self._clock = clock
+        self._writing = threading.RLock()
+        self._open: OrderedDict[int, sqlite3.Connection] = OrderedDict()
+        # Replaced, never changed: readers take it without the lock.
+        self._days = frozenset(_days_in(folder))
+        self.counts: Counter[str] = Counter()
+
+    @classmethod
+    def open(cls, folder: Path, clock: Clock) -> "RecordFolder":
+        """Open *folder*, made if absent. ConfigError when a newer version wrote it."""
+        folder.mkdir(parents=True, exist_ok=True)
+        opened = cls(folder, clock)
+        if opened._days:
+            newest = max(opened._days)
+            opened._on(newest, lambda: opened._writer(newest))
+        return opened
+
+    def append(self, records: Sequence[Record]) -> list[Record]:
+        """Keep *records*, on disk when this returns; return, in order, those not there before.
+
+        Refused, with nothing kept, when one cannot be stored. Unavailable on a full or failing
+        disk: some days may then be kept; appending all again is right.
+        """
+        rows = [row.of(record) for record in records]
+        with self._writing:
+            now_ns = self._clock.now_ns()
+            by_day: dict[int, list[Row]] = {}
+            for each in rows:
+                place = days.place(each.at_ns, now_ns=now_ns, existing=self._days)
+                by_day.setdefault(place, []).append(each)
+            fresh: set[bytes] = set()
+            for day, of_day in sorted(by_day.items()):
+                for piece in batches.cut(of_day, APPEND_MAX):
+                    fresh |= self._append_to(day, piece)
+        return row.first_of(records, rows, fresh)
+
+    def query(self, **filters: Any) -> search.Page:
+        """The page of records that match *filters*, those of `search.search`; newest first.
+
+        Unavailable (`too_wide`) when it takes over `search.QUERY_S_MAX`.
+        """
+        asked = search.search(**filters)
+        want = asked.offset + asked.limit
+        descending = asked.order.startswith("at_ns DESC")
+        found: list[tuple[int, int, int]] = []
+        total = 0
+        for day in self._days_for(asked, descending=descending):
+            # `other` comes first and overlaps every day; the days follow each other.
+            need = want if day == days.OTHER else want - sum(k[2] != days.OTHER for k in found)
+            matches = _matches(asked, need, search.TOTAL_MAX - total)
+            here = self._read(day, _Matches(), matches)
+            found += ((at_ns, n, day) for at_ns, n in here.keys)
+            total += here.total
+            if total >= search.TOTAL_MAX and sum(k[2] != days.OTHER for k in found) >= want:
+                break
+        found.sort(reverse=descending)
+        return search.Page(
+            self._fetch(found[asked.offset : want]), min(total, search.TOTAL_MAX)
+        )
+
+    def get(self, record_id: str) -> Record | None:
+        """The record of *record_id*, or None."""
+        id_ = row.id_of(record_id)
+        for day in sorted(self._days, reverse=True):
+            doc = self._read(day, None, lambda db: dayfile.one(db, id_))
+            if doc is not None:
+                return row.record(doc)
+        return None
+
+    def retain(self, *, floor_ns: int, bytes_max: int) -> None:
+        """Delete the days that ended by *floor_ns*, then the oldest above *bytes_max* in all.
+
+        The newest day is never deleted for its size. What went is in `counts`.
+        """
+        floor_day = days.of(floor_ns)
+        with self._writing:
+            for day, aside in sorted(_aside_in(self._folder).items()):
+                if day < floor_day:
+                    sqlite_file.remove(aside)
+            for day in sorted(self._days):
+                if day != days.OTHER and day < floor_day:
+                    self._remove(day, "days_expired")
+            self._retain_other(floor_ns)
+            self._shrink(bytes_max)
+
+    def size_bytes(self) -> int:
+        """Bytes on disk of all days, those set aside included."""
+        paths = [self._path(day) for day in self._days] + list(_aside_in(self._folder).values())
+        return sum(sqlite_file.size_of(path) for path in paths)
+
+    def close(self) -> None:
+        """Close every file."""
+        with self._writing:
+            while self._open:
+                self._open.popitem()[1].close()
+
+    def _append_to(self, day: int, rows: Sequence[Row]) -> set[bytes]:
+        if day == days.OTHER:
+            self.counts["other"] += len(rows)
+        elif days.OTHER in self._days:
+            # Stored when its day was still too far ahead.
+            ids = [each.id for each in rows]
+            known = self._read(days.OTHER, set[bytes](), lambda db: dayfile.present(db, ids))
+            rows = [each for each in rows if each.id not in known]
+        if not rows:
+            return set()
+        return self._on(day, lambda: dayfile.insert(self._writer(day), rows))
+
+    def _on(self, day: int, work: Callable[[], T]) -> T:
+        """*work* on the writing connection of *day*; once more, on a new file, if it was damaged."""
+        with self._writing:
+            try:
+                with self._translated(day):
+                    return work()
+            except _DamagedError:
+                self._set_aside(day)
+            with self._translated(day):
+                return work()
+
+    def _writer(self, day: int) -> sqlite3.Connection:
+        if day not in self._open:
+            path = self._path(day)
+            if not path.exists():
+                # A log left beside a file that is gone would be replayed into the new one.
+                sqlite_file.remove(path)
+                sqlite_file.create_private(path)
+            while len(self._open) >= OPEN_DAYS_MAX:
+                self._open.popitem(last=False)[1].close()
+            self._open[day] = dayfile.open_writer(path)
+            self._days |= {day}
+        self._open.move_to_end(day)
+        return self._open[day]
+
+    def _read(self, day: int, default: T, work: Callable[[sqlite3.Connection], T]) -> T:
+        """What *work* finds in *day*; *default* when the day went meanwhile, or proves damaged."""
+        path = self._path(day)
+        seen = sqlite_file.identity(path)
+        try:
+            with (
+                self._translated(day, reading=True),
+                dayfile.open_reader(path, self._clock) as connection,
+            ):
+                return work(connection)
+        except _DamagedError:
+            with self._writing:
+                # Unless the writer saw the damage first and began a new file.
+                if sqlite_file.identity(path) == seen:
+                    self._set_aside(day)
+        except Unavailable:
+            if path.exists():
+                raise
+        return default
+
+    @contextmanager
+    def _translated(self, day: int, *, reading: bool = False) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            if seam.damaged(error):
+                raise _DamagedError from error
+            if not reading and (failed := self._open.pop(day, None)):
+                # After a failed sync only what a new connection reads is to be believed.
+                failed.close()
+            if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_INTERRUPT:
+                wide = f"over {search.QUERY_S_MAX} s: narrow the time or the filters"
+                raise Unavailable(wide, code="too_wide") from error
+            raise Unavailable(f"records of {days.name(day)}: {error}") from error
+
+    def _fetch(self, keys: Sequence[tuple[int, int, int]]) -> list[Record]:
+        docs: dict[tuple[int, int], bytes] = {}
+        for day in dict.fromkeys(key[2] for key in keys):
+            numbers = [n for _, n, of_day in keys if of_day == day]
+            empty: dict[int, bytes] = {}
+            found = self._read(day, empty, _documents(numbers))
+            docs |= {(day, n): doc for n, doc in found.items()}
+        return [row.record(docs[day, n]) for _, n, day in keys if (day, n) in docs]
+
+    def _days_for(self, asked: search.Search, *, descending: bool) -> list[int]:
+        first, last = days.of(asked.start_ns), days.of(asked.end_ns - 1)
+        near = [day for day in self._days if day != days.OTHER and first <= day <= last]
+        other = [days.OTHER] if days.OTHER in self._days else []
+        return other + sorted(near, reverse=descending)
+
+    def _retain_other(self, floor_ns: int) -> None:
+        if days.OTHER not in self._days:
+            return
+
+        def work() -> int:
+            writer = self._writer(days.OTHER)
+            dayfile.delete_before(writer, floor_ns, RETAIN_ROWS_MAX)
+            return dayfile.trim(writer, days.OTHER_RECORDS_MAX, RETAIN_ROWS_MAX)
+
+        self.counts["other_dropped"] += self._on(days.OTHER, work)
+
+    def _shrink(self, bytes_max: int) -> None:
+        for aside in _aside_in(self._folder).values():
+            if self.size_bytes() > bytes_max:
+                sqlite_file.remove(aside)
+        for day in sorted(self._days - {days.OTHER})[:-1]:
+            if self.size_bytes() <= bytes_max:
+                return
+            self._remove(day, "days_over_size")
+
+    def _remove(self, day: int, why: str) -> None:
+        if writer := self._open.pop(day, None):
+            writer.close()
+        self._days -= {day}
+        size = sqlite_file.remove(self._path(day))
+        self.counts[why] += 1
+        log.info("records deleted", extra={"day": days.name(day), "bytes": size, "why": why})
+
+    def _set_aside(self, day: int) -> None:
+        if writer := self._open.pop(day, None):
+            writer.close()
+        if self._path(day).exists():
+            aside = sqlite_file.set_aside(self._path(day))
+            self.counts["days_corrupt"] += 1
+            log.error("records damaged, set aside", extra={"file": str(aside)})
+        self._days -= {day}
+
+    def _path(self, day: int) -> Path:
+        return self._folder / f"{days.name(day)}.db"
+
+
+class _DamagedError(Exception):
+    """The file of a day is not a sound database."""
+
+
+def _matches(
+    asked: search.Search, need: int, count_max: int
+) -> Callable[[sqlite3.Connection], _Matches]:
+    def work(db: sqlite3.Connection) -> _Matches:
+        keys = dayfile.keys(db, asked, need) if need > 0 else []
+        return _Matches(keys, dayfile.count(db, asked, count_max) if count_max > 0 else 0)
+
+    return work
+
+
+def _documents(numbers: Sequence[int]) -> Callable[[sqlite3.Connection], dict[int, bytes]]:
+    return lambda db: dayfile.documents(db, numbers)
+
+
+def _days_in(folder: Path) -> Iterator[int]:
+    for path in folder.glob("*.db"):
+        if (day := days.named(path.stem)) is not None:
+            yield day
+
+
+def _aside_in(folder: Path) -> Mapping[int, Path]:
+    found = {days.named(p.name.removesuffix(_CORRUPT)): p for p in folder.glob(f"*{_CORRUPT}")}
+    return {day: path for day, path in found.items() if day is not None}

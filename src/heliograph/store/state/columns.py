@@ -1,0 +1,70 @@
+"""What every table is made of: the one schema, and column types that no sender's value can break.
+
+Instants and counts are signed 64-bit on both engines; a number outside is Refused here, by us,
+because SQLite and PostgreSQL would say it in two different ways.
+"""
+
+from typing import Any
+
+from sqlalchemy import BigInteger, Dialect, LargeBinary, MetaData, Text
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+from heliograph.core.errors import Refused
+from heliograph.store.state import text
+
+INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
+
+metadata = MetaData(
+    naming_convention={"pk": "pk_%(table_name)s", "ix": "ix_%(table_name)s_%(column_0_N_name)s"}
+)
+Bytes = LargeBinary
+
+
+class Int64(TypeDecorator[int]):
+    """A signed 64-bit integer. Refused outside its range."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
+        """*value* as it is, when it fits."""
+        del dialect
+        if value is not None and not INT64_MIN <= value <= INT64_MAX:
+            raise Refused(f"{value} is outside 64 bits", code="out_of_range")
+        return value
+
+
+class AnyText(TypeDecorator[str]):
+    """Any text, NUL and lone surrogates included; not part of an index."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
+        """*value* as both engines keep it."""
+        del dialect
+        return None if value is None else text.storable(value)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Any:
+        """*value* as it was given."""
+        del dialect
+        return None if value is None else text.original(value)
+
+
+class KeyText(AnyText):
+    """Any text, as part of an index: long text folds (see `text.key`).
+
+    Ordered by code point on both engines; PostgreSQL's default order is the server's language.
+    """
+
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Text, whose order PostgreSQL must be told."""
+        collation = "C" if dialect.name == "postgresql" else None
+        return dialect.type_descriptor(Text(collation=collation))
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
+        """*value* as both engines keep and index it."""
+        del dialect
+        return None if value is None else text.key(value)

@@ -1,0 +1,1 @@
+"""Schema changes, for Alembic: `env.py` says how one runs, `versions/` holds them."""

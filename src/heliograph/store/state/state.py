@@ -1,0 +1,250 @@
+"""`State`: one database, its one writer thread, its readers. See the package for an example."""
+
+import logging
+import sqlite3
+import threading
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple, TypeVar
+
+from sqlalchemy import Connection, Engine
+
+from heliograph.core.clock import Clock
+from heliograph.core.errors import ConfigError, Unavailable
+from heliograph.store.state import engines, lock, revisions, seam, sqlite_file
+from heliograph.store.state.lanes import Lane, Lanes
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+# A transaction on the writer that takes longer is counted as slow.
+SLOW_S = 0.020
+
+
+class _Job(NamedTuple):
+    work: Callable[[Connection], Any]
+    done: Future[Any]
+
+
+class _Delivery:
+    """Whatever the block raises belongs to the caller who waits on *done*, not to the writer."""
+
+    def __init__(self, done: Future[Any]) -> None:
+        self._done = done
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self,
+        _: type[BaseException] | None,
+        error: BaseException | None,
+        __: TracebackType | None,
+    ) -> bool:
+        if error is not None:
+            self._done.set_exception(error)
+        return error is not None
+
+
+class State:
+    """The open state. Use `open`; `close` lets what was accepted finish.
+
+    mended  what was set aside or restored at open, in words, or None
+    slow    transactions over `SLOW_S`, by lane
+    """
+
+    def __init__(
+        self, home: "_Home", clock: Clock, *, observe: Callable[[Lane, float], None] | None
+    ) -> None:
+        self._home = home
+        self._writer, self._readers, self._path = home.writer, home.readers, home.path
+        self._clock = clock
+        self._observe = observe
+        self._lanes: Lanes[_Job] = Lanes()
+        self.mended = home.mended
+        self.slow: Counter[Lane] = Counter()
+        self._thread = threading.Thread(target=self._run, name="state-writer", daemon=True)
+        self._thread.start()
+
+    @classmethod
+    def open(
+        cls,
+        url: str | None,
+        data_dir: Path,
+        clock: Clock,
+        *,
+        observe: Callable[[Lane, float], None] | None = None,
+    ) -> "State":
+        """Open the PostgreSQL at *url*, or SQLite in *data_dir*; its schema becomes ours.
+
+        *observe* is told each transaction's lane and duration in seconds, on the writer thread.
+        ConfigError: a URL we refuse, a folder in use, a schema newer than ours. Unavailable: no
+        answer from the server.
+        """
+        with ExitStack() as unless_open:
+            home = _home(url, data_dir, unless_open)
+            _prepare(home, clock)
+            unless_open.pop_all()
+        return cls(home, clock, observe=observe)
+
+    def write(self, work: Callable[[Connection], T], *, lane: Lane) -> Future[T]:
+        """Run *work* in a transaction on the writer thread; the future is done once it is on disk.
+
+        What *work* raises rolls back and is the future's exception, database errors as
+        Unavailable or Refused. Raises Unavailable itself when the lane is full or the state closed.
+        """
+        assert threading.current_thread() is not self._thread, "a transaction waits for another"
+        done: Future[T] = Future()
+        self._lanes.put(lane, _Job(work, done))
+        return done
+
+    def read(self, work: Callable[[Connection], T]) -> T:
+        """What *work* answers, run here on a read-only snapshot. Unavailable when busy or lost."""
+        with (
+            self._home.translated(),
+            self._readers.connect() as tx,
+            tx.begin(),
+        ):
+            return work(tx)
+
+    def waiting(self) -> dict[Lane, int]:
+        """Transactions that wait for the writer, by lane."""
+        return self._lanes.waiting()
+
+    @property
+    def on_sqlite(self) -> bool:
+        """Whether the state is a SQLite file, which `backup` can copy."""
+        return self._path is not None
+
+    def backup(self, path: Path | None = None) -> None:
+        """Copy the state, while it is in use, to *path* (default: where `mend` would look).
+
+        ConfigError on PostgreSQL, whose backup is its operator's. Unavailable: a full disk.
+        """
+        if self._path is None:
+            raise ConfigError(
+                "the state is on PostgreSQL: its backup is the operator's (pg_dump, base backup)"
+            )
+        default = self._path.parent / sqlite_file.BACKUP_FOLDER / self._path.name
+        sqlite_file.copy(self._path, path or default)
+
+    def close(self) -> None:
+        """Take no more work, finish what waits, close every connection. Twice is once."""
+        self._lanes.close()
+        self._thread.join()
+        self._home.leave()
+
+    def _run(self) -> None:
+        while (taken := self._lanes.take()) is not None:
+            lane, job = taken
+            if job.done.set_running_or_notify_cancel():
+                with _Delivery(job.done):
+                    job.done.set_result(self._transact(lane, job.work))
+
+    def _transact(self, lane: Lane, work: Callable[[Connection], T]) -> T:
+        start_s = self._clock.monotonic_s()
+        try:
+            with self._home.translated(), self._writer.begin() as tx:
+                return work(tx)
+        except Unavailable:
+            # After a failed write or sync the connection's view is not to be believed.
+            self._writer.dispose()
+            raise
+        finally:
+            took_s = self._clock.monotonic_s() - start_s
+            if took_s > SLOW_S:
+                self.slow[lane] += 1
+            if self._observe is not None:
+                self._observe(lane, took_s)
+
+
+class Upgraded(NamedTuple):
+    """Schema revisions *before* (None: there was no database) and *after*."""
+
+    before: str | None
+    after: str
+
+
+def upgrade(url: str | None, data_dir: Path, clock: Clock) -> Upgraded:
+    """Bring the state's schema to ours and leave: `heliograph db upgrade`. Raises as `State.open`."""
+    with ExitStack() as afterwards:
+        before = _prepare(_home(url, data_dir, afterwards), clock)
+    return Upgraded(before, revisions.HEAD)
+
+
+@dataclass(kw_only=True)
+class _Home:
+    """Where a state lives: its connections, and on SQLite its file, its lock and what was mended."""
+
+    name: str
+    writer: Engine
+    readers: Engine
+    path: Path | None = None
+    held: lock.FolderLock | None = None
+    mended: str | None = None
+
+    def translated(self) -> AbstractContextManager[None]:
+        return seam.translated(self.name, self._on_damage)
+
+    def leave(self) -> None:
+        """Close all, readers first: who closes last folds the write-ahead log in. Twice is once."""
+        self.readers.dispose()
+        self.writer.dispose()
+        if self.held is not None:
+            self.held.release()
+            self.held = None
+
+    def _on_damage(self) -> None:
+        if self.path is not None:
+            sqlite_file.mark_damaged(self.path)
+
+
+def _home(url: str | None, data_dir: Path, leaving: ExitStack) -> _Home:
+    """Connections not made yet; *leaving* closes them and lets the folder go."""
+    if url is not None:
+        parsed = engines.parse_url(url)
+        home = _Home(
+            name=f"state {parsed.render_as_string(hide_password=True)}",
+            writer=engines.postgresql_writer(parsed),
+            readers=engines.postgresql_readers(parsed),
+        )
+        leaving.callback(home.leave)
+        return home
+    held = lock.hold(data_dir)
+    with ExitStack() as unless_ready:
+        unless_ready.callback(held.release)
+        path = data_dir / sqlite_file.STATE_NAME
+        mended = sqlite_file.mend(path)
+        sqlite_file.create_private(path)
+        unless_ready.pop_all()
+    log.info("state opens", extra={"sqlite_version": sqlite3.sqlite_version})
+    home = _Home(
+        name=f"state {path}",
+        writer=engines.sqlite_writer(path),
+        readers=engines.sqlite_readers(path),
+        path=path,
+        held=held,
+        mended=mended,
+    )
+    leaving.callback(home.leave)
+    return home
+
+
+def _prepare(home: _Home, clock: Clock) -> str | None:
+    """Bring the schema to ours; return the revision that was there. An old SQLite is copied first."""
+    with home.translated(), home.writer.begin() as tx:
+        before = revisions.stored(tx)
+    revisions.check(before)
+    if before == revisions.HEAD:
+        return before
+    if home.path is not None and before is not None:
+        backups = home.path.parent / sqlite_file.BACKUP_FOLDER
+        sqlite_file.copy(home.path, backups / f"state-{before}.db")
+    with home.translated(), home.writer.begin() as tx:
+        revisions.bring_to_head(tx, clock.now_ns())
+    return before

@@ -1,0 +1,97 @@
+"""Takes off a line what launchers, terminals and shippers put on it, and says what it told.
+
+    0[[32m20251202 06:26:45[0m][[36mrank-7/8[0m][[1mINFO [0m] …     colours without their ESC byte
+    [rank3]:[titan] 2025-12-13 06:45:34,345 - root - INFO - …        torchrun with named ranks
+    [default0]: [2025-05-27 15:23:07] iteration …                    torchrun with a role
+       1:  iteration …                                               srun -l
+
+Kubernetes shippers drop the ESC byte, syslog writes it as `#033`, JSON written twice as `\\u001b`.
+A code without any of these is taken off only when it can be nothing but a colour: `[4096x8192]`,
+`[9074/5000000]`, `[5m]` and `[1m30s]` stay.
+"""
+
+import re
+from typing import NamedTuple
+
+# The parameter of a colour (SGR) code without ESC: 0–107, as printed by terminals' libraries.
+_SGR = r"(?:10[0-7]|\d{1,2})(?:;\d{1,3}){0,15}"
+# `[0m]` closes a coloured word inside brackets; `[5m]` is a range and `[1m30s` a duration.
+_BARE = rf"\[(?:{_SGR}m(?!\]|\d+s\b)|(?:0|22|24|27|39|49)m)"
+_ESCAPED = (
+    r"(?:\x1b|\\x1[bB]|\\u001[bB]|\\033|#033|\^\[)\[[0-?]*[ -/]*[@-~]"
+    r"|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?"
+    r"|\x1b[ -/]*[0-~]?"
+)
+_BARE_CODES = re.compile(_BARE)
+_CODES = re.compile(f"{_ESCAPED}|{_BARE}")
+_ESCAPES = ("\x1b", "\\x1", "\\u001", "\\033", "#033", "^[")
+_RANK = re.compile(r"\[rank[-:_ ]?(\d{1,7})(?:/(\d{1,7}))?\]", re.IGNORECASE)
+_ROLE = re.compile(r"\[([a-zA-Z_]{1,32}\d{1,7})\]:")
+_TASK = re.compile(r"\s*(\d{1,7}):\s")
+_WORD_BEFORE = re.compile(r"(\w+)\s*\Z")
+# A message may begin right after one of these; after any other word it is part of a sentence.
+_LEVELS = frozenset({"INFO", "DEBUG", "WARNING", "WARN", "ERROR", "NOTICE"})
+_OPENINGS = "\"'`(=[{"
+
+
+class Speaker(NamedTuple):
+    """Who printed a line, by its own words.
+
+    rank         global rank, where the line names one
+    world_size   ranks in all, where the line says so
+    label        what keeps ranks apart in one stream: the rank ("7"), else the launcher's name
+                 for the task ("default0", "task1": local or arbitrary, no rank), else ""
+    """
+
+    rank: int | None
+    world_size: int | None
+    label: str
+
+
+NOBODY = Speaker(None, None, "")
+
+
+def uncolored(text: str) -> str:
+    """*text* without terminal control sequences, whether or not their ESC byte survived."""
+    for escape in _ESCAPES:
+        if escape in text:
+            return _CODES.sub("", text)
+    # The common case apart: a pattern that begins with a fixed character is searched fast.
+    return _BARE_CODES.sub("", text) if "[" in text else text
+
+
+def speaker(head: str) -> Speaker:
+    """Who speaks in *head*, the cleaned text before the message.
+
+    `[Rank 14]` of a process group stands after `[rank115]`: the first one named is the global.
+    """
+    match = _RANK.search(head)
+    if match is not None:
+        rank, world = int(match[1]), match[2]
+        if world is None:
+            return Speaker(rank, None, str(rank))
+        if rank < int(world):
+            return Speaker(rank, int(world), str(rank))
+    match = _TASK.match(head)
+    if match is not None:
+        return Speaker(None, None, f"task{int(match[1])}")
+    match = _ROLE.search(head)
+    if match is not None:
+        return Speaker(None, None, match[1])
+    return NOBODY
+
+
+def begins(text: str, at: int) -> bool:
+    """Whether a message can begin at character *at* of *text*.
+
+    True at the start, after a launcher's, logger's or bar's closing sign, and after a level
+    name; False inside a sentence, a quotation or a call.
+    """
+    before = text[:at].rstrip()
+    if not before:
+        return True
+    last = before[-1]
+    if not (last.isalnum() or last == "_"):
+        return last not in _OPENINGS
+    word = _WORD_BEFORE.search(before[-16:])
+    return word is not None and word[1] in _LEVELS

@@ -1,0 +1,93 @@
+"""The first page: health, what flows in, which workloads run and how, what has no owner and why."""
+
+from collections.abc import Sequence
+from functools import cache
+from importlib import resources
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from msgspec import Struct
+
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; style-src 'self'; img-src 'self' data:; frame-ancestors 'none'; "
+    "base-uri 'none'; form-action 'self'"
+)
+
+
+class Check(Struct, frozen=True):
+    """One line of health: *state* is `ok`, `warn` or `bad`."""
+
+    name: str
+    state: str
+    text: str
+
+
+class Flow(Struct, frozen=True):
+    """What one protocol brought since the start; counts of parts."""
+
+    protocol: str
+    received: int
+    rejected: int
+
+
+class WorkloadLine(Struct, frozen=True):
+    """One workload as the table shows it; empty text where nothing is known."""
+
+    uid: str
+    name: str
+    namespace: str
+    kind: str
+    status: str
+    pods: int
+    devices: int
+    framework: str
+    run: str
+    iteration: str
+    progress: float | None
+    loss: str
+    throughput: str
+    memory: str
+    last_seen: str
+
+
+class Unowned(Struct, frozen=True):
+    """Series without an owner for one *reason*, with an example."""
+
+    reason: str
+    meaning: str
+    series: int
+    example: str
+
+
+class FirstPage(Struct, frozen=True):
+    """Everything on the page."""
+
+    version: str
+    up_since: str
+    now: str
+    checks: Sequence[Check]
+    flows: Sequence[Flow]
+    workloads: Sequence[WorkloadLine]
+    workloads_total: int
+    unowned: Sequence[Unowned]
+    attributed_series: int
+
+
+def render(page: FirstPage) -> str:
+    """The HTML of *page*."""
+    return _environment().get_template("first_page.html").render(page=page)
+
+
+def stylesheet() -> bytes:
+    """The CSS of all pages."""
+    return resources.files("heliograph.web").joinpath("static/heliograph.css").read_bytes()
+
+
+@cache
+def _environment() -> Environment:
+    return Environment(
+        loader=PackageLoader("heliograph.web"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )

@@ -1,0 +1,64 @@
+"""core.instant: what people write for a moment, and what we write back."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from heliograph.core import instant
+
+NEW_YEAR_S = 1_767_225_600
+
+
+@pytest.mark.parametrize(
+    ("text", "at_ns"),
+    [
+        ("1970-01-01T00:00:00Z", 0),
+        ("2026-01-01T00:00:00Z", NEW_YEAR_S * 10**9),
+        ("2026-01-01t00:00:00z", NEW_YEAR_S * 10**9),
+        ("2026-01-01 00:00:00", NEW_YEAR_S * 10**9),
+        ("2026-01-01T08:00:00+08:00", NEW_YEAR_S * 10**9),
+        ("2025-12-31T19:00:00-0500", NEW_YEAR_S * 10**9),
+        ("2026-01-01T00:00:00.123456789Z", NEW_YEAR_S * 10**9 + 123_456_789),
+        ("2026-01-01T00:00:00.5Z", NEW_YEAR_S * 10**9 + 500_000_000),
+        ("2026-01-01T00:00:00.1234567899Z", NEW_YEAR_S * 10**9 + 123_456_789),
+        ("2016-12-31T23:59:60Z", 1_483_228_800 * 10**9),
+        ("1969-12-31T23:59:59.5Z", -500_000_000),
+    ],
+)
+def test_an_instant_is_read(text, at_ns):
+    assert instant.parse(text) == at_ns
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "now", "2026-13-01T00:00:00Z", "2026-01-01", "2026-01-01T25:00:00Z",
+     "2026-01-01T00:00:00+99:00", "0001-01-01T00:00:00Z", "9999-12-31T00:00:00Z"],
+)  # fmt: skip
+def test_what_is_no_instant_is_refused_and_quoted(text):
+    with pytest.raises(ValueError, match="instant"):
+        instant.parse(text)
+
+
+@given(st.integers(-(2**61), 2**61))
+def test_text_is_read_back_to_the_nanosecond(at_ns):
+    assert instant.parse(instant.text_of(at_ns)) == at_ns
+
+
+@given(st.integers(0, 4 * 10**15))
+def test_epoch_seconds_as_float_are_exact_to_the_microsecond(at_us):
+    assert abs(instant.of_seconds(at_us / 1e6) - at_us * 1000) < 500
+
+
+@pytest.mark.parametrize(
+    ("text", "at_ns"),
+    [("1767225600", NEW_YEAR_S * 10**9), ("1767225600.25", NEW_YEAR_S * 10**9 + 250_000_000),
+     ("2026-01-01T00:00:00Z", NEW_YEAR_S * 10**9)],
+)  # fmt: skip
+def test_query_parameters_carry_either(text, at_ns):
+    assert instant.parse_any(text) == at_ns
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "1e300", "x"])
+def test_query_parameters_that_are_neither(text):
+    with pytest.raises(ValueError, match="instant"):
+        instant.parse_any(text)

@@ -1,0 +1,132 @@
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from heliograph.receive.lines import (
+    LINE_BYTES_MAX,
+    Line,
+    PartialLines,
+    cut,
+    decode_lines,
+    encode_lines,
+)
+
+
+def line(text, at_ns=1, *, partial=False, pod="p-1", container="main", stream="stdout"):
+    return Line(at_ns, pod, "train", "llm-0", "n1", container, stream, text, partial)
+
+
+def joined(*lines, limit=100):
+    partial = PartialLines(limit=limit)
+    out = [whole for part in lines for whole in partial.join(part)]
+    return out, partial
+
+
+def test_a_whole_line_is_itself():
+    out, partial = joined(line("a"))
+    assert (out, len(partial), partial.unfinished()) == ([line("a")], 0, ())
+
+
+def test_pieces_are_joined_under_the_time_of_the_first():
+    out, partial = joined(
+        line("a", 1, partial=True), line("b", 2, partial=True), line("c", 3), line("d", 4)
+    )
+    assert (out, partial.unfinished()) == ([line("abc", 1), line("d", 4)], ())
+
+
+@pytest.mark.parametrize("other", [{"pod": "p-2"}, {"container": "side"}, {"stream": "stderr"}])
+def test_only_the_same_source_is_joined(other):
+    out, partial = joined(line("a", partial=True), line("x", **other))
+    assert out == [line("x", **other)]
+    assert partial.unfinished() == (line("a", partial=True),)
+
+
+def test_unfinished_lines_go_on_in_another_batch():
+    _, first = joined(line("a", partial=True), line("b", partial=True))
+    second = PartialLines(first.unfinished())
+    assert second.join(line("c", 9)) == (line("abc", 1),)
+
+
+@pytest.mark.parametrize(
+    ("pieces", "kept", "cuts"),
+    [
+        (["x" * (LINE_BYTES_MAX - 1), "y"], "x" * (LINE_BYTES_MAX - 1) + "y", 0),
+        (["x" * LINE_BYTES_MAX, "y"], "x" * LINE_BYTES_MAX, 1),
+        (["x" * LINE_BYTES_MAX, ""], "x" * LINE_BYTES_MAX, 0),
+        (["x" * (LINE_BYTES_MAX - 1), "yy", "z", "z"], "x" * (LINE_BYTES_MAX - 1) + "y", 1),
+        (["x" * (LINE_BYTES_MAX - 1), "ä", "z"], "x" * (LINE_BYTES_MAX - 1), 1),
+    ],
+)
+def test_a_line_that_is_too_long_loses_its_end_and_is_counted_once(pieces, kept, cuts):
+    *heads, tail = pieces
+    out, partial = joined(*(line(head, partial=True) for head in heads), line(tail))
+    assert (out, partial.cut) == ([line(kept)], cuts)
+
+
+def test_beyond_the_limit_the_oldest_beginning_is_given_up():
+    out, partial = joined(*(line("a", partial=True, pod=f"p-{n}") for n in range(3)), limit=2)
+    assert out == [line("a", partial=True, pod="p-0")]
+    assert (len(partial), partial.evicted) == (2, 1)
+
+
+def test_beginnings_of_the_dead_are_given_up_by_age():
+    _, partial = joined(line("a", 1, partial=True), line("b", 5, partial=True, pod="p-2"))
+    assert partial.give_up_before(5) == (line("a", 1, partial=True),)
+    assert partial.unfinished() == (line("b", 5, partial=True, pod="p-2"),)
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("x" * LINE_BYTES_MAX, "x" * LINE_BYTES_MAX),
+        ("x" * (LINE_BYTES_MAX + 1), "x" * LINE_BYTES_MAX),
+        ("ä" * (LINE_BYTES_MAX // 2), "ä" * (LINE_BYTES_MAX // 2)),
+        ("x" + "ä" * (LINE_BYTES_MAX // 2), "x" + "ä" * (LINE_BYTES_MAX // 2 - 1)),
+    ],
+)
+def test_cut(text, kept):
+    assert cut(text) == kept
+
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+LINES = st.builds(
+    Line,
+    st.integers(1, 2**63 - 1),
+    *[TEXTS] * 7,
+    st.booleans(),
+    st.booleans(),
+)
+
+
+@given(st.lists(LINES, max_size=20))
+def test_lines_survive_the_log(lines):
+    assert decode_lines(encode_lines(lines)) == lines
+
+
+@given(st.binary(max_size=100))
+def test_other_bytes_are_a_value_error(payload):
+    with pytest.raises(ValueError):
+        decode_lines(b"junk" + payload)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("ab"), TEXTS, st.booleans()), max_size=30),
+    st.integers(0, 30),
+)
+def test_joining_loses_nothing_wherever_the_batch_ends(pieces, split_at):
+    lines = [line(text, partial=partial, pod=pod) for pod, text, partial in pieces]
+    first, held = joined(*lines[:split_at])
+    rest = PartialLines(held.unfinished())
+    out = first + [whole for part in lines[split_at:] for whole in rest.join(part)]
+    out += rest.unfinished()
+    for pod in "ab":
+        sent = "".join(text for name, text, _ in pieces if name == pod)
+        assert "".join(part.text for part in out if part.pod_uid == pod) == sent
+
+
+def test_msgpack_of_something_else_is_a_value_error():
+    import cramjam
+
+    with pytest.raises(ValueError):
+        decode_lines(bytes(cramjam.zstd.compress(msgspec.msgpack.encode({"a": 1}))))
