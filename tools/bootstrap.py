@@ -19,6 +19,14 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PYTHON_MIN = (3, 11)
+MOVES = {
+    "PIP_TARGET",
+    "PIP_PREFIX",
+    "PIP_ROOT",
+    "PIP_USER",
+    "PIP_CONSTRAINT",
+    "PIP_REQUIRE_HASHES",
+}
 NO_VENV = """\
 bootstrap: this Python cannot make virtual environments: it lacks `ensurepip`.
 Debian and Ubuntu: apt-get install python3-venv, then again; or name another
@@ -34,7 +42,7 @@ def main() -> None:
         sys.exit(__doc__)
     venv = Path(sys.argv[1]).absolute()
     python = venv / "bin" / "python"
-    if not python.exists():
+    if not (python.exists() and python.with_name("pip").exists()):
         _create(venv)
     _install(python, ["build", *sys.argv[2:]])
     for stale in (ROOT / "src/heliograph/kernels").glob("*.so"):
@@ -87,9 +95,8 @@ def _pins(groups: list[str]) -> list[str]:
 
 
 def _pip(python: Path, *arguments: str) -> None:
-    # A user's settings (PIP_TARGET, --user, --require-virtualenv) must not move the install;
-    # where packages come from is theirs to say and stays.
-    environ = {key: value for key, value in os.environ.items() if key != "PIP_TARGET"}
+    # A user's settings must not move the install; where packages come from is theirs to say.
+    environ = {key: value for key, value in os.environ.items() if key not in MOVES}
     environ["PIP_DISABLE_PIP_VERSION_CHECK"] = "1"
     if code := subprocess.run(
         [str(python), "-m", "pip", *arguments], check=False, env=environ

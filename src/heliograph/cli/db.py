@@ -21,10 +21,10 @@ def upgrade(path: Path | None, data_dir: str | None) -> None:
     config = load(path, {} if data_dir is None else {"data_dir": data_dir}, insecure=True)
 
     from heliograph.core.clock import SystemClock
-    from heliograph.store.state.state import upgrade as upgraded
+    from heliograph.service import wiring
 
     try:
-        done = upgraded(config.state.url, Path(config.data_dir), SystemClock())
+        done = wiring.upgrade_state(config, SystemClock())
     except (ConfigError, Unavailable) as error:
         raise Unusable(str(error)) from error
-    click.echo(str(done))
+    click.echo(done)

@@ -35,7 +35,9 @@ Data goes to {data_dir}. Stop with Ctrl-C.
 @click.command()
 @click.option("--listen", default="127.0.0.1:8989", show_default=True, metavar="HOST:PORT")
 @click.option("--data-dir", metavar="DIR", help="Where data is kept [a new temporary folder].")
-@click.option("--against", metavar="URL", help="Only simulate, against a service that runs there.")
+@click.option(
+    "--against", metavar="URL", help="Only simulate, against a service that runs there."
+)
 @click.option("--seconds", type=float, help="Stop simulating after this long.")
 @click.option("--speed", default=4.0, show_default=True, help="How much faster than life.")
 @click.option("--seed", default=1, show_default=True, help="The same seed, the same cluster.")

@@ -66,7 +66,7 @@ class LogFile:
             zipped = peekable.peek(2)[:2] == GZIP_MAGIC
             self._text = (
                 io.BufferedReader(gzip.GzipFile(fileobj=peekable)) if zipped else peekable
-            )  # type: ignore[type-var]
+            )
             head = self._text.peek(HEAD_BYTES)
         except (OSError, EOFError, zlib.error) as error:
             reason = getattr(error, "strerror", None) or str(error)

@@ -32,7 +32,7 @@ def serve(
         overrides["data_dir"] = data_dir
     config = load(path, overrides, insecure=insecure)
 
-    from heliograph.service import run  # the whole server
+    from heliograph.service import run
 
     try:
         status = run.serve(config, log_level=log_level)

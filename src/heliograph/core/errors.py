@@ -41,7 +41,9 @@ class Refused(HeliographError):
 class Unavailable(HeliographError):
     """Not now: nothing was kept, and the same input may pass after *retry_after_s*."""
 
-    def __init__(self, detail: str, *, code: str = "unavailable", retry_after_s: float = 1) -> None:
+    def __init__(
+        self, detail: str, *, code: str = "unavailable", retry_after_s: float = 1
+    ) -> None:
         super().__init__(detail)
         self.detail = detail
         self.code = code

@@ -12,6 +12,12 @@ from typing import Any, NamedTuple
 
 from heliograph.core.owner import Device, Pod, Workload
 
+# Types of container events after which the container no longer runs.
+CONTAINER_ENDS = frozenset(
+    {"delete", "dead", "task_stop", "task_exit", "task_delete", "task_deleted", "stop", "die"}
+    | {"destroy"}
+)
+
 
 class PlacedWorkload(NamedTuple):
     """One workload of a document; of *workload* only the fields in *given* were said."""

@@ -20,16 +20,12 @@ from collections.abc import Iterator
 from heliograph.core import instant
 from heliograph.core.errors import Refused, Rejected
 from heliograph.core.owner import DEVICE_TYPES, Device
-from heliograph.core.placement import ContainerEvent
+from heliograph.core.placement import CONTAINER_ENDS, ContainerEvent
 from heliograph.receive.fields import Fields, json_of, kind_of, refuse
 
 SOURCES = ("k8s", "docker")
-# Types whose `at_ns` is the container's creation, and those whose `at_ns` is its exit.
+# Types whose `at_ns` is the container's creation.
 STARTS = frozenset({"create", "start", "task_create", "task_start"})
-ENDS = frozenset(
-    {"delete", "dead", "task_stop", "task_exit", "task_delete", "task_deleted", "stop", "die"}
-    | {"destroy"}
-)
 DEVICES_MAX = 256
 
 _TYPE = re.compile(r"[A-Za-z][A-Za-z0-9_.\-]{0,63}\Z")
@@ -55,7 +51,7 @@ def decode_event(value: object, *, arrived_ns: int, path: str = "") -> Container
     if created_ns is None:
         created_ns = _stamp_ns(data, "start_at")
     exited_ns = _stamp_ns(data, "exit_time")
-    said_ns = created_ns if kind in STARTS else exited_ns if kind in ENDS else None
+    said_ns = created_ns if kind in STARTS else exited_ns if kind in CONTAINER_ENDS else None
     k8s = source == "k8s"
     return ContainerEvent(
         type=kind,

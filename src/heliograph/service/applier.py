@@ -56,13 +56,12 @@ NO_SAMPLES = concatenate([])
 
 
 class SampleSink(Protocol):
-    """Where sample frames go: the head of the embedded store, or nowhere when all is forwarded.
-
-    position   frames up to here are kept durably, and need not come again
-    """
+    """Where sample frames go: the head of the embedded store, or nowhere when all is forwarded."""
 
     @property
-    def position(self) -> int: ...
+    def position(self) -> int:
+        """Frames up to here are kept durably, and need not come again."""
+        ...
 
     def append(self, batch: SampleBatch, seq: int) -> None:
         """Take *batch*, which stands at *seq* in the log."""

@@ -25,7 +25,7 @@ from heliograph.service.meters import Meters
 from heliograph.service.supervisor import Supervisor
 from heliograph.store.log.catalogue import Frame
 from heliograph.store.log.log import Log
-from heliograph.store.prometheus.sender import Outcome, Sender
+from heliograph.store.protocol import Outcome, RemoteWriter
 from heliograph.store.state import cursors
 from heliograph.store.state.lanes import Lane
 from heliograph.store.state.state import State
@@ -76,7 +76,7 @@ class Forward:
     def __init__(
         self,
         target: Target,
-        sender: Sender,
+        sender: RemoteWriter,
         sources: Sources,
         supervisor: Supervisor,
         meters: Meters,

@@ -15,8 +15,8 @@ from heliograph.service.ingest import Ingest
 from heliograph.service.measure import Registry
 from heliograph.store.log.catalogue import Tally
 from heliograph.store.log.log import Log
+from heliograph.store.protocol import SampleStore
 from heliograph.store.records.protocol import RecordStore
-from heliograph.store.segments.store import SegmentStore
 from heliograph.store.state.state import State
 
 Read = Callable[[], Iterable[tuple[tuple[str, ...], float]]]
@@ -64,7 +64,7 @@ def add_stores(
     registry: Registry,
     *,
     table: SeriesTable,
-    segments: SegmentStore | None,
+    segments: SampleStore | None,
     records: RecordStore,
     state: State,
 ) -> None:
@@ -107,7 +107,7 @@ def add_stores(
     )
 
 
-def _add_segments(registry: Registry, segments: SegmentStore) -> None:
+def _add_segments(registry: Registry, segments: SampleStore) -> None:
     def of(kind: str) -> Read:
         return lambda: [
             ((name,), float(value)) for name, value in getattr(segments.stats(), kind).items()

@@ -7,7 +7,7 @@ from heliograph.service.applier import EFFECTS, Applier
 from heliograph.service.forward import Forward
 from heliograph.service.ingest import Ingest
 from heliograph.store.log.log import Log
-from heliograph.store.segments.store import SegmentStore
+from heliograph.store.protocol import SampleStore
 from heliograph.store.state import cursors
 from heliograph.store.state.state import State
 
@@ -22,7 +22,7 @@ class LogUpkeep:
         table: SeriesTable,
         applier: Applier,
         forwards: Sequence[Forward],
-        segments: SegmentStore | None,
+        segments: SampleStore | None,
     ) -> None:
         self._log = log
         self._state = state

@@ -19,8 +19,8 @@ from heliograph.core.series import SeriesTable
 from heliograph.enrich.attribute import Span, cuts
 from heliograph.service.meters import Meters
 from heliograph.service.supervisor import Supervisor
+from heliograph.store.protocol import SampleStore
 from heliograph.store.records.protocol import RecordStore
-from heliograph.store.segments.store import SegmentStore
 from heliograph.store.state import dirty, owners_prune, training
 from heliograph.store.state.lanes import Lane
 from heliograph.store.state.state import State
@@ -50,7 +50,7 @@ class Upkeep(NamedTuple):
 
     state: State
     records: RecordStore
-    segments: SegmentStore | None
+    segments: SampleStore | None
     table: SeriesTable
     spans: Callable[[Labels], tuple[Span, ...]]
     trim: Callable[[], None]

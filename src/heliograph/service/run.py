@@ -1,7 +1,9 @@
 """Runs one service under uvicorn until a signal, or a dead thread, ends it."""
 
 import logging
+import signal
 import sys
+from types import FrameType
 
 import uvicorn
 
@@ -26,6 +28,10 @@ def serve(config: Config, *, log_level: str = "info") -> int:
     clock = SystemClock()
     started_s = clock.monotonic_s()
     site = wiring.build(config, clock)
+    # The server raises the signal that stopped it once more when it is done; that one must not
+    # end the process before the stores are closed.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _seen)
     try:
         server = uvicorn.Server(_options(config, site))
         site.core.supervisor.on_failure(lambda: setattr(server, "should_exit", True))
@@ -36,6 +42,10 @@ def serve(config: Config, *, log_level: str = "info") -> int:
     finally:
         site.close()
     return 1 if site.core.supervisor.failed.is_set() or not server.started else 0
+
+
+def _seen(number: int, _: FrameType | None) -> None:
+    log.debug("stopped by signal", extra={"number": number})
 
 
 def _options(config: Config, site: wiring.Site) -> uvicorn.Config:

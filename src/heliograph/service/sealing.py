@@ -8,7 +8,7 @@ from heliograph.core.clock import Clock
 from heliograph.core.errors import Unavailable
 from heliograph.core.samples import SampleBatch
 from heliograph.service.meters import Meters
-from heliograph.store.segments.store import SegmentStore
+from heliograph.store.protocol import SampleStore
 
 RETRY_S = 5.0
 
@@ -19,7 +19,7 @@ class Sealing:
     """
 
     def __init__(
-        self, store: SegmentStore, meters: Meters, clock: Clock, *, every_s: float
+        self, store: SampleStore, meters: Meters, clock: Clock, *, every_s: float
     ) -> None:
         self._store = store
         self._meters = meters

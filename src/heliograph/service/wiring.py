@@ -5,7 +5,7 @@ handed to a part that is already closed.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,39 +17,25 @@ from heliograph.core.errors import ConfigError
 from heliograph.core.matcher import parse as parse_matcher
 from heliograph.core.series import SeriesTable
 from heliograph.enrich.records import whose
-from heliograph.receive.logs import LogLimits as LogEntryLimits
-from heliograph.receive.remote_write import Decoder, Limits
+from heliograph.service import application
 from heliograph.service import config as settings
-from heliograph.service import gauges, health, http, overview
-from heliograph.service.admission import Admission
 from heliograph.service.applier import Applier, Stores
 from heliograph.service.attributing import Attributing
-from heliograph.service.auth import Gate
 from heliograph.service.backpressure import Backpressure
 from heliograph.service.config import MIB, Config, ForwardConfig, span_ns
 from heliograph.service.embedded_query import EmbeddedQueries
-from heliograph.service.endpoints import (
-    operations,
-    ownership,
-    records,
-    samples,
-    telemetry,
-    workloads,
-)
 from heliograph.service.executors import Executors
 from heliograph.service.forward import Forward, Sources, Target
 from heliograph.service.freshness import Freshness
-from heliograph.service.http import Endpoint, Surroundings
 from heliograph.service.ingest import Ingest
 from heliograph.service.log_upkeep import LogUpkeep
 from heliograph.service.maintenance import Keep, Maintenance, Upkeep
 from heliograph.service.meters import Meters
-from heliograph.service.negatives import Negatives
 from heliograph.service.owners import Owners
+from heliograph.service.parts import Core, Flow
 from heliograph.service.placement_watch import PlacementWatch
 from heliograph.service.sealing import Sealing
 from heliograph.service.supervisor import Supervisor
-from heliograph.service.trainings import Trainings
 from heliograph.store.log.log import Log
 from heliograph.store.prometheus.queries import PrometheusQueries
 from heliograph.store.prometheus.sender import Sender
@@ -60,38 +46,9 @@ from heliograph.store.records.table import RecordTable
 from heliograph.store.segments.floors import Retention
 from heliograph.store.segments.store import SegmentStore
 from heliograph.store.state import cursors
-from heliograph.store.state.state import State
-from heliograph.web.first_page import Check
+from heliograph.store.state.state import State, upgrade
 
 log = logging.getLogger(__name__)
-
-
-class Core(NamedTuple):
-    """What holds data and time, before anything moves."""
-
-    clock: Clock
-    meters: Meters
-    supervisor: Supervisor
-    state: State
-    log: Log
-    table: SeriesTable
-    records: RecordStore
-    segments: SegmentStore | None
-    owners: Owners
-    attributing: Attributing
-
-
-class Flow(NamedTuple):
-    """What moves data: the threads, and what requests go through."""
-
-    ingest: Ingest
-    applier: Applier
-    forwards: Sequence[Forward]
-    maintenance: Maintenance
-    watch: PlacementWatch | None
-    executors: Executors
-    fresh: Freshness
-    backpressure: Backpressure
 
 
 class Site(NamedTuple):
@@ -108,7 +65,7 @@ def build(config: Config, clock: Clock) -> Site:
     with ExitStack() as opened:
         core = _core(config, clock, opened)
         flow = _flow(config, core, opened)
-        app = _application(config, core, flow)
+        app = application.build(config, core, flow, _queries(config, core))
         closing = opened.pop_all()
     return Site(app, core, flow, closing.close)
 
@@ -313,114 +270,8 @@ def _queries(config: Config, core: Core) -> SampleQueries:
     if core.segments is None:
         assert config.samples.query_url is not None
         return PrometheusQueries(config.samples.query_url)
+    assert isinstance(core.segments, SegmentStore)
     return EmbeddedQueries(core.segments, core.attributing.spans, config.metrics.prefix)
-
-
-def _application(config: Config, core: Core, flow: Flow) -> Starlette:
-    limits = config.limits
-    admission = Admission(limits.in_flight_mb * MIB, limits.reserved_mb * MIB)
-    around = Surroundings(
-        gate=Gate(config.auth.tokens),
-        admission=admission,
-        meters=core.meters,
-        clock=core.clock,
-        body_bytes_max=limits.body_mb * MIB,
-    )
-    trainings = Trainings(
-        core.state, core.owners, core.clock, position=lambda: flow.applier.position
-    )
-    listing = workloads.Workloads(
-        core.owners, trainings, core.records, core.state, flow.executors, flow.fresh,
-        core.clock, limits.list,
-    )  # fmt: skip
-    endpoints: list[Endpoint] = [
-        *telemetry.endpoints(_intake(config, core, flow, around)),
-        *ownership.endpoints(
-            ownership.Registry(
-                around, core.owners, flow.executors, flow.ingest, core.log, core.clock,
-                core.meters, limits.list,
-            )
-        ),
-        *samples.endpoints(
-            samples.Reading(
-                _queries(config, core), flow.executors, flow.fresh, core.clock, limits.list
-            )
-        ),
-        *workloads.endpoints(listing),
-        *records.endpoints(
-            records.Reading(around, core.records, flow.executors, flow.fresh, limits.list)
-        ),
-    ]  # fmt: skip
-    checks = _checks(config, core, flow)
-    _add_gauges(core, flow, admission)
-    seen = overview.Overview(
-        meters=core.meters,
-        clock=core.clock,
-        checks=checks,
-        listed=workloads.newest(listing),
-        attributing=core.attributing,
-        started_ns=core.clock.now_ns(),
-    )
-    own = operations.endpoints(
-        operations.Operations(
-            checks, lambda: overview.page(seen), endpoints, flow.executors, core.meters
-        )
-    )
-    return http.application([*endpoints, *own], around)
-
-
-def _checks(config: Config, core: Core, flow: Flow) -> Callable[[], Sequence[Check]]:
-    parts = health.Parts(
-        supervisor=core.supervisor,
-        applier=flow.applier,
-        backpressure=flow.backpressure,
-        log=core.log,
-        log_bytes_max=config.limits.log_mb * MIB,
-        forwards=tuple(flow.forwards),
-        watch=flow.watch,
-        data_dir=Path(config.data_dir),
-        mended=core.state.mended,
-    )
-    return lambda: health.checks(parts)
-
-
-def _add_gauges(core: Core, flow: Flow, admission: Admission) -> None:
-    gauges.add_flow(
-        core.meters.registry,
-        ingest=flow.ingest,
-        applier=flow.applier,
-        admission=admission,
-        backpressure=flow.backpressure,
-        forwards=tuple(flow.forwards),
-        log=core.log,
-    )
-    gauges.add_stores(
-        core.meters.registry,
-        table=core.table,
-        segments=core.segments,
-        records=core.records,
-        state=core.state,
-    )
-
-
-def _intake(config: Config, core: Core, flow: Flow, around: Surroundings) -> telemetry.Intake:
-    limits = config.limits
-    decoder = Decoder(
-        core.table, Limits(labels=limits.labels, label_value_bytes=limits.label_value_bytes)
-    )
-    return telemetry.Intake(
-        around=around,
-        ingest=flow.ingest,
-        log=core.log,
-        decoder=decoder,
-        log_limits=LogEntryLimits(decoded_bytes=limits.decoded_mb * MIB),
-        decoded_bytes_max=limits.decoded_mb * MIB,
-        negatives=Negatives(config.metrics.drop_negative, core.table),
-        handover=flow.applier.handover,
-        backpressure=flow.backpressure,
-        clock=core.clock,
-        meters=core.meters,
-    )
 
 
 def describe(config: Config) -> dict[str, Any]:
@@ -432,3 +283,9 @@ def describe(config: Config) -> dict[str, Any]:
         "state": "sqlite" if config.state.url is None else "postgresql",
         "samples": config.samples.backend,
     }
+
+
+def upgrade_state(config: Config, clock: Clock) -> str:
+    """Bring the state database to this version's schema; what was done, in words."""
+    done = upgrade(config.state.url, Path(config.data_dir), clock)
+    return f"schema {done.before or 'none'} → {done.after}"

@@ -108,9 +108,10 @@ def _piped(text: str) -> Parsed | None:
             head, head_segment = candidate, segment
             continue
         key, value = grammar.key_value(segment)
-        pairs.append(
-            (_LEVEL.sub("", _KEY_AFTER_PREFIX.split(key)[-1]) if not place else key, value)
-        )
+        if not place:
+            key = _LEVEL.sub("", _KEY_AFTER_PREFIX.split(key)[-1])
+        if ":" in segment or _is_field(key):
+            pairs.append((key, value))
     if not pairs:
         return None
     read = reading.read(pairs)

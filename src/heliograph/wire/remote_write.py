@@ -87,7 +87,7 @@ def _samples(at_ms: NDArray[np.int64], value: NDArray[np.float64]) -> bytes:
 
 
 def _all_six_bytes(at_ms: NDArray[np.int64]) -> bool:
-    return _SIX_BYTES_MS <= int(at_ms.min()) and int(at_ms.max()) < _SEVEN_BYTES_MS
+    return int(at_ms.min()) >= _SIX_BYTES_MS and int(at_ms.max()) < _SEVEN_BYTES_MS
 
 
 def _sample(value: bytes, ms: int) -> bytes:

@@ -14,17 +14,13 @@ An event about no pod (docker) changes nothing here. Applying one again changes 
 from collections.abc import Iterable
 
 from heliograph.core.owner import Device, Hold, Pod
-from heliograph.core.placement import ContainerEvent
+from heliograph.core.placement import CONTAINER_ENDS, ContainerEvent
 from heliograph.workloads import devices
 from heliograph.workloads.change import Change, Draft, Stored
 
 STARTS = frozenset({"create", "start", "task_create", "task_start", "restart"})
 # These describe a container as it is; the container is as old as it says.
 STATES = frozenset({"snapshot", "update"})
-ENDS = frozenset(
-    {"delete", "dead", "task_stop", "task_exit", "task_delete", "task_deleted", "stop", "die"}
-    | {"destroy"}
-)
 OVER = frozenset({"exited", "stopped", "dead", "removing", "container_exited"})
 
 
@@ -35,7 +31,7 @@ def apply(stored: Stored, events: Iterable[ContainerEvent], *, now_ns: int) -> C
         if not event.pod_uid:
             continue
         over = event.status.lower() in OVER
-        if event.type in ENDS or (event.type in STATES and over and event.exited_ns):
+        if event.type in CONTAINER_ENDS or (event.type in STATES and over and event.exited_ns):
             _end(draft, event)
         elif event.type in STARTS or (event.type in STATES and not over):
             _start(draft, event)

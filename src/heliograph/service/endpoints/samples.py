@@ -13,7 +13,7 @@ from heliograph.core.errors import Refused
 from heliograph.service import params, problem
 from heliograph.service.executors import Executors
 from heliograph.service.freshness import Freshness
-from heliograph.service.http import Endpoint, Parameter
+from heliograph.service.http import Answer, Endpoint, Parameter
 from heliograph.store.protocol import AGGREGATIONS, RangeAnswer, RangeQuery, SampleQueries
 
 RAW_POINTS_MAX = 100_000
@@ -74,6 +74,10 @@ def endpoints(reading: Reading) -> list[Endpoint]:
         names = await reading.executors.read(found)
         return problem.listing(names[offset : offset + limit], len(names), offset, limit)
 
+    return _rows(ranged, labels, metrics)
+
+
+def _rows(ranged: Answer, labels: Answer, metrics: Answer) -> list[Endpoint]:
     paging = (Parameter("offset", "first item"), Parameter("limit", "items, at most 1000"))
     return [
         Endpoint(

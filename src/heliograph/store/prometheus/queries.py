@@ -113,7 +113,8 @@ def _answer(
     found: Sequence[Mapping[str, Any]], query: RangeQuery, shift_ms: int
 ) -> RangeAnswer:
     name = {label.NAME: query.metric}
-    series, points = [], 0
+    series: list[SeriesPoints] = []
+    points = 0
     for one in sorted(found, key=lambda entry: sorted(entry["metric"].items())):
         values = one["values"]
         points += len(values)

@@ -7,24 +7,16 @@ Source: Prometheus remote write specification 1.0, retries and backoff.
 """
 
 import email.utils
-from typing import Literal, NamedTuple
 
 import httpx2
 
 from heliograph.core.clock import Clock
+from heliograph.store.protocol import Outcome
 from heliograph.wire import remote_write
 
 TIMEOUT_S = 10.0
 RETRY_AFTER_S_MAX = 300.0
 ANSWER_CHARS_MAX = 300
-
-
-class Outcome(NamedTuple):
-    """What came of an attempt: *retry_after_s* is 0 where the server named no time."""
-
-    kind: Literal["sent", "later", "refused"]
-    detail: str = ""
-    retry_after_s: float = 0.0
 
 
 class Sender:

@@ -171,6 +171,12 @@ class Catalogue:
             self._set_aside(name, "the file has vanished")
         return None
 
+    def note_missing(self, file: str) -> None:
+        """Drop *file* from the view if it belongs there: someone else deleted it."""
+        name = parse(file)
+        if name is not None and not (self.folder / file).exists():
+            self._set_aside(name, "the file has vanished")
+
     def lost_rows(self, file: str, block: int, rows: int) -> None:
         """Count the *rows* of a damaged block, once a block (of the DAMAGED_BLOCKS_MAX first)."""
         with self._lock:

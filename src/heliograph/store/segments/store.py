@@ -21,6 +21,7 @@ from heliograph.core.labels import Labels
 from heliograph.core.matcher import Matcher
 from heliograph.core.samples import SampleBatch
 from heliograph.core.series import SeriesTable
+from heliograph.store.protocol import Maintained, StoreStats
 from heliograph.store.segments import compact, floors, listing, rolling
 from heliograph.store.segments.catalogue import Catalogue
 from heliograph.store.segments.floors import Retention
@@ -41,33 +42,6 @@ LABELS_CACHED_MAX = 65_536
 SERIES_LISTED_MAX = 100_000
 # How often a read starts again because maintenance replaced a file under it.
 READ_TRIES_MAX = 10
-
-
-class Maintained(NamedTuple):
-    """What one `maintain` did: wrote files, rows and bytes; deleted `expired_files` by retention."""
-
-    files: int
-    rows: int
-    size_bytes: int
-    expired_files: int
-    expired_bytes: int
-
-
-class Stats(NamedTuple):
-    """The store now, and its counters since it was opened (catalogue's, and the store's own).
-
-    files, size_bytes   by kind: raw, 1m, 1h
-    counts              damaged_files, damaged_rows, set_aside, unfinished, replayed_samples,
-                        too_old_samples, expired_files, files_written
-    """
-
-    series_in_head: int
-    samples_in_head: int
-    files: dict[str, int]
-    size_bytes: dict[str, int]
-    raw_floor_ns: int
-    sealed_seq: int
-    counts: dict[str, int]
 
 
 class Listed(NamedTuple):
@@ -201,8 +175,8 @@ class SegmentStore:
                     end_ns=end_ns,
                     samples_max=samples_max,
                 )
-            except FileNotFoundError:
-                continue
+            except FileNotFoundError as error:
+                self._catalogue.note_missing(Path(error.filename).name)
             except OSError as error:
                 raise Unavailable(f"cannot read segments: {error}") from error
         raise Unavailable("segments change faster than they are read")
@@ -301,7 +275,7 @@ class SegmentStore:
         catalogue = self._catalogue
         return Reading(catalogue.folder, catalogue.index_of, catalogue.lost_rows, self._unpack)
 
-    def stats(self) -> Stats:
+    def stats(self) -> StoreStats:
         """Figures for self-metrics."""
         view = self._catalogue.view
         sizes = dict(self._catalogue.sizes)
@@ -309,7 +283,7 @@ class SegmentStore:
         size_bytes: Counter[str] = Counter()
         for name in view.files:
             size_bytes[name.kind] += sizes.get(name, 0)
-        return Stats(
+        return StoreStats(
             series_in_head=sum(len(head.packed) for head in view.heads),
             samples_in_head=sum(head.samples for head in view.heads),
             files=dict(files),

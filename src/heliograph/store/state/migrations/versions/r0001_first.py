@@ -12,7 +12,8 @@ down_revision = None
 def upgrade() -> None:
     """Create cursors, facts, owners, training rows and unfinished lines."""
     _counters()
-    _owners()
+    _workloads()
+    _pods()
     _lines()
 
 
@@ -44,7 +45,7 @@ def _counters() -> None:
     )
 
 
-def _owners() -> None:
+def _workloads() -> None:
     op.create_table(
         "workloads",
         sa.Column("uid", KeyText(), nullable=False),
@@ -84,6 +85,9 @@ def _owners() -> None:
         ["status", "seen_ns", "uid"],
         unique=False,
     )
+
+
+def _pods() -> None:
     op.create_table(
         "pods",
         sa.Column("uid", KeyText(), nullable=False),
