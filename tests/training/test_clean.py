@@ -10,7 +10,10 @@ from heliograph.training.clean import begins, uncolored
 
 CASES = [
     ("\x1b[32mGreen\x1b[0m text", "Green text"),
-    ("[[32m20251202 06:56:28[0m][[1mINFO [0m] [1m[--- x]", "[20251202 06:56:28][INFO ] [--- x]"),
+    (
+        "[[32m20251202 06:56:28[0m][[1mINFO [0m] [1m[--- x]",
+        "[20251202 06:56:28][INFO ] [--- x]",
+    ),
     ("[38;5;10mX[0m", "X"),
     ("#033[32mX#033[0m", "X"),
     ("\\u001b[1mB\\u001b[0m", "B"),

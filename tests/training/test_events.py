@@ -86,7 +86,9 @@ def test_an_event_carries_its_rank():
 
 def test_shared_cases(shared_data):
     kinds = {"start_training": START, "end_training": END, "start_saving": SAVE, "end_saving": SAVED, "loading": LOAD}  # fmt: skip
-    cases = json.loads((shared_data / "lens_vectors" / "log_event_lines.json").read_text("utf-8"))
+    cases = json.loads(
+        (shared_data / "lens_vectors" / "log_event_lines.json").read_text("utf-8")
+    )
     for case in cases["cases"]:
         wanted = case.get("recommended") or case["observed"]
         parsed = parse_line(case["line"])

@@ -84,7 +84,12 @@ def test_any_number_in_any_print(number, shape):
 
 @given(st.text(max_size=300))
 def test_nothing_raises(text):
-    for line in (text, f"iteration 1/2 | {text}", f"step: 5 {text}", f"saving checkpoint {text}"):
+    for line in (
+        text,
+        f"iteration 1/2 | {text}",
+        f"step: 5 {text}",
+        f"saving checkpoint {text}",
+    ):
         parsed = parse_line(line)
         assert parsed.rule in RULES
         assert (parsed.kind == "none") <= (parsed.fields == {} and parsed.events == ())

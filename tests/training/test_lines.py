@@ -65,10 +65,20 @@ MEGATRON = [
      {"current_iteration": 1, "rank": 0, "mem_usage_gb": 1.0, "mem_max_gb": 2.0, "mem_reserved_gb": 3.0, "extra": {"max_reserved_mb": 4096.0}}),
 ]  # fmt: skip
 
-FOUR = {"mem_usage_gb": 153.81, "mem_free_gb": 102.17, "mem_total_gb": 255.98, "mem_usage_ratio": 60.09}
+FOUR = {
+    "mem_usage_gb": 153.81,
+    "mem_free_gb": 102.17,
+    "mem_total_gb": 255.98,
+    "mem_usage_ratio": 60.09,
+}
 HIP = "hip mem usage/free/total/usage_ratio: 153.81GB/102.17GB/255.98GB/60.09% | "
 ROCM = "rocm mem usage/free/total/usage_ratio: 150.11GB/105.87GB/255.98GB/58.64% | "
-ROCM_EXTRA = {"rocm_mem_usage_gb": 150.11, "rocm_mem_free_gb": 105.87, "rocm_mem_total_gb": 255.98, "rocm_mem_usage_ratio": 58.64}
+ROCM_EXTRA = {
+    "rocm_mem_usage_gb": 150.11,
+    "rocm_mem_free_gb": 105.87,
+    "rocm_mem_total_gb": 255.98,
+    "rocm_mem_usage_ratio": 58.64,
+}
 PRIMUS = [
     ("legacy: value and running average", *piped("elapsed time per iteration (ms): 2701.3/2712.7 | throughput per GPU (TFLOP/s/GPU): 210.5/217.3 | tokens per GPU (tokens/s/GPU): 12130.4/12525.5 |",
      elapsed_time_per_iteration_ms=2701.3, elapsed_time_per_iteration_ms_avg=2712.7, tflops=210.5, tflops_avg=217.3, tokens_per_gpu=12130.4, tokens_per_gpu_avg=12525.5)),

@@ -43,13 +43,17 @@ def test_no_wrong_value_on_other_lines(lines):
 
 def test_performance_vectors(shared_data):
     for name in ("log_performance_lines", "log_external_lines"):
-        document = json.loads((shared_data / "lens_vectors" / f"{name}.json").read_text("utf-8"))
+        document = json.loads(
+            (shared_data / "lens_vectors" / f"{name}.json").read_text("utf-8")
+        )
         for case in document["cases"]:
             if case["id"].startswith("vllm"):
                 continue
             recommended = case.get("recommended", {})
             observed = case.get("observed", {}).get("performance", {})
-            wanted = recommended.get("performance", observed) if "observed" in case else recommended
+            wanted = (
+                recommended.get("performance", observed) if "observed" in case else recommended
+            )
             fields = parse_line(case["raw"]).fields
             for key, value in (wanted or {}).items():
                 if key == "mem_usage_fraction" or (key == "mem_usages" and value < 1):

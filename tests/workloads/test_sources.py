@@ -67,3 +67,13 @@ def test_a_file_too_large_is_not_read(path, monkeypatch):
     path.write_text("four")
 
     assert PlacementFile(path, decode).poll().error == f"{path}: 4 bytes, limit 3"
+
+
+def test_a_document_that_could_not_be_kept_is_handed_out_again(path):
+    path.write_text("one")
+    source = PlacementFile(path, decode)
+    source.poll()
+
+    source.forget()
+
+    assert source.poll() == Polled(GOOD, None)

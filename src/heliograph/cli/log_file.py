@@ -11,7 +11,7 @@ import sys
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 import click
 
@@ -56,28 +56,25 @@ class LogFile:
     def __init__(self, name: str) -> None:
         """Opens *name*; `-` is standard input. Raises Unreadable: missing, empty, binary."""
         self.size_bytes: int | None = None
+        self._name = name
         try:
-            if name == "-":
-                self._disk: BinaryIO = sys.stdin.buffer
-            else:
-                self._disk = Path(name).open("rb")  # noqa: SIM115 - closed by close()
-                self.size_bytes = Path(name).stat().st_size
-            peekable = io.BufferedReader(self._disk)  # type: ignore[type-var]
-            zipped = peekable.peek(2)[:2] == GZIP_MAGIC
-            self._text = (
-                io.BufferedReader(gzip.GzipFile(fileobj=peekable)) if zipped else peekable
-            )
+            self._disk = _opened(name)
+        except OSError as error:
+            raise Unreadable(f"{name}: {error.strerror or error}") from error
+        if name != "-":
+            self.size_bytes = Path(name).stat().st_size
+        self._text: io.BufferedReader | gzip.GzipFile = self._disk
+        try:
+            if self._disk.peek(2)[:2] == GZIP_MAGIC:
+                self._text = gzip.GzipFile(fileobj=self._disk)
             head = self._text.peek(HEAD_BYTES)
         except (OSError, EOFError, zlib.error) as error:
-            reason = getattr(error, "strerror", None) or str(error)
-            raise Unreadable(f"{name}: {reason}") from error
-        self._name = name
-        if not head:
             self.close()
-            raise Unreadable(f"{name}: the file is empty")
-        if b"\0" in head[:HEAD_BYTES]:
+            raise Unreadable(f"{name}: damaged: {error}") from error
+        if not head or b"\0" in head:
             self.close()
-            raise Unreadable(f"{name}: not a text file (it holds zero bytes)")
+            why = "not a text file (it holds zero bytes)" if head else "the file is empty"
+            raise Unreadable(f"{name}: {why}")
 
     def lines(self) -> Iterator[LogLine]:
         """The lines, blank ones left out. Raises Unreadable when a gzip file is damaged.
@@ -96,12 +93,22 @@ class LogFile:
 
     def read_bytes(self) -> int:
         """How much of the file on disk has been read."""
-        return self._disk.tell() if self.size_bytes is not None else 0
+        return self._disk.tell() if self._disk.seekable() else 0
 
     def close(self) -> None:
         """Closes the file; standard input stays open."""
         if self.size_bytes is not None:
             self._disk.close()
+
+
+def _opened(name: str) -> io.BufferedReader:
+    if name != "-":
+        return Path(name).open("rb")
+    given = sys.stdin.buffer
+    if isinstance(given, io.BufferedReader):
+        return given
+    # Not a real standard input: a program that runs us handed its own bytes.
+    return io.BufferedReader(io.BytesIO(given.read()))
 
 
 def _line(number: int, text: str) -> LogLine:

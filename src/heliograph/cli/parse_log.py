@@ -18,6 +18,7 @@ PROGRESS_BYTES_MIN = 4 << 20
 LINES_PER_UPDATE = 20_000
 TABLE_ROWS_DEFAULT = 40
 EVENTS_SHOWN_MAX = 20
+RUNS_SHOWN_MAX = 20
 PLOT_HEIGHT = 14
 PLOT_POINTS_MAX = 5000
 # The latest runs only: more lines cannot be told apart.
@@ -288,7 +289,9 @@ def _print_summary(found: _Found) -> None:
         click.echo(f"iterations   {first:,} → {last:,}{target}, {told.rows:,} rows")
     click.echo(f"runs         {len(found.runs)}")
     if len(found.runs) > 1:
-        for run in found.runs:
+        if len(found.runs) > RUNS_SHOWN_MAX:
+            click.echo(f"  the last {RUNS_SHOWN_MAX}:")
+        for run in found.runs[-RUNS_SHOWN_MAX:]:
             click.echo(
                 f"  {run.serial:>3}  {run.first_iteration} → {run.last_iteration}, "
                 f"{run.rows:,} rows: {'; '.join(run.evidence)}"

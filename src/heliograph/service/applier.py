@@ -14,13 +14,13 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 import msgspec
 from sqlalchemy import Connection
 
 from heliograph.core.clock import Clock
-from heliograph.core.errors import HeliographError, Unavailable
+from heliograph.core.errors import HeliographError, Refused, Unavailable
 from heliograph.core.record import Record
 from heliograph.core.samples import SampleBatch, concatenate
 from heliograph.core.training import TrainingRow
@@ -33,7 +33,7 @@ from heliograph.store.log.catalogue import Frame
 from heliograph.store.log.frame import Kind
 from heliograph.store.log.log import Log
 from heliograph.store.records.protocol import RecordStore
-from heliograph.store.state import cursors, partials, training
+from heliograph.store.state import batches, cursors, partials, training
 from heliograph.store.state.lanes import Lane
 from heliograph.store.state.state import State
 from heliograph.training.parse import Parsed
@@ -41,7 +41,10 @@ from heliograph.wire import records as wire_records
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 READ_BYTES_MAX = 4 * 1024 * 1024
+RECORDS_PER_APPEND = 1000
 IDLE_WAIT_S = 0.25
 RETRY_S = 0.5
 # Lines whose parse waits for the applier; beyond it the oldest are parsed again.
@@ -260,16 +263,28 @@ class Applier:
         return msgspec.structs.replace(line, pod_uid=pod_uid) if pod_uid else line
 
     def _persist(self, stretch: _Stretch, through: int) -> None:
-        self._insist(lambda: self._keep_records(stretch.records))
-        size = training.ROWS_MAX
-        for start in range(0, len(stretch.rows), size):
-            self._keep_rows(stretch.rows[start : start + size])
+        self._keep_all(stretch.records, RECORDS_PER_APPEND, self._keep_records, "records")
+        self._keep_all(stretch.rows, training.ROWS_MAX, self._keep_rows, "rows")
         if through > self._effects_seq:
             self._insist(lambda: self._advance(through))
             self._effects_seq = through
 
+    def _keep_all(
+        self, items: Sequence[T], size: int, keep: Callable[[Sequence[T]], None], kind: str
+    ) -> None:
+        """*keep* all of *items*, some at a time; one that no store can hold is dropped alone."""
+        for some in batches.cut(items, size):
+            try:
+                self._insist(lambda some=some: keep(some))  # type: ignore[misc]
+            except Refused as refused:
+                if len(some) > 1:
+                    self._keep_all(some, len(some) // 2, keep, kind)
+                    continue
+                self._meters.dropped.add(1, kind, "cannot_be_stored")
+                log.warning("dropped", extra={"kind": kind, "why": refused.detail})
+
     def _keep_records(self, records: Sequence[Record]) -> None:
-        new = self._stores.records.append(records) if records else []
+        new = self._stores.records.append(records)
         self._meters.stored.add(len(new), "records")
         for record in new:
             if record.event_type.startswith("checkpoint_"):
@@ -279,13 +294,10 @@ class Applier:
                 self._meters.workload_events.add(1)
 
     def _keep_rows(self, rows: Sequence[TrainingRow]) -> None:
-        def keep() -> None:
-            future = self._stores.state.write(
-                lambda tx: training.add_rows(tx, rows), lane=Lane.APPLIER
-            )
-            self._meters.stored.add(future.result(), "rows")
-
-        self._insist(keep)
+        future = self._stores.state.write(
+            lambda tx: training.add_rows(tx, rows), lane=Lane.APPLIER
+        )
+        self._meters.stored.add(future.result(), "rows")
 
     def _advance(self, through: int) -> None:
         old = self._partials.give_up_before(self._clock.now_ns() - PARTIAL_AGE_NS)

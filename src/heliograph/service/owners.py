@@ -44,22 +44,21 @@ class Owners:
             {pod.uid: pod for pod in pods},
             {uid: tuple(sorted(of, key=lambda h: h.start_ns)) for uid, of in by_pod.items()},
         )
-        self._directory: Directory | None = None
+        self._built: tuple[int, Directory] | None = None
         self.changed = 0
 
     def directory(self) -> Directory:
         """The directory as of the last change."""
-        directory = self._directory
-        if directory is not None:
-            return directory
+        built = self._built
+        if built is not None and built[0] == self.changed:
+            return built[1]
         with self._building:
-            if self._directory is None:
-                changed, stored = self.changed, self._stored
-                directory = Directory.of(stored)
-                if changed == self.changed:
-                    self._directory = directory
-                return directory
-            return self._directory
+            # The number first: a change in between makes this one look old, never new.
+            changed = self.changed
+            built = self._built
+            if built is None or built[0] != changed:
+                built = self._built = (changed, Directory.of(self._stored))
+            return built[1]
 
     def place(self, placements: Placements) -> Change:
         """Take a placement document; what it changed, which is nothing for one known already."""
@@ -81,7 +80,6 @@ class Owners:
                 self._state.write(work, lane=Lane.CONTROL).result()
             self._stored = updated(self._stored, change)
             self.changed += 1
-            self._directory = None
             return change
 
 

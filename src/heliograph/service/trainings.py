@@ -26,7 +26,7 @@ from heliograph.workloads.directory import Directory
 
 KEPT_MAX = 500
 AGE_PER_COST = 20
-ROWS_READ_MAX = 100_000
+ROWS_READ_MAX = training.READ_ROWS_MAX - 1
 
 
 class Row(NamedTuple):

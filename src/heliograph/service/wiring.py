@@ -45,7 +45,7 @@ from heliograph.store.records.protocol import RecordStore
 from heliograph.store.records.table import RecordTable
 from heliograph.store.segments.floors import Retention
 from heliograph.store.segments.store import SegmentStore
-from heliograph.store.state import cursors
+from heliograph.store.state import cursors, lock
 from heliograph.store.state.state import State, upgrade
 
 log = logging.getLogger(__name__)
@@ -77,6 +77,9 @@ def _core(config: Config, clock: Clock, opened: ExitStack) -> Core:
         data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
         raise ConfigError(f"data_dir: {data_dir}: {error.strerror}") from error
+    if config.state.url is not None:
+        # SQLite's state holds the folder by itself.
+        opened.callback(lock.hold(data_dir).release)
     state = State.open(
         config.state.url,
         data_dir,
@@ -259,6 +262,7 @@ def _watch(config: Config, core: Core) -> PlacementWatch | None:
     return PlacementWatch(
         Path(config.workloads.placement_file),
         core.owners,
+        core.state,
         core.supervisor,
         core.meters,
         every_s=span_ns(config.workloads.refresh, "workloads.refresh") / 1e9,

@@ -57,7 +57,8 @@ class Run(NamedTuple):
 def identity(row: TrainingRow) -> Identity:
     """What makes a row one of its own, ordered as rows are taken: marks before values.
 
-    Two rows of equal identity are one row.
+    Two rows of equal identity are one row. A mark has no iteration of its own: the step that a
+    start line names is where the run begins, not one that was done.
     """
     return (
         row.at_ns,
@@ -65,7 +66,7 @@ def identity(row: TrainingRow) -> Identity:
         row.source,
         row.rank_group,
         row.marker is None,
-        -1 if row.iteration is None else row.iteration,
+        -1 if row.iteration is None or row.marker else row.iteration,
         row.marker or "",
     )
 

@@ -66,6 +66,10 @@ class PlacementFile:
         self._seen, self._error = stamp, None
         return Polled(placements, None)
 
+    def forget(self) -> None:
+        """Hand the document out again at the next poll: what was handed out could not be kept."""
+        self._seen = None
+
     def _failed(self, stamp: tuple[int, ...] | None, why: str) -> Polled:
         self._seen, self._error = stamp, f"{self._path}: {why}"
         return Polled(None, self._error)

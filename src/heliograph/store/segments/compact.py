@@ -27,7 +27,7 @@ FAR_FILES_MAX = 4
 def compacted(catalogue: Catalogue, now_ns: int) -> Written:
     """Do what compaction is due at *now_ns*. Raises OSError.
 
-    Nothing that reaches before `gone` is touched: there a file's last frame says whether its
+    Nothing before the raw floor is touched: where raw may have gone, a file's last frame says whether its
     samples are in the roll-ups, and a merged file could not say it.
     """
     done = _near_split(catalogue, now_ns)
@@ -44,16 +44,13 @@ def _windows_due(
     view = catalogue.view
     groups: dict[tuple[int, int], list[SegmentName]] = {}
     for name in view.raw():
-        if name.end_ns - name.start_ns == WINDOW_NS and name.start_ns >= view.gone_ns:
+        if name.end_ns - name.start_ns == WINDOW_NS and name.end_ns > view.raw_floor_ns:
             groups.setdefault((name.start_ns, name.end_ns), []).append(name)
     return [
         (span, names)
         for span, names in sorted(groups.items())
-        if span[1] > view.raw_floor_ns
-        and (
-            len(names) >= WINDOW_FILES_MAX
-            or (len(names) > 1 and span[1] + WINDOW_OVER_AFTER_NS <= now_ns)
-        )
+        if len(names) >= WINDOW_FILES_MAX
+        or (len(names) > 1 and span[1] + WINDOW_OVER_AFTER_NS <= now_ns)
     ]
 
 
