@@ -62,3 +62,17 @@ def test_query_parameters_carry_either(text, at_ns):
 def test_query_parameters_that_are_neither(text):
     with pytest.raises(ValueError, match="instant"):
         instant.parse_any(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "at_ns"),
+    [
+        ("1795324536.116", 1_795_324_536_116_000_000),
+        ("1795324536", 1_795_324_536_000_000_000),
+        ("1795324536.", 1_795_324_536_000_000_000),
+        ("-0.5", -500_000_000),
+        ("0.1234567891", 123_456_789),
+    ],
+)
+def test_decimal_seconds_are_exact(text, at_ns):
+    assert instant.parse_any(text) == at_ns

@@ -4,8 +4,8 @@ import json
 
 from heliograph.core import labels as label
 from heliograph.core.owner import Device, Hold, Pod, Workload
-from heliograph.enrich import attribution
-from heliograph.enrich.attribute import BY, REASONS, span_at
+from heliograph.enrich import attribution, identity
+from heliograph.enrich.attribute import span_at
 from heliograph.enrich.attribution import Attribution
 from heliograph.enrich.explain import explain
 from heliograph.enrich.records import whose
@@ -32,36 +32,24 @@ def site(*uids, shared=False):
 def test_answers_are_kept_until_the_directory_is_swapped():
     kept = Attribution(site("p1"))
 
-    first = kept.spans(1, GPU)
-    assert kept.spans(1, GPU) is first
-    # Another metric of the same device shares the answer.
-    assert kept.spans(2, label.merged(GPU, {"__name__": "other"})) is first
+    first = kept.spans_of(GPU)
     assert kept.spans_of(GPU) is first
+    # Another metric of the same device shares the answer.
+    assert kept.spans_of(label.merged(GPU, {"__name__": "other"})) is first
+    assert kept.spans_of_identity(identity.of(GPU)) is first
 
     kept.swap(site("p2"))
-    assert span_at(kept.spans(1, GPU), NEW_YEAR_NS).pod_uid == "p2"
+    assert span_at(kept.spans_of(GPU), NEW_YEAR_NS).pod_uid == "p2"
 
 
 def test_a_full_cache_starts_afresh_and_is_counted(monkeypatch):
-    monkeypatch.setattr(attribution, "SERIES_MAX", 2)
+    monkeypatch.setattr(attribution, "IDENTITIES_MAX", 2)
     kept = Attribution(site("p1"))
 
-    for series in range(5):
-        kept.spans(series, GPU)
+    for gpu in range(5):
+        kept.spans_of(label.merged(GPU, {"gpu": str(gpu)}))
 
     assert kept.cache_resets == 2
-
-
-def test_samples_are_counted_by_what_decided():
-    kept = Attribution(site("p1"))
-    spans = kept.spans(1, GPU)
-
-    kept.count(span_at(spans, NEW_YEAR_NS), 5)
-    kept.count(span_at(spans, 0), 2)
-    kept.count(span_at(kept.spans_of(()), 0))
-
-    assert kept.attributed == {**dict.fromkeys(BY, 0), "device": 5}
-    assert kept.unattributed == {**dict.fromkeys(REASONS, 0), "not_held": 2, "no_identity": 1}
 
 
 def test_whose_a_line_is():

@@ -10,6 +10,7 @@ from heliograph.receive.lines import (
     cut,
     decode_lines,
     encode_lines,
+    source,
 )
 
 
@@ -70,9 +71,9 @@ def test_beyond_the_limit_the_oldest_beginning_is_given_up():
     assert (len(partial), partial.evicted) == (2, 1)
 
 
-def test_beginnings_of_the_dead_are_given_up_by_age():
+def test_beginnings_of_the_dead_are_given_up_by_name():
     _, partial = joined(line("a", 1, partial=True), line("b", 5, partial=True, pod="p-2"))
-    assert partial.give_up_before(5) == (line("a", 1, partial=True),)
+    assert partial.give_up([source(line("a"))]) == (line("a", 1, partial=True),)
     assert partial.unfinished() == (line("b", 5, partial=True, pod="p-2"),)
 
 

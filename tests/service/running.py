@@ -25,7 +25,7 @@ import uvicorn
 
 from heliograph.core import labels as label
 from heliograph.core.clock import SystemClock
-from heliograph.service import auth, run, wiring
+from heliograph.service import auth, memory, run, wiring
 from heliograph.service.config import Config
 from heliograph.wire import remote_write, snappy
 
@@ -33,6 +33,10 @@ from heliograph.wire import remote_write, snappy
 NOW_MS = 1_795_311_305_000
 NOW_NS = NOW_MS * 10**6
 REQUEST_S_MAX = 60
+# A problem says what is wrong; it does not send the body back.
+PROBLEM_BYTES_MAX = 16 * 1024
+# In everything that must be refused.
+CANARY = "canary"
 ROLES = ("ingest", "viewer", "editor", "admin")
 
 
@@ -104,12 +108,17 @@ class Running:
     def post(self, path, document, headers=()):
         """POST *document* as JSON."""
         body = json.dumps(document).encode()
-        return self.ask("POST", path, body, {"Content-Type": "application/json", **dict(headers)})
+        return self.ask(
+            "POST", path, body, {"Content-Type": "application/json", **dict(headers)}
+        )
 
     def write(self, series, headers=()):
         """Remote write *series*: (labels, [(ms, value), …]) each."""
         return self.ask(
-            "POST", "/v1/prometheus", write_body(series), {**remote_write.HEADERS, **dict(headers)}
+            "POST",
+            "/v1/prometheus",
+            write_body(series),
+            {**remote_write.HEADERS, **dict(headers)},
         )
 
     def log(self, *entries, headers=()):
@@ -148,10 +157,20 @@ class Running:
         pairs = (line.rpartition(" ")[::2] for line in lines)
         return {key.removeprefix(name): float(value) for key, value in pairs}
 
+    def canaries(self):
+        """What is stored anywhere and has `canary` in it: what was refused must not be."""
+        places = {
+            "labels": self.label_sets(),
+            "records": self.records(),
+            "workloads": self.get("/v1/workloads", limit=1000).json()["items"],
+            "devices": self.get("/v1/pods/cache").json(),
+        }
+        return [name for name, found in places.items() if CANARY in json.dumps(found)]
+
     def assert_sound(self):
         """Nothing died, and no request met a bug."""
         assert self.measured("heliograph_bugs_total") == {}
-        assert self.measured("heliograph_dropped_total") == {'{kind="samples",reason="drop_negative"}': 0}
+        assert sum(self.measured("heliograph_dropped_total").values()) == 0
         assert not self.site.core.supervisor.failed.is_set()
         ready = self.get("/readyz")
         assert (ready.status, ready.json()["status"]) == (200, "ready"), ready.body
@@ -182,9 +201,27 @@ def basic(token, user="api"):
 
 
 def resident_bytes():
-    """What this process holds in memory, once what can go has gone."""
+    """What this process holds in memory."""
     gc.collect()
     return psutil.Process().memory_info().rss
+
+
+def assert_problem(answer, status, *, code=None, field=None):
+    """*answer* is the problem document that it should be."""
+    assert answer.status == status, answer.body[:500]
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    document = answer.json()
+    assert document["status"] == status
+    assert document["title"]
+    assert document["type"]
+    assert document["detail"]
+    assert document["code"]
+    assert len(answer.body) < PROBLEM_BYTES_MAX
+    if code is not None:
+        assert document["code"] == code
+    if field is not None:
+        assert [error["field"] for error in document["errors"]] == [field]
+        assert all(error["message"] for error in document["errors"])
 
 
 def new_tokens():
@@ -205,6 +242,8 @@ def running(data_dir, *, clock=None, with_tokens=False, **sections) -> Iterator[
         {"listen": "127.0.0.1:0", "data_dir": str(data_dir), "auth": auth_section, **sections},
         Config,
     )
+    # As `run.serve` does.
+    memory.return_large_blocks()
     site = wiring.build(config, clock or WallAt())
     server = uvicorn.Server(run._options(config, site))
     started = threading.Event()

@@ -311,12 +311,24 @@ def test_a_full_disk_refuses_the_seal_and_loses_nothing(tmp_path, clock, monkeyp
             with pytest.raises(Unavailable, match="No space left"):
                 rig.seal()
             rig.check()
-    assert [path.name for path in tmp_path.iterdir()] == []
+    assert [path.name for path in tmp_path.iterdir()] == ["sealed.-1"]
     rig.send([(labels_of(1), now_ns + 1, bits_of(9))])
     rig.seal()
     rig.check()
     rig.reopen()
     rig.check()
+
+
+def test_a_first_seal_that_was_cut_short_is_not_taken_for_a_whole_one(tmp_path, clock):
+    rig = Rig(tmp_path, clock)
+    rig.send([(labels_of(s), clock.now_ns() - s * 3 * HOUR_NS, bits_of(s)) for s in range(5)])
+    rig.seal()
+    rig.cursor = -1
+    (tmp_path / "sealed.0").rename(tmp_path / "sealed.-1")
+    min(tmp_path.glob("raw-*.seg")).unlink()
+    rig.reopen()
+    rig.check()
+    assert counts(rig) == {"unfinished": 4}
 
 
 def test_a_head_that_cannot_be_sealed_refuses_in_the_end(tmp_path, clock, monkeypatch):

@@ -80,7 +80,8 @@ def live(rng, rig, disk):
             rig.reopen()
 
 
-@pytest.mark.parametrize("seed", range(12))
+# The last four once found something: a first seal cut short, a sample that was counted twice.
+@pytest.mark.parametrize("seed", [*range(8), 168, 224, 362, 398])
 def test_a_random_life_answers_as_a_dict_would(seed, tmp_path, clock, monkeypatch):
     rng = random.Random(seed)
     rig = Rig(tmp_path, clock, TINY)

@@ -228,7 +228,9 @@ def quantile(value: Floats, starts: NDArray[np.intp], share: float) -> Floats:
     above = np.minimum(below + 1, end - 1)
     low, high = kept[below], kept[above]
     with np.errstate(invalid="ignore", over="ignore"):
-        result[some] = np.where(low == high, low, low + (high - low) * (place - below))
+        # An infinite neighbour of no weight would make NaN of the value that is meant.
+        exact = (low == high) | (place == below)
+        result[some] = np.where(exact, low, low + (high - low) * (place - below))
     return result
 
 

@@ -17,6 +17,7 @@ _SHAPE = re.compile(
     r"(?:([Zz])|([+-])(\d\d):?(\d\d))?\Z",
     re.ASCII,
 )
+_DECIMAL = re.compile(r"([+-]?)(\d{1,12})(?:\.(\d{0,9})\d*)?\Z", re.ASCII)
 
 
 def parse(text: str) -> int:
@@ -54,7 +55,14 @@ def of_seconds(seconds: float) -> int:
 
 
 def parse_any(text: str) -> int:
-    """RFC 3339 or epoch seconds, as query parameters carry them. Raises ValueError."""
+    """RFC 3339 or epoch seconds, as query parameters carry them. Raises ValueError.
+
+    Decimal seconds are exact: through a float, the millisecond of a sample would be missed.
+    """
+    decimal = _DECIMAL.match(text.strip())
+    if decimal is not None:
+        at_ns = int(decimal[2]) * 1_000_000_000 + int((decimal[3] or "").ljust(9, "0"))
+        return _bounded(-at_ns if decimal[1] == "-" else at_ns, text)
     try:
         number = float(text)
     except ValueError:

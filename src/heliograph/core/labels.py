@@ -55,6 +55,27 @@ def pack_utf8(pairs: Iterable[tuple[bytes, bytes]]) -> bytes:
 
 def unpack(packed: bytes) -> Labels:
     """The labels that `pack` made *packed* of. Raises ValueError on anything else."""
+    texts = _ascii_texts(packed) if packed.isascii() else _texts(packed)
+    if len(texts) % 2:
+        raise ValueError("packed labels lack a value")
+    return tuple(zip(texts[::2], texts[1::2], strict=True))
+
+
+def _ascii_texts(packed: bytes) -> list[str]:
+    """The usual case: every length takes one byte, and every character."""
+    text = packed.decode("ascii")
+    texts: list[str] = []
+    at, end = 0, len(packed)
+    while at < end:
+        begin = at + 1
+        at = begin + packed[at]
+        texts.append(text[begin:at])
+    if at > end:
+        raise ValueError("packed labels are cut short")
+    return texts
+
+
+def _texts(packed: bytes) -> list[str]:
     texts: list[str] = []
     at, end = 0, len(packed)
     while at < end:
@@ -74,9 +95,7 @@ def unpack(packed: bytes) -> Labels:
             raise ValueError("packed labels are cut short")
         texts.append(packed[at : at + length].decode("utf-8", "surrogatepass"))
         at += length
-    if len(texts) % 2:
-        raise ValueError("packed labels lack a value")
-    return tuple(zip(texts[::2], texts[1::2], strict=True))
+    return texts
 
 
 def get(labels: Labels, name: str) -> str:

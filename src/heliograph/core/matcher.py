@@ -15,7 +15,7 @@ import re2
 from heliograph.core.labels import Labels
 
 PATTERN_BYTES_MAX = 1024
-PATTERN_MEMORY_BYTES_MAX = 8 * 1024 * 1024
+PATTERN_MEMORY_BYTES_MAX = 1024 * 1024
 OPERATORS = ("=~", "!~", "!=", "=")
 
 _OPTIONS = re2.Options()
@@ -23,11 +23,12 @@ _OPTIONS.log_errors = False
 _OPTIONS.max_mem = PATTERN_MEMORY_BYTES_MAX
 
 _SHAPE = re.compile(
-    r"""\s*(?P<name>[a-zA-Z_:][a-zA-Z0-9_:.]*|"(?:[^"\\]|\\.)+")\s*(?P<op>=~|!~|!=|=)\s*
+    r"""\s*(?P<name>[a-zA-Z_:][a-zA-Z0-9_:.]*|"(?:[^"\\]|\\.)+")\s*(?P<op>=~|!~|!=|=)\s*+
         (?P<value>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|[^\s"',{}]*)\s*\Z""",
     re.VERBOSE | re.DOTALL,
 )
-_ESCAPES = {"n": "\n", "t": "\t", "r": "\r"}
+# An escape that is none of these is left as it is: `\d` is what a pattern says.
+_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\", '"': '"', "'": "'"}
 
 
 class Matcher:
@@ -108,4 +109,4 @@ def compile_pattern(pattern: str) -> "re2._Regexp[str]":
 def _unquoted(text: str) -> str:
     if text[:1] not in {'"', "'"}:
         return text
-    return re.sub(r"\\(.)", lambda m: _ESCAPES.get(m[1], m[1]), text[1:-1], flags=re.DOTALL)
+    return re.sub(r"\\(.)", lambda m: _ESCAPES.get(m[1], m[0]), text[1:-1], flags=re.DOTALL)

@@ -49,6 +49,9 @@ class SeriesTable:
             self._next += 1
             self._packed[series] = packed
             self._ids[packed] = series
+            if beyond_limit:
+                # Replayed, so perhaps long gone: unless it is touched, it may be forgotten.
+                self._seen_ns[series] = 0
             return series
 
     def packed(self, series: int) -> bytes:

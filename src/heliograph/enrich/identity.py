@@ -9,6 +9,7 @@ Where `exported_pod` is there, Prometheus found the label `pod` taken by its own
 `pod` is the exporter itself, and so is `namespace`.
 """
 
+from functools import lru_cache
 from typing import NamedTuple
 
 from heliograph.core.labels import Labels
@@ -25,6 +26,9 @@ ASIC_LABELS = ("asic",)
 POD_UID_LABELS = ("pod_uid", "uid", "pod_uuid")
 POD_LABELS = ("pod", "pod_name")
 NAMESPACE_LABELS = ("namespace", "pod_namespace")
+
+# The metrics of one device say the same of it; so many devices, about 500 bytes each.
+IDENTITIES_KEPT_MAX = 16_384
 
 _READ = frozenset(
     NODE_LABELS + UUID_LABELS + SERIAL_LABELS + PARTITION_LABELS + GPU_LABELS + LINK_LABELS
@@ -55,9 +59,13 @@ class Identity(NamedTuple):
 
 def of(labels: Labels) -> Identity:
     """The identity in *labels*."""
-    said = {name: value for name, value in labels if value and name in _READ}
-    if not said:
-        return Identity()
+    return _read(tuple([pair for pair in labels if pair[0] in _READ and pair[1]]))
+
+
+@lru_cache(IDENTITIES_KEPT_MAX)
+def _read(pairs: Labels) -> Identity:
+    """The identity in *pairs*, all of names that are read."""
+    said = dict(pairs)
 
     def first(names: tuple[str, ...]) -> str:
         return next((said[name] for name in names if name in said), "")

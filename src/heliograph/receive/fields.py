@@ -9,6 +9,7 @@ whatever the document holds.
 
 import difflib
 import json
+from collections import Counter
 from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
 from typing import Any, NoReturn
@@ -156,8 +157,7 @@ def _whole(text: str) -> int | float:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        twice = next(name for name, n in Counter(name for name, _ in pairs).items() if n > 1)
         raise ValueError(f"key {twice[:64]!r} occurs twice")
     return result
 

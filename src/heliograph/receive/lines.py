@@ -140,10 +140,10 @@ class PartialLines:
         """What is held, oldest first, each as one partial line; it stays held."""
         return tuple(held.whole(partial=True) for held in self._held.values())
 
-    def give_up_before(self, at_ns: int) -> tuple[Line, ...]:
-        """Take out the beginnings older than *at_ns*: their pod died in the middle of a line."""
-        old = [name for name, held in self._held.items() if held.first.at_ns < at_ns]
-        return tuple(self._held.pop(name).whole(partial=True) for name in old)
+    def give_up(self, names: Iterable[Source]) -> tuple[Line, ...]:
+        """Take out the beginnings of *names* that are held: their end is not expected any more."""
+        held = (self._held.pop(name, None) for name in names)
+        return tuple(one.whole(partial=True) for one in held if one is not None)
 
 
 _DECODER = msgspec.msgpack.Decoder(list[Line])

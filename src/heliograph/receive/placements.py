@@ -25,12 +25,19 @@ _POD_KEYS = (
 _DEVICE_KEYS = ("type", "id", "uuid", "serial", "partition")
 
 
-def decode(body: bytes, *, content_type: str = "", list_max: int) -> Placements:
+def decode(
+    body: bytes,
+    *,
+    content_type: str = "",
+    list_max: int,
+    yaml_bytes_max: int = document.DOCUMENT_BYTES_MAX,
+) -> Placements:
     """The document of *body*: JSON where *content_type* says so, else YAML (so JSON too).
 
-    *list_max* bounds workloads and pods, each. Raises `Refused` naming the field.
+    *list_max* bounds workloads and pods, each; *yaml_bytes_max* what is read as YAML, of which a
+    MiB may take eight seconds. Raises `Refused` naming the field.
     """
-    fields = Fields(_parsed(body, content_type), "")
+    fields = Fields(_parsed(body, content_type, yaml_bytes_max), "")
     fields.only(("workloads", "pods"))
     workloads = tuple(
         _workload(Fields(value, path))
@@ -45,7 +52,7 @@ def decode(body: bytes, *, content_type: str = "", list_max: int) -> Placements:
     return Placements(workloads, pods)
 
 
-def _parsed(body: bytes, content_type: str) -> object:
+def _parsed(body: bytes, content_type: str, yaml_bytes_max: int) -> object:
     if "json" in content_type.lower():
         return json_of(body)
     if body.lstrip()[:1] == b"{":
@@ -53,7 +60,11 @@ def _parsed(body: bytes, content_type: str) -> object:
         try:
             return json_of(body)
         except Refused:
-            pass
+            if len(body) > yaml_bytes_max:
+                raise
+    if len(body) > yaml_bytes_max:
+        detail = f"{len(body)} bytes of YAML, limit {yaml_bytes_max}; JSON may be longer"
+        raise Refused(detail, field="body", code="too_large", status=413)
     try:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -19,6 +19,7 @@ from heliograph.service.endpoints import (
     telemetry,
     workloads,
 )
+from heliograph.service.freshness import Reads
 from heliograph.service.http import Endpoint, Surroundings
 from heliograph.service.negatives import Negatives
 from heliograph.service.parts import Core, Flow
@@ -37,14 +38,15 @@ def build(config: Config, core: Core, flow: Flow, queries: SampleQueries) -> Sta
         meters=core.meters,
         clock=core.clock,
         body_bytes_max=limits.body_mb * MIB,
+        bug=core.supervisor.note,
     )
     trainings = Trainings(
         core.state, core.owners, core.clock, position=lambda: flow.applier.position
     )
+    reads = Reads(flow.executors, flow.fresh)
     listing = workloads.Workloads(
-        core.owners, trainings, core.records, core.state, flow.executors, flow.fresh,
-        core.clock, limits.list,
-    )  # fmt: skip
+        core.owners, trainings, core.records, core.state, reads, core.clock, limits.list
+    )
     endpoints: list[Endpoint] = [
         *telemetry.endpoints(_intake(config, core, flow, around)),
         *ownership.endpoints(
@@ -54,13 +56,11 @@ def build(config: Config, core: Core, flow: Flow, queries: SampleQueries) -> Sta
             )
         ),
         *samples.endpoints(
-            samples.Reading(
-                queries, flow.executors, flow.fresh, core.clock, limits.list
-            )
+            samples.Reading(queries, reads, core.clock, limits.list)
         ),
         *workloads.endpoints(listing),
         *records.endpoints(
-            records.Reading(around, core.records, flow.executors, flow.fresh, limits.list)
+            records.Reading(around, core.records, flow.executors, reads, limits.list)
         ),
     ]  # fmt: skip
     checks = _checks(config, core, flow)
@@ -122,6 +122,7 @@ def _intake(config: Config, core: Core, flow: Flow, around: Surroundings) -> tel
     )
     return telemetry.Intake(
         around=around,
+        executors=flow.executors,
         ingest=flow.ingest,
         log=core.log,
         decoder=decoder,

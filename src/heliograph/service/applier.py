@@ -6,17 +6,19 @@ For one stretch of frames, in this order:
     records  → the record store                     (idempotent by id)
     one state transaction: rows, unfinished lines, cursor `effects`
 A crash between any two of these replays the stretch, and every write is idempotent, so nothing is
-lost and nothing happens twice. A frame that fails twice is set aside in a file and counted.
+lost and nothing happens twice. A store that is unavailable is waited for. A frame that fails twice
+is set aside in a file and counted.
 """
 
+import contextlib
 import logging
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol, TypeVar
 
-import msgspec
 from sqlalchemy import Connection
 
 from heliograph.core.clock import Clock
@@ -24,11 +26,12 @@ from heliograph.core.errors import HeliographError, Refused, Unavailable
 from heliograph.core.record import Record
 from heliograph.core.samples import SampleBatch, concatenate
 from heliograph.core.training import TrainingRow
-from heliograph.receive.lines import Line, PartialLines, decode_lines
+from heliograph.receive.lines import Line, decode_lines
 from heliograph.service import effects
-from heliograph.service.effects import Effects, KeepLines
+from heliograph.service.effects import Effects, Given, KeepLines
 from heliograph.service.meters import Meters
 from heliograph.service.supervisor import Supervisor
+from heliograph.service.unfinished import Unfinished
 from heliograph.store.log.catalogue import Frame
 from heliograph.store.log.frame import Kind
 from heliograph.store.log.log import Log
@@ -47,12 +50,12 @@ READ_BYTES_MAX = 4 * 1024 * 1024
 RECORDS_PER_APPEND = 1000
 IDLE_WAIT_S = 0.25
 RETRY_S = 0.5
+# How often state is told of frames that left nothing in it, which is most of them: samples.
+TELL_EVERY_S = 1.0
 # Lines whose parse waits for the applier; beyond it the oldest are parsed again.
 HANDED_OVER_LINES_MAX = 200_000
-# A beginning of a line whose pod has been silent for this long will get no end.
-PARTIAL_AGE_NS = 3600 * 1_000_000_000
-# Between the parts of a line's origin in the table of unfinished lines; no name contains it.
-WHO_SEPARATOR = "\x1f"
+# Pieces of lines after which a stretch ends: each is a row of its last transaction (20 ms).
+PIECES_PER_STRETCH = 200
 
 EFFECTS = "effects"
 NO_SAMPLES = concatenate([])
@@ -95,6 +98,8 @@ class Handover:
     def put(self, seq: int, parsed: Sequence[Parsed | None]) -> None:
         """Leave the parses of the lines of frame *seq*, one each, None where there is none."""
         with self._lock:
+            # A sequence whose commit was refused is given again.
+            self._lines -= len(self._parsed.pop(seq, ()))
             self._parsed[seq] = parsed
             self._lines += len(parsed)
             while self._lines > HANDED_OVER_LINES_MAX and self._parsed:
@@ -143,12 +148,10 @@ class Applier:
         self.handover = Handover()
         self.set_aside = 0
         held = stores.state.read(cursors.get_all)
-        self._effects_seq = held.get(EFFECTS, 0)
+        self._effects_seq = self._told_seq = held.get(EFFECTS, 0)
+        self._tell_due_s = 0.0
         samples_seq = 2**63 if stores.samples is None else max(0, stores.samples.position)
-        self._partials = PartialLines(
-            map(_line_of, stores.state.read(partials.load_all)), limit=partials.PARTIALS_MAX
-        )
-        self._written = {_key(line): line for line in self._partials.unfinished()}
+        self._unfinished = Unfinished(stores.state.read(partials.load_all), clock)
         self.position = min(self._effects_seq, samples_seq)
         self._reader = stores.log.reader(self.position)
         self._moved = threading.Condition()
@@ -178,17 +181,21 @@ class Applier:
         self._reader.close()
 
     def _run(self) -> None:
-        while not self._closing:
-            self._wake.clear()
-            end = self._stores.log.end
-            frames = self._reader.read(bytes_max=READ_BYTES_MAX)
-            if frames:
-                self._apply_all(frames)
-            else:
-                # What damage took leaves no frame to apply, and nothing to wait for.
-                self._move_to(end)
-                self._wake.wait(IDLE_WAIT_S)
-            self._settle(closing=False)
+        # Closing while a store is unavailable leaves the rest to the next start.
+        with contextlib.suppress(_ClosedError):
+            while not self._closing:
+                self._wake.clear()
+                end = self._stores.log.end
+                frames = self._insist(lambda: self._reader.read(bytes_max=READ_BYTES_MAX))
+                if frames:
+                    self._apply_all(frames)
+                else:
+                    # What damage took leaves no frame to apply, and nothing to wait for.
+                    self._move_to(end)
+                    self._wake.wait(IDLE_WAIT_S)
+                self._tell()
+                self._settle(closing=False)
+            self._tell(closing=True)
         self._settle(closing=True)
 
     def _settle(self, *, closing: bool) -> None:
@@ -199,9 +206,13 @@ class Applier:
         started_s = self._clock.monotonic_s()
         stretch = _Stretch([], [])
         for frame in frames:
-            self._guarded(frame, stretch)
+            self._insist(lambda frame=frame: self._append(frame))  # type: ignore[misc]
+            if frame.seq > self._effects_seq:
+                self._guarded(frame, stretch)
+            if self._unfinished.touched >= PIECES_PER_STRETCH:
+                self._persist(stretch, frame.seq)
+                stretch = _Stretch([], [])
         self._persist(stretch, frames[-1].seq)
-        self._move_to(frames[-1].seq)
         self._meters.stage_seconds.observe(self._clock.monotonic_s() - started_s, "apply")
 
     def _move_to(self, seq: int) -> None:
@@ -209,27 +220,41 @@ class Applier:
             self.position = max(self.position, seq)
             self._moved.notify_all()
 
+    def _append(self, frame: Frame) -> None:
+        """Samples to the head; a frame without any too, for the head knows how far it has come."""
+        samples = self._stores.samples
+        if samples is None:
+            return
+        batch = frame.samples or NO_SAMPLES
+        new = frame.seq > samples.position
+        samples.append(batch, frame.seq)
+        self._meters.stored.add(batch.count if new else 0, "samples")
+
     def _guarded(self, frame: Frame, stretch: _Stretch) -> None:
-        """Apply one frame; what fails twice is set aside, so that it cannot stop the rest."""
+        """Read one frame; what fails twice is set aside, so that it cannot stop the rest."""
         for _ in range(2):
-            error = self._supervisor.attempt(lambda: self._apply(frame, stretch), where="apply")
+            error = self._supervisor.attempt(lambda: self._read(frame, stretch), where="apply")
             if error is None:
                 return
+        self._insist(lambda: self._put_aside(frame))
         self.set_aside += 1
         self._meters.dropped.add(frame.count, frame.kind.name.lower(), "set_aside")
-        self._aside.mkdir(parents=True, exist_ok=True)
-        (self._aside / f"{frame.seq:020d}.{frame.kind.name.lower()}").write_bytes(frame.payload)
         log.error("frame set aside", extra={"seq": frame.seq, "kind": frame.kind.name})
 
-    def _apply(self, frame: Frame, stretch: _Stretch) -> None:
-        batch = frame.samples or NO_SAMPLES
-        if self._stores.samples is not None:
-            self._stores.samples.append(batch, frame.seq)
-            self._meters.stored.add(batch.count, "samples")
-        if frame.seq <= self._effects_seq:
-            return
+    def _put_aside(self, frame: Frame) -> None:
+        path = self._aside / f"{frame.seq:020d}.{frame.kind.name.lower()}"
+        try:
+            self._aside.mkdir(parents=True, exist_ok=True)
+            with path.open("wb") as kept:
+                kept.write(frame.payload)
+                kept.flush()
+                os.fsync(kept.fileno())
+        except OSError as error:
+            raise Unavailable(f"{path}: {error.strerror}") from error
+
+    def _read(self, frame: Frame, stretch: _Stretch) -> None:
         if frame.kind == Kind.SAMPLES:
-            self._attributed(batch)
+            self._attributed(frame.samples or NO_SAMPLES)
         elif frame.kind == Kind.LINES:
             found = self._effects_of(frame)
             stretch.rows.extend(found.rows)
@@ -238,16 +263,19 @@ class Applier:
             stretch.records.extend(wire_records.decode(frame.payload))
 
     def _effects_of(self, frame: Frame) -> Effects:
-        lines = decode_lines(frame.payload)
-        parsed = self.handover.take(frame.seq) or (None,) * len(lines)
-        whole: list[tuple[Line, Parsed | None]] = []
-        for line, known in zip(lines, parsed, strict=True):
-            joined = self._partials.join(line)
-            # Only a line that came whole is what ingest has parsed.
-            alone = len(joined) == 1 and joined[0] is line
-            whole.extend((self._owned(one), known if alone else None) for one in joined)
+        parsed = self.handover.take(frame.seq)
+        whole = self._unfinished.whole(frame.seq, lambda: decode_lines(frame.payload))
         found = effects.of_lines(
-            whole, arrival_ns=frame.arrival_ns, keep_lines=self._keep_lines
+            [
+                Given(
+                    one.line,
+                    self._pod_uid(one.line),
+                    None if parsed is None or one.place is None else parsed[one.place],
+                )
+                for one in whole
+            ],
+            arrival_ns=frame.arrival_ns,
+            keep_lines=self._keep_lines,
         )
         for kind, count in found.kinds.items():
             self._meters.log_lines.add(count, kind)
@@ -255,19 +283,27 @@ class Applier:
             self._meters.pattern_matches.add(count, framework, kind, rule)
         return found
 
-    def _owned(self, line: Line) -> Line:
-        """*line* with its pod's uid, where the shipper named the pod only by its name."""
+    def _pod_uid(self, line: Line) -> str:
+        """Whose *line* is, where the shipper named the pod only by its name; "" when unknown."""
         if line.pod_uid or not line.pod_name:
-            return line
-        pod_uid = self._pod_named(line.namespace, line.pod_name, line.at_ns)
-        return msgspec.structs.replace(line, pod_uid=pod_uid) if pod_uid else line
+            return line.pod_uid
+        return self._pod_named(line.namespace, line.pod_name, line.at_ns)
 
     def _persist(self, stretch: _Stretch, through: int) -> None:
         self._keep_all(stretch.records, RECORDS_PER_APPEND, self._keep_records, "records")
         self._keep_all(stretch.rows, training.ROWS_MAX, self._keep_rows, "rows")
-        if through > self._effects_seq:
-            self._insist(lambda: self._advance(through))
-            self._effects_seq = through
+        self._effects_seq = max(self._effects_seq, through)
+        if stretch.rows or stretch.records or self._unfinished.touched:
+            self._insist(self._advance)
+        self._move_to(through)
+
+    def _tell(self, *, closing: bool = False) -> None:
+        """Have state know, now and then, how far frames were applied that left nothing in it: to
+        apply them again, after a crash, leaves nothing again."""
+        now_s = self._clock.monotonic_s()
+        if self._told_seq < self._effects_seq and (closing or now_s >= self._tell_due_s):
+            self._tell_due_s = now_s + TELL_EVERY_S
+            self._insist(self._advance)
 
     def _keep_all(
         self, items: Sequence[T], size: int, keep: Callable[[Sequence[T]], None], kind: str
@@ -299,61 +335,32 @@ class Applier:
         )
         self._meters.stored.add(future.result(), "rows")
 
-    def _advance(self, through: int) -> None:
-        old = self._partials.give_up_before(self._clock.now_ns() - PARTIAL_AGE_NS)
-        self._meters.dropped.add(len(old), "lines", "unfinished")
-        unfinished = {_key(line): line for line in self._partials.unfinished()}
-        ended = sorted(self._written.keys() - unfinished.keys())
-        begun = [
-            _partial_of(line)
-            for key, line in unfinished.items()
-            if line != self._written.get(key)
-        ]
+    def _advance(self) -> None:
+        through = self._effects_seq
+        self._meters.dropped.add(self._unfinished.give_up(), "lines", "unfinished")
+        changes = self._unfinished.changes()
 
         def move(tx: Connection) -> None:
-            for start in range(0, len(begun), partials.BATCH_MAX):
-                partials.put(tx, begun[start : start + partials.BATCH_MAX])
-            for start in range(0, len(ended), partials.BATCH_MAX):
-                partials.delete(tx, ended[start : start + partials.BATCH_MAX])
+            changes.write(tx)
             cursors.advance(tx, EFFECTS, through)
 
         self._stores.state.write(move, lane=Lane.APPLIER).result()
-        self._written = unfinished
+        self._unfinished.settle()
+        self._told_seq = through
 
-    def _insist(self, work: Callable[[], None]) -> None:
+    def _insist(self, work: Callable[[], T]) -> T:
         """Do *work* until the store takes it: what was acknowledged is never given up."""
         while True:
             try:
-                work()
+                return work()
             except Unavailable as error:
                 log.warning("store does not take it", extra={"why": error.detail})
                 if self._closing:
-                    raise HeliographError("closed while the store was unavailable") from error
+                    raise _ClosedError from error
                 self._clock.sleep(RETRY_S)
-            else:
-                return
+                # A full head takes no more until it is sealed.
+                self._settle(closing=False)
 
 
-def _key(line: Line) -> tuple[str, str, str]:
-    who = (line.pod_uid, line.namespace, line.pod_name, line.node)
-    return WHO_SEPARATOR.join(who), line.container, line.stream
-
-
-def _partial_of(line: Line) -> partials.Partial:
-    return partials.Partial(*_key(line), line.text, line.at_ns)
-
-
-def _line_of(partial: partials.Partial) -> Line:
-    who = partial.pod_uid.split(WHO_SEPARATOR)
-    pod_uid, namespace, pod_name, node = who if len(who) == 4 else (partial.pod_uid, "", "", "")
-    return Line(
-        partial.at_ns,
-        pod_uid,
-        namespace,
-        pod_name,
-        node,
-        partial.container,
-        partial.stream,
-        partial.text,
-        partial=True,
-    )
+class _ClosedError(HeliographError):
+    """Closed while a store was unavailable; the log has what is missing."""

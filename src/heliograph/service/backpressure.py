@@ -35,7 +35,9 @@ class Backpressure:
         applied, end = self._applied(), self._end()
         now_s = self._clock.monotonic_s()
         if applied >= self._awaited:
-            self._awaited, self._since_s = end, now_s
+            # The time first: another thread must not see the new frame with the old time.
+            self._since_s = now_s
+            self._awaited = end
         return now_s - self._since_s if applied < self._awaited else 0.0
 
     def check(self) -> None:

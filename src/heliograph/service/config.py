@@ -102,6 +102,7 @@ class LimitsConfig(Struct, frozen=True):
     body_mb, decoded_mb   request body as sent, and decompressed
     labels                labels of a series; `label_value_bytes` each value
     series                series in memory at once
+    pods                  pods known at once, ended ones included until retention forgets them
     list                  items of one list in an answer or a request
     in_flight_mb          request bytes being worked on; `reserved_mb` of it for the control path
     log_mb                the durable log on disk; writers are refused beyond it
@@ -112,6 +113,7 @@ class LimitsConfig(Struct, frozen=True):
     labels: int = 64
     label_value_bytes: int = 4096
     series: int = 300_000
+    pods: int = 100_000
     list: int = 1000
     in_flight_mb: int = 256
     reserved_mb: int = 32
@@ -168,13 +170,13 @@ def check(config: Config, *, insecure: bool = False) -> None:
     """Refuse what decodes but cannot be served. Raises ConfigError naming the key."""
     host, _ = host_and_port(config.listen)
     _check_durations(config)
-    _check_sizes(config.limits)
+    _check_sizes(config)
     _check_unbuilt(config)
     _check_tokens(config.auth)
-    if config.samples.backend == "prometheus" and not (
-        config.samples.write_url and config.samples.query_url
-    ):
-        raise ConfigError("samples: backend prometheus needs write_url and query_url")
+    _check_urls(config)
+    if not config.metrics.prefix:
+        # The view would be named like what it is a view of.
+        raise ConfigError("metrics.prefix: must not be empty")
     if not _is_loopback(host) and not config.auth.tokens and not insecure:
         raise ConfigError(
             f"listen: {config.listen} is reachable from other machines and auth.tokens is empty; "
@@ -221,14 +223,36 @@ def _check_durations(config: Config) -> None:
         span_ns(forward.hold, f"forward[{number}].hold")
 
 
-def _check_sizes(limits: LimitsConfig) -> None:
-    for key in limits.__struct_fields__:
-        if getattr(limits, key) <= 0:
-            raise ConfigError(f"limits.{key}: must be greater than 0")
+def _check_sizes(config: Config) -> None:
+    limits = config.limits
+    sizes = {f"limits.{key}": getattr(limits, key) for key in limits.__struct_fields__}
+    sizes["samples.queue_mb"] = config.samples.queue_mb
+    sizes["retention.records_mb"] = config.retention.records_mb
+    for key, size in sizes.items():
+        if size <= 0:
+            raise ConfigError(f"{key}: must be greater than 0")
     if limits.reserved_mb >= limits.in_flight_mb:
         raise ConfigError("limits.reserved_mb: must be less than in_flight_mb")
     if limits.decoded_mb > 1024:
         raise ConfigError("limits.decoded_mb: at most 1024")
+    if limits.body_mb > limits.in_flight_mb - limits.reserved_mb:
+        raise ConfigError("limits.body_mb: more than in_flight_mb leaves beside reserved_mb")
+    forwards = config.forward or config.samples.backend == "prometheus"
+    if forwards and config.samples.queue_mb >= limits.log_mb:
+        # A dead remote end would fill the log, and stop all writers, before its oldest goes.
+        raise ConfigError("samples.queue_mb: must be less than limits.log_mb")
+
+
+def _check_urls(config: Config) -> None:
+    samples = config.samples
+    if samples.backend == "prometheus" and not (samples.write_url and samples.query_url):
+        raise ConfigError("samples: backend prometheus needs write_url and query_url")
+    urls = {"samples.write_url": samples.write_url, "samples.query_url": samples.query_url}
+    urls |= {f"forward[{i}].url": forward.url for i, forward in enumerate(config.forward)}
+    for key, url in urls.items():
+        if url is not None and not url.startswith(("http://", "https://")):
+            # Not quoted: it may hold a password.
+            raise ConfigError(f"{key}: not a URL that begins with http:// or https://")
 
 
 def _check_unbuilt(config: Config) -> None:

@@ -18,6 +18,19 @@ MARKERS = frozenset({"training_start", "training_end"})
 KeepLines = Literal["findings", "all", "none"]
 
 
+class Given(NamedTuple):
+    """A whole line as it came, the uid of its pod ("" when unknown), and what it parsed to where
+    that is known.
+
+    The line's identity is as it came: a pod that becomes known between two readings of the same
+    line does not make two records of it.
+    """
+
+    line: Line
+    pod_uid: str
+    parsed: Parsed | None
+
+
 class Effects(NamedTuple):
     """What some lines come to, in their order.
 
@@ -31,58 +44,58 @@ class Effects(NamedTuple):
     rules: dict[tuple[str, str, str], int]
 
 
-def of_lines(
-    lines: Sequence[tuple[Line, Parsed | None]], *, arrival_ns: int, keep_lines: KeepLines
-) -> Effects:
-    """The effects of whole *lines*, each with what it parsed to where that is known."""
+def of_lines(lines: Sequence[Given], *, arrival_ns: int, keep_lines: KeepLines) -> Effects:
+    """The effects of whole *lines*."""
     effects = Effects([], [], {}, {})
-    for line, known in lines:
-        parsed = parse_line(line.text) if known is None else known
+    for given in lines:
+        line = given.line
+        parsed = parse_line(line.text) if given.parsed is None else given.parsed
         effects.kinds[parsed.kind] = effects.kinds.get(parsed.kind, 0) + 1
         if parsed.kind == "none":
             if keep_lines == "all":
-                effects.records.append(_line_record(line, arrival_ns))
+                effects.records.append(_line_record(given, arrival_ns))
             continue
         rule = (parsed.framework, parsed.kind, parsed.rule)
         effects.rules[rule] = effects.rules.get(rule, 0) + 1
-        _add(effects, line, parsed, arrival_ns, keep_lines)
+        _add(effects, given, parsed, arrival_ns, keep_lines)
     return effects
 
 
 def _add(
-    effects: Effects, line: Line, parsed: Parsed, arrival_ns: int, keep_lines: KeepLines
+    effects: Effects, given: Given, parsed: Parsed, arrival_ns: int, keep_lines: KeepLines
 ) -> None:
-    if parsed.fields and line.pod_uid and parsed.kind == "performance":
-        effects.rows.append(_row(line, parsed, marker=None))
+    line, pod_uid = given.line, given.pod_uid
+    if parsed.fields and pod_uid and parsed.kind == "performance":
+        effects.rows.append(_row(given, parsed, marker=None))
     for number, event in enumerate(parsed.events):
-        if event.event_type in MARKERS and line.pod_uid:
-            effects.rows.append(_row(line, parsed, marker=event.event_type))
+        if event.event_type in MARKERS and pod_uid:
+            effects.rows.append(_row(given, parsed, marker=event.event_type))
         effects.records.append(
             Record(
                 record_id=record_id(*_identity(line), event.event_type, number),
                 timestamp_ns=line.at_ns,
                 observed_timestamp_ns=arrival_ns,
-                session_id=line.pod_uid or line.node or "unknown",
+                session_id=pod_uid or line.node or "unknown",
                 source_kind=SOURCE,
                 event_type=event.event_type,
                 severity=event.severity,
                 body=None if keep_lines == "none" else line.text,
-                resource=_resource(line, parsed),
+                resource=_resource(given, parsed),
                 attributes={**event.attributes, "framework": parsed.framework},
             )
         )
     if keep_lines == "all" and not parsed.events:
-        effects.records.append(_line_record(line, arrival_ns))
+        effects.records.append(_line_record(given, arrival_ns))
 
 
-def _row(line: Line, parsed: Parsed, *, marker: str | None) -> TrainingRow:
+def _row(given: Given, parsed: Parsed, *, marker: str | None) -> TrainingRow:
     fields = dict(parsed.fields)
     iteration = fields.get("current_iteration")
     return TrainingRow(
-        pod_uid=line.pod_uid,
+        pod_uid=given.pod_uid,
         source=SOURCE,
         rank_group=parsed.label,
-        at_ns=line.at_ns,
+        at_ns=given.line.at_ns,
         iteration=iteration if isinstance(iteration, int) and marker is None else None,
         marker=marker,
         framework=parsed.framework,
@@ -90,9 +103,10 @@ def _row(line: Line, parsed: Parsed, *, marker: str | None) -> TrainingRow:
     )
 
 
-def _resource(line: Line, parsed: Parsed) -> dict[str, object]:
+def _resource(given: Given, parsed: Parsed) -> dict[str, object]:
+    line = given.line
     named = {
-        "pod_uid": line.pod_uid,
+        "pod_uid": given.pod_uid,
         "pod_name": line.pod_name,
         "namespace": line.namespace,
         "node": line.node,
@@ -103,12 +117,13 @@ def _resource(line: Line, parsed: Parsed) -> dict[str, object]:
     return {name: value for name, value in named.items() if value not in {"", None}}
 
 
-def _line_record(line: Line, arrival_ns: int) -> Record:
+def _line_record(given: Given, arrival_ns: int) -> Record:
+    line = given.line
     return Record(
         record_id=record_id(*_identity(line), "log_line"),
         timestamp_ns=line.at_ns,
         observed_timestamp_ns=arrival_ns,
-        session_id=line.pod_uid or line.node or "unknown",
+        session_id=given.pod_uid or line.node or "unknown",
         source_kind=SOURCE,
         event_type="log_line",
         body=line.text,

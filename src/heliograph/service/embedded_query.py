@@ -21,7 +21,7 @@ from heliograph.core.errors import Refused
 from heliograph.core.labels import Labels
 from heliograph.core.matcher import Matcher, all_match
 from heliograph.core.samples import is_stale
-from heliograph.enrich.attribute import Span
+from heliograph.enrich.attribute import Span, cuts
 from heliograph.enrich.view import view_labels
 from heliograph.store.protocol import RangeAnswer, RangeQuery, SeriesPoints
 from heliograph.store.segments.select import Series
@@ -69,6 +69,8 @@ class EmbeddedQueries:
             stops.append(self._add_view(query, found, bound))
         reached = [stop for stop in stops if stop is not None]
         next_ns = _complete_until(min(reached), query) if reached else None
+        if query.step_ns is None:
+            next_ns = _page_end(found, next_ns, query.points_max)
         return _answer(query, found, next_ns, stored.raw_floor_ns)
 
     def metrics(self, matchers: Sequence[Matcher], limit: int) -> list[str]:
@@ -104,7 +106,11 @@ class EmbeddedQueries:
     ) -> int | None:
         base = Matcher(label.NAME, "=", query.metric.removeprefix(self._prefix))
         selection = self._store.select(
-            [base, *_pushable(query.matchers)], query.start_ns, query.end_ns, samples_max=bound
+            [base, *_pushable(query.matchers)],
+            query.start_ns,
+            query.end_ns,
+            samples_max=bound,
+            cuts=self._cuts,
         )
         for series in selection.series:
             for span in self._resolve(series.labels):
@@ -116,6 +122,9 @@ class EmbeddedQueries:
                     if len(part.at_ns) or part.rows.rows:
                         found.setdefault(labels, []).append(part)
         return selection.next_ns
+
+    def _cuts(self, labels: Labels, start_ns: int, end_ns: int) -> Sequence[int]:
+        return cuts(tuple(self._resolve(labels)), start_ns, end_ns)
 
 
 def _pushable(matchers: Sequence[Matcher]) -> list[Matcher]:
@@ -141,6 +150,28 @@ def _complete_until(stop_ns: int, query: RangeQuery) -> int:
     if end_ns <= query.start_ns:
         raise Refused(
             f"more than {SAMPLES_MAX} samples in one window; ask for fewer series",
+            field="metric",
+            code="too_large",
+        )
+    return end_ns
+
+
+def _page_end(
+    found: dict[Labels, list[_Part]], next_ns: int | None, points_max: int
+) -> int | None:
+    """Where a page of raw samples ends, that it may hold *points_max* of both what is stored
+    under the name and what is seen under it.
+    """
+    times = [part.at_ns for parts in found.values() for part in parts]
+    at_ns = np.concatenate(times) if times else np.empty(0, np.int64)
+    if next_ns is not None:
+        at_ns = at_ns[at_ns < next_ns]
+    if len(at_ns) <= points_max:
+        return next_ns
+    end_ns = int(np.partition(at_ns, points_max)[points_max])
+    if end_ns <= int(at_ns.min()):
+        raise Refused(
+            f"more than {points_max} samples at one instant; ask for fewer series",
             field="metric",
             code="too_large",
         )

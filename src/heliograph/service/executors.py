@@ -1,4 +1,4 @@
-"""Where blocking work of requests runs: readers, and one control thread for changes of owners."""
+"""Where blocking work of requests runs: readers, one thread for lines, one for changes of owners."""
 
 import asyncio
 from collections.abc import Callable
@@ -16,6 +16,7 @@ class Executors:
     def __init__(self) -> None:
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
         self._control = ThreadPoolExecutor(1, thread_name_prefix="control")
+        self._lines = ThreadPoolExecutor(1, thread_name_prefix="lines")
 
     async def read(self, work: Callable[[], T]) -> T:
         """Run *work*, which only reads, on a reader thread."""
@@ -25,7 +26,13 @@ class Executors:
         """Run *work*, which changes state, after those before it."""
         return await asyncio.get_running_loop().run_in_executor(self._control, work)
 
+    async def lines(self, work: Callable[[], T]) -> T:
+        """Run *work*, which reads a body of log lines, after those before it: lines of one pod stay
+        in the order in which they were sent."""
+        return await asyncio.get_running_loop().run_in_executor(self._lines, work)
+
     def close(self) -> None:
         """Wait for what runs."""
         self._readers.shutdown()
         self._control.shutdown()
+        self._lines.shutdown()

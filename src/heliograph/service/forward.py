@@ -2,25 +2,31 @@
 
 A slow or dead server is a lagging cursor and nothing else: the log keeps what it has not seen, up
 to a bound; beyond it the oldest files are given up, counted from frame headers. What the server
-refuses for good is counted and passed, so that one bad block cannot stop the rest.
+refuses for good is counted and passed, so that one bad block cannot stop the rest. One request is
+in flight at a time, which keeps each series in order; after a crash a little is sent again.
 """
 
+import contextlib
+import hashlib
 import logging
 import random
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
+from urllib.parse import urlsplit
 
 from heliograph.core.clock import Clock
+from heliograph.core.errors import Unavailable
 from heliograph.core.labels import Labels
-from heliograph.core.matcher import Matcher, all_match
-from heliograph.core.samples import SampleBatch
+from heliograph.core.samples import SampleBatch, concatenate
 from heliograph.core.series import SeriesTable
 from heliograph.enrich.attribute import Span
-from heliograph.enrich.view import view_labels
+from heliograph.service.forward_requests import (
+    SAMPLES_PER_REQUEST,
+    Request,
+    Requests,
+    Selection,
+)
 from heliograph.service.meters import Meters
 from heliograph.service.supervisor import Supervisor
 from heliograph.store.log.catalogue import Frame
@@ -29,36 +35,29 @@ from heliograph.store.protocol import Outcome, RemoteWriter
 from heliograph.store.state import cursors
 from heliograph.store.state.lanes import Lane
 from heliograph.store.state.state import State
-from heliograph.wire import remote_write, snappy
 
 log = logging.getLogger(__name__)
 
 READ_BYTES_MAX = 1024 * 1024
-SAMPLES_PER_REQUEST = 5000
+# Frames that arrived further apart are not sent together, so that none is held for another's sake.
+GROUP_SPAN_NS = 1_000_000_000
 BACKOFF_S_MIN, BACKOFF_S_MAX = 0.5, 60.0
 IDLE_WAIT_S = 0.5
-MS_NS = 1_000_000
-
-Columns = tuple[Labels, NDArray[np.int64], NDArray[np.float64]]
 
 
 class Target(NamedTuple):
     """Where a copy goes and what of it.
 
-    name           of the cursor and in counters
-    matchers       all must hold for the original's labels; () is everything
+    name           of the cursor and in counters; no two forwards share one
+    selection      which samples, and in what form
     hold_ns        wait this long after arrival, so that metadata may come first
     queue_bytes    the log may grow to this before the oldest of it is given up
-    keep_original  send the series itself beside its attributed copy
-    prefix         of the attributed copy's name
     """
 
     name: str
-    matchers: Sequence[Matcher]
+    selection: Selection
     hold_ns: int
     queue_bytes: int
-    keep_original: bool
-    prefix: str
 
 
 class Sources(NamedTuple):
@@ -68,6 +67,17 @@ class Sources(NamedTuple):
     state: State
     table: SeriesTable
     spans: Callable[[Labels], tuple[Span, ...]]
+
+
+class _Group(NamedTuple):
+    """Consecutive frames, up to *seq*, whose samples are sent together.
+
+    arrival_ns   of the newest of them
+    """
+
+    seq: int
+    arrival_ns: int
+    batches: list[SampleBatch]
 
 
 class Forward:
@@ -90,7 +100,9 @@ class Forward:
         self._closing = threading.Event()
         self.cursor = f"forward:{target.name}"
         self.position = sources.state.read(cursors.get_all).get(self.cursor, 0)
+        self._saved = self.position
         self.last_error = ""
+        self._requests = Requests(target.selection, sources.table, sources.spans)
         self._reader = sources.log.reader(self.position)
         self._supervisor = supervisor
         self._thread: threading.Thread | None = None
@@ -104,35 +116,52 @@ class Forward:
         self._closing.set()
         if self._thread is not None:
             self._thread.join()
+        with contextlib.suppress(Unavailable):
+            self._save()
         self._reader.close()
         self._sender.close()
 
     def _run(self) -> None:
         while not self._closing.is_set():
-            self._give_up_oldest()
-            end, reader = self._sources.log.end, self._reader
-            frames = reader.read(bytes_max=READ_BYTES_MAX)
-            if not frames:
-                self.position = max(self.position, end)
-                self._sources.log.wait(end, timeout_s=IDLE_WAIT_S)
-                continue
-            for frame in frames:
-                if not self._pass(frame):
-                    return
-                if self._reader is not reader:
-                    break  # The oldest were given up meanwhile, these frames among them.
+            try:
+                self._advance()
+            except Unavailable as error:
+                log.warning(
+                    "forward waits", extra={"target": self.target.name, "why": error.detail}
+                )
+                self.last_error = error.detail
+                self._go_on_from(self.position)
+                self._closing.wait(BACKOFF_S_MIN)
 
-    def _pass(self, frame: Frame) -> bool:
-        """Send *frame* and move behind it; False when the service is closing."""
-        if frame.samples is not None:
-            if not self._held(frame.arrival_ns):
+    def _advance(self) -> None:
+        """Send what can be read at once, or wait a moment for more."""
+        self._give_up_oldest(sent=0)
+        end, reader = self._sources.log.end, self._reader
+        frames = reader.read(bytes_max=READ_BYTES_MAX)
+        if not frames:
+            self.position = max(self.position, end)
+            self._sources.log.wait(end, timeout_s=IDLE_WAIT_S)
+            return
+        for group in _groups(frames):
+            if not self._pass(group):
+                return
+            if self._reader is not reader:
+                break  # The oldest were given up meanwhile, these frames among them.
+        self._save()
+
+    def _pass(self, group: _Group) -> bool:
+        """Send *group* and move behind it; False when the service is closing."""
+        if group.batches:
+            if not self._held(group.arrival_ns):
                 return False
-            for body, samples in self._requests(frame.samples):
-                if not self._deliver(body, samples, frame.seq):
+            sent = 0
+            for request in self._requests.of(concatenate(group.batches)):
+                if not self._deliver(request, group.seq, sent):
                     return False
-                if self.position >= frame.seq:
+                if self.position >= group.seq:
                     return True
-        self._move_to(frame.seq)
+                sent += request.taken
+        self.position = group.seq
         return True
 
     def _held(self, arrival_ns: int) -> bool:
@@ -141,90 +170,106 @@ class Forward:
         wait_s = min(wait_ns, self.target.hold_ns) / 1e9
         return wait_s <= 0 or not self._closing.wait(wait_s)
 
-    def _deliver(self, body: bytes, samples: int, seq: int) -> bool:
-        """Attempt until it is sent, refused, or given up with its file; False when closing."""
+    def _deliver(self, request: Request, seq: int, sent: int) -> bool:
+        """Attempt until it is sent, refused, or given up with its files; False when closing.
+
+        *sent* entries of the same frames, which end with *seq*, were sent before.
+        """
         backoff_s = BACKOFF_S_MIN
         while True:
-            outcome = self._sender.attempt(body)
+            outcome = self._sender.attempt(request.body)
             if outcome.kind != "later":
-                self._settled(outcome, samples)
+                self._settled(outcome, request)
                 return True
             self.last_error = outcome.detail
-            self._meters.forwarded.add(samples, self.target.name, "retried")
+            self._meters.forwarded.add(request.samples, self.target.name, "retried")
+            self._save()
             wait_s = outcome.retry_after_s or backoff_s * random.uniform(0.5, 1.0)  # noqa: S311
             backoff_s = min(backoff_s * 2, BACKOFF_S_MAX)
             if self._closing.wait(wait_s):
                 return False
-            self._give_up_oldest()
+            self._give_up_oldest(sent=sent, in_flight=seq)
             if self.position >= seq:
                 return True
 
-    def _settled(self, outcome: Outcome, samples: int) -> None:
-        self._meters.forwarded.add(samples, self.target.name, outcome.kind)
-        self.last_error = outcome.detail
+    def _settled(self, outcome: Outcome, request: Request) -> None:
+        name, detail = self.target.name, outcome.detail
+        self._meters.forwarded.add(request.samples, name, outcome.kind)
+        self.last_error = detail
         if outcome.kind == "refused":
-            self._meters.dropped.add(samples, "samples", "forward_refused")
+            self._meters.dropped.add(request.taken, "samples", "forward_refused")
             log.warning(
                 "remote write refused",
-                extra={"target": self.target.name, "samples": samples, "why": outcome.detail},
+                extra={"target": name, "samples": request.taken, "why": detail},
             )
 
-    def _give_up_oldest(self) -> None:
-        """Keep the log within the queue's bound, at the cost of its oldest files."""
+    def _give_up_oldest(self, *, sent: int, in_flight: int = 0) -> None:
+        """Keep the log within the queue's bound, at the cost of its oldest files.
+
+        Frames up to *in_flight* go together or not at all; *sent* of their entries were sent.
+        What is counted are all samples of the frames, whether this target selects them or not.
+        """
         through = self._sources.log.droppable(self.target.queue_bytes)
-        if through <= self.position:
+        if through <= max(self.position, in_flight - 1):
             return
-        lost = self._sources.log.counts(after=self.position, through=through)
-        self._meters.dropped.add(lost.samples, "samples", "forward_queue")
-        log.warning(
-            "forward queue full",
-            extra={"target": self.target.name, "samples": lost.samples},
-        )
-        self._move_to(through)
+        lost = self._sources.log.counts(after=self.position, through=through).samples - sent
+        self._meters.dropped.add(lost, "samples", "forward_queue")
+        self._meters.forwarded.add(lost, self.target.name, "given_up")
+        log.warning("forward queue full", extra={"target": self.target.name, "samples": lost})
+        self._go_on_from(through)
+        self._save()
+
+    def _go_on_from(self, seq: int) -> None:
+        self.position = seq
         self._reader.close()
-        self._reader = self._sources.log.reader(through)
+        self._reader = self._sources.log.reader(seq)
 
-    def _move_to(self, seq: int) -> None:
-        self._sources.state.write(
-            lambda tx: cursors.advance(tx, self.cursor, seq), lane=Lane.APPLIER
-        ).result()
-        self.position = max(self.position, seq)
+    def _save(self) -> None:
+        """Make the position durable: what is before it is never sent again."""
+        position = self.position
+        if position > self._saved:
+            self._sources.state.write(
+                lambda tx: cursors.advance(tx, self.cursor, position), lane=Lane.APPLIER
+            ).result()
+            self._saved = position
 
-    def _requests(self, batch: SampleBatch) -> Iterator[tuple[bytes, int]]:
-        """Bodies of at most about SAMPLES_PER_REQUEST samples each, with their counts."""
-        pending: list[Columns] = []
-        count = 0
-        for columns in self._columns(batch):
-            pending.append(columns)
-            count += len(columns[1])
-            if count >= SAMPLES_PER_REQUEST:
-                yield snappy.compress(remote_write.encode(pending)), count
-                pending, count = [], 0
-        if pending:
-            yield snappy.compress(remote_write.encode(pending)), count
 
-    def _columns(self, batch: SampleBatch) -> Iterator[Columns]:
-        order = np.argsort(batch.series, kind="stable")
-        series, starts = np.unique(batch.series[order], return_index=True)
-        ends = [*starts[1:].tolist(), len(order)]
-        for one, start, end in zip(series.tolist(), starts.tolist(), ends, strict=True):
-            which = order[start:end]
-            labels = self._sources.table.labels(one)
-            if not all_match(self.target.matchers, labels):
-                continue
-            yield from self._copies(labels, batch.at_ns[which], batch.value[which])
+def names_of(wanted: Sequence[tuple[str, Sequence[str]]]) -> list[str]:
+    """A name for each (url, matchers): `vm:8428/api/v1/write`, without what may be secret.
 
-    def _copies(
-        self, labels: Labels, at_ns: NDArray[np.int64], value: NDArray[np.float64]
-    ) -> Iterator[Columns]:
-        """The attributed copies of one series' samples, and the original where it is wanted."""
-        at_ms = at_ns // MS_NS
-        if self.target.keep_original:
-            yield labels, at_ms, value
-        for span in self._sources.spans(labels):
-            if span.owner is None:
-                continue
-            inside = (at_ns >= span.start_ns) & (at_ns < span.end_ns)
-            if inside.any():
-                copy = view_labels(labels, span.owner, prefix=self.target.prefix)
-                yield copy, at_ms[inside], value[inside]
+    Those that go to one place are told apart by a digest of the whole, so that each keeps its
+    cursor whatever order they are listed in.
+    """
+    plain = [_place_of(url) for url, _ in wanted]
+    return [
+        name if plain.count(name) == 1 else f"{name}#{_digest(url, matchers)}"
+        for name, (url, matchers) in zip(plain, wanted, strict=True)
+    ]
+
+
+def _place_of(url: str) -> str:
+    parts = urlsplit(url)
+    return parts.netloc.rpartition("@")[2] + parts.path
+
+
+def _digest(url: str, matchers: Sequence[str]) -> str:
+    return hashlib.sha256("\n".join([url, *matchers]).encode()).hexdigest()[:8]
+
+
+def _groups(frames: Sequence[Frame]) -> Iterator[_Group]:
+    """*frames* in groups of about SAMPLES_PER_REQUEST samples that arrived close together."""
+    batches: list[SampleBatch] = []
+    first_ns = samples = 0
+    before: Frame | None = None
+    for frame in frames:
+        apart = samples and frame.arrival_ns - first_ns > GROUP_SPAN_NS
+        if before is not None and (apart or samples >= SAMPLES_PER_REQUEST):
+            yield _Group(before.seq, before.arrival_ns, batches)
+            batches, samples = [], 0
+        if frame.samples is not None and frame.samples.count:
+            first_ns = first_ns if samples else frame.arrival_ns
+            samples += frame.samples.count
+            batches.append(frame.samples)
+        before = frame
+    if before is not None:
+        yield _Group(before.seq, before.arrival_ns, batches)

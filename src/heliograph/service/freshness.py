@@ -2,6 +2,10 @@
 
 from collections.abc import Callable
 
+from starlette.responses import Response
+
+from heliograph.service.executors import Executors
+
 WAIT_S_MAX = 0.25
 
 
@@ -19,3 +23,22 @@ class Freshness:
     def wait(self, end: int) -> None:
         """Block, on a reader thread, until *end* is applied; at most WAIT_S_MAX."""
         self._wait_for(end, WAIT_S_MAX)
+
+
+class Reads:
+    """How endpoints read: everything a request costs, its parameters and its JSON included, is spent
+    on a reader thread, so that the loop does HTTP only."""
+
+    def __init__(self, executors: Executors, fresh: Freshness) -> None:
+        self._executors = executors
+        self._fresh = fresh
+
+    async def answer(self, work: Callable[[], Response]) -> Response:
+        """The answer that *work* makes once what was written before has been applied."""
+        end = self._fresh.now()
+
+        def waited() -> Response:
+            self._fresh.wait(end)
+            return work()
+
+        return await self._executors.read(waited)

@@ -7,7 +7,6 @@ answered only to those who hold a token: a new route fails closed.
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
@@ -15,7 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from heliograph.core.clock import Clock
-from heliograph.core.errors import HeliographError, Refused
+from heliograph.core.errors import HeliographError, Refused, Unavailable
 from heliograph.service import problem
 from heliograph.service.admission import Admission
 from heliograph.service.auth import Denied, Gate, Permission
@@ -65,13 +64,14 @@ class Endpoint(NamedTuple):
 
 
 class Surroundings(NamedTuple):
-    """What every endpoint is wrapped in."""
+    """What every endpoint is wrapped in; *bug* is told of what nobody expected, and where."""
 
     gate: Gate
     admission: Admission
     meters: Meters
     clock: Clock
     body_bytes_max: int
+    bug: Callable[[Exception, str], None]
 
 
 def application(
@@ -82,31 +82,44 @@ def application(
     for endpoint in endpoints:
         for path in (endpoint.path, *endpoint.aliases):
             by_path.setdefault(path, {})[endpoint.method] = endpoint
-    # Starlette matches in order: fixed paths before those with parameters.
-    ordered = sorted(by_path.items(), key=lambda item: ("{" in item[0], item[0]))
+    # Starlette matches in order: fixed paths before those with parameters, and the longest of
+    # these first, because a parameter may contain slashes.
+    ordered = sorted(
+        by_path.items(), key=lambda item: ("{" in item[0], -item[0].count("/"), item[0])
+    )
     routes = [
-        Route(path, _dispatch(path, methods, around), methods=list(METHODS))
-        for path, methods in ordered
+        Route(path, _dispatch(template(path), methods, around)) for path, methods in ordered
     ]
+    for route in routes:
+        # All of them: what a method that is not in the table is told is ours to say.
+        route.methods = None
 
     async def missing(request: Request, _: Exception) -> Response:
         return _with_headers(_unknown_path(request, around))
 
-    async def bug(_: Request, __: Exception) -> Response:
+    async def bug(_: Request, error: Exception) -> Response:
         # Starlette raises it again after this answer, so that the server logs the traceback.
-        around.meters.refused_for_now.add(1, "bug")
+        around.bug(error, "request")
         return _with_headers(problem.problem(500, "a bug; it is in the log", code="internal"))
 
     handlers: dict[Any, Any] = {404: missing, Exception: bug}
-    return Starlette(routes=routes, exception_handlers=handlers, **options)
+    site = Starlette(routes=routes, exception_handlers=handlers, **options)
+    # A redirect would tell anyone which paths there are, and go to whatever the Host header says.
+    site.router.redirect_slashes = False
+    return site
+
+
+def template(path: str) -> str:
+    """*path* for people: without what a parameter may be made of."""
+    return path.replace(":path}", "}")
 
 
 async def read_body(request: Request, around: Surroundings) -> bytes:
     """The whole body. Raises Refused 413 beyond the limit, 400 when the sender hung up."""
     limit = around.body_bytes_max
-    declared = request.headers.get("content-length", "")
-    if declared.isdigit() and int(declared) > limit:
-        raise _too_large(int(declared), limit)
+    declared = _content_length(request)
+    if declared is not None and declared > limit:
+        raise _too_large(declared, limit)
     chunks, size_bytes = [], 0
     try:
         async with asyncio.timeout(BODY_TIMEOUT_S):
@@ -129,19 +142,28 @@ def _dispatch(path: str, methods: dict[str, Endpoint], around: Surroundings) -> 
         started_s = around.clock.monotonic_s()
         method = "GET" if request.method == "HEAD" else request.method
         endpoint = methods.get(method)
-        if endpoint is None:
-            response = _wrong_method(request, methods, around)
-        else:
-            response = await _answered(request, endpoint, around)
-        meters = around.meters
-        known = request.method if request.method in METHODS else "other"
-        meters.requests.add(1, known, path, str(response.status_code))
-        if response.status_code >= 400:
-            meters.request_errors.add(1, known, path, str(response.status_code))
-        meters.request_seconds.observe(around.clock.monotonic_s() - started_s, known, path)
+        status = 500
+        try:
+            if endpoint is None:
+                response = _wrong_method(request, methods, around)
+            else:
+                response = await _answered(request, endpoint, around)
+            status = response.status_code
+        finally:
+            # Also where a bug goes by: a 500 that is not counted is one that nobody looks for.
+            spent_s = around.clock.monotonic_s() - started_s
+            _count(around.meters, request.method, path, status, spent_s)
         return _with_headers(response)
 
     return respond
+
+
+def _count(meters: Meters, method: str, path: str, status: int, spent_s: float) -> None:
+    known = method if method in METHODS else "other"
+    meters.requests.add(1, known, path, str(status))
+    if status >= 400:
+        meters.request_errors.add(1, known, path, str(status))
+    meters.request_seconds.observe(spent_s, known, path)
 
 
 async def _answered(request: Request, endpoint: Endpoint, around: Surroundings) -> Response:
@@ -154,21 +176,29 @@ async def _answered(request: Request, endpoint: Endpoint, around: Surroundings) 
         with around.admission.admit(size_bytes, control=endpoint.control):
             return await endpoint.answer(request)
     except HeliographError as error:
+        if isinstance(error, Unavailable):
+            around.meters.refused_for_now.add(1, error.code)
         return problem.of_error(error, busy_status=endpoint.busy_status)
 
 
 def _declared_bytes(request: Request, limit: int) -> int:
     """How much the body will be, at most *limit*; a chunked one may turn out to be anything."""
-    declared = request.headers.get("content-length", "")
-    if declared.isdigit():
-        return min(int(declared), limit)
+    declared = _content_length(request)
+    if declared is not None:
+        return min(declared, limit)
     return limit if "transfer-encoding" in request.headers else 0
+
+
+def _content_length(request: Request) -> int | None:
+    declared = request.headers.get("content-length", "")
+    return int(declared) if declared.isascii() and declared.isdigit() else None
 
 
 def _same_origin(request: Request) -> None:
     """A page of another site must not make a browser write here."""
     origin = request.headers.get("origin")
-    if origin and urlsplit(origin).netloc != request.headers.get("host"):
+    # Compared as text, not taken apart: what is no URL is another site's, too.
+    if origin and origin.partition("://")[2] != request.headers.get("host"):
         raise Denied(403, f"requests from pages of {origin[:200]} are not taken")
 
 

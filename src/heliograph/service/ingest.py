@@ -1,15 +1,18 @@
 """The ingest thread: decodes what requests brought, appends it to the log, and answers after one fsync.
 
 Everything that waited while the last fsync ran is decoded and made durable together, so the price
-of durability is shared: at a high rate one fsync carries many requests.
+of durability is shared: at a high rate one fsync carries many requests. What is urgent goes before
+all that waits, and is made durable as soon as it is in the log.
 """
 
-import queue
+import threading
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, NamedTuple, TypeVar
 
-from heliograph.core.errors import HeliographError, Unavailable
+from heliograph.core.clock import Clock
+from heliograph.core.errors import Unavailable
 from heliograph.service.meters import Meters
 from heliograph.service.supervisor import Supervisor
 from heliograph.store.log.log import Log
@@ -18,6 +21,7 @@ T = TypeVar("T")
 
 # What one fsync may carry: more would make the first of the group wait for the decoding of the last.
 GROUP_REQUESTS_MAX = 16
+GROUP_S_MAX = 0.05
 QUEUE_REQUESTS_MAX = 4096
 
 
@@ -30,69 +34,104 @@ class Ingest:
     """One thread, the log's only writer. *committed* is called after each commit."""
 
     def __init__(
-        self, log: Log, supervisor: Supervisor, meters: Meters, *, committed: Callable[[], None]
+        self,
+        log: Log,
+        supervisor: Supervisor,
+        meters: Meters,
+        clock: Clock,
+        *,
+        committed: Callable[[], None],
     ) -> None:
         self._log = log
         self._supervisor = supervisor
         self._meters = meters
+        self._clock = clock
         self._committed = committed
-        self._queue: queue.Queue[_Request | None] = queue.Queue(QUEUE_REQUESTS_MAX)
+        self._urgent: deque[_Request] = deque()
+        self._bulk: deque[_Request] = deque()
+        self._closed = False
+        self._changed = threading.Condition()
         self._thread = supervisor.thread("ingest", self._run)
 
-    def submit(self, work: Callable[[], T]) -> "Future[T]":
-        """Run *work*, which decodes and appends, on the ingest thread.
+    def submit(self, work: Callable[[], T], *, urgent: bool = False) -> "Future[T]":
+        """Run *work*, which decodes and appends, on the ingest thread; before others if *urgent*.
 
         The future has its result once all it appended is durable. Raises Unavailable when the
-        queue is full; the future raises what *work* raised, or Unavailable when the disk refused.
+        queue is full or closed; the future raises what *work* raised, or Unavailable when the disk
+        refused.
         """
         future: Future[T] = Future()
-        try:
-            self._queue.put_nowait(_Request(work, future))
-        except queue.Full:
-            raise Unavailable("the ingest queue is full", code="overloaded") from None
+        waiting = self._urgent if urgent else self._bulk
+        with self._changed:
+            if self._closed:
+                raise Unavailable("the service is stopping", code="stopping")
+            if len(waiting) >= QUEUE_REQUESTS_MAX:
+                raise Unavailable("the ingest queue is full", code="overloaded")
+            waiting.append(_Request(work, future))
+            self._changed.notify()
         return future
 
     @property
     def queued(self) -> int:
         """Requests that wait."""
-        return self._queue.qsize()
+        return len(self._urgent) + len(self._bulk)
 
     def close(self) -> None:
         """Finish what is queued, then stop."""
-        self._queue.put(None)
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
         self._thread.join()
 
     def _run(self) -> None:
-        closing = False
-        while not closing:
-            group = self._next_group()
-            closing = None in group
-            self._settle_group([request for request in group if request is not None])
+        while self._wait():
+            self._settle_group()
 
-    def _next_group(self) -> list[_Request | None]:
-        group = [self._queue.get()]
-        while len(group) < GROUP_REQUESTS_MAX and group[-1] is not None:
-            try:
-                group.append(self._queue.get_nowait())
-            except queue.Empty:
-                break
-        return group
+    def _wait(self) -> bool:
+        """Whether there is something to do; False once all is done for good."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or self.queued)
+            return self.queued > 0
 
-    def _settle_group(self, group: list[_Request]) -> None:
+    def _next(self) -> _Request | None:
+        for waiting in (self._urgent, self._bulk):
+            if waiting:
+                return waiting.popleft()
+        return None
+
+    def _settle_group(self) -> None:
+        began_s = self._clock.monotonic_s()
         appended: list[tuple[Future[Any], Any]] = []
-        for request in group:
-            done: Future[Any] = Future()
-            self._supervisor.settle(done, request.work, where="ingest")
-            error = done.exception()
-            if error is None:
-                appended.append((request.future, done.result()))
-            else:
-                request.future.set_exception(error)
+        for _ in range(GROUP_REQUESTS_MAX):
+            urgent = len(self._urgent) > 0
+            request = self._next()
+            if request is None:
+                break
+            self._settle(request, appended)
+            # Who is in a hurry does not wait for the others to be decoded.
+            if urgent and not self._urgent:
+                break
+            if self._clock.monotonic_s() - began_s > GROUP_S_MAX:
+                break
+        self._commit(appended)
+
+    def _settle(self, request: _Request, appended: list[tuple["Future[Any]", Any]]) -> None:
+        # Who asked may be gone; from here on the future cannot be cancelled.
+        if not request.future.set_running_or_notify_cancel():
+            return
+        done: Future[Any] = Future()
+        self._supervisor.settle(done, request.work, where="ingest")
+        error = done.exception()
+        if error is None:
+            appended.append((request.future, done.result()))
+        else:
+            request.future.set_exception(error)
+
+    def _commit(self, appended: list[tuple["Future[Any]", Any]]) -> None:
         if not appended:
             return
-        try:
-            self._log.commit()
-        except HeliographError as error:
+        error = self._supervisor.attempt(self._log.commit, where="commit")
+        if error is not None:
             self._meters.refused_for_now.add(len(appended), "log")
             for future, _ in appended:
                 future.set_exception(error)

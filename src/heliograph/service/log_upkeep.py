@@ -31,10 +31,15 @@ class LogUpkeep:
         self._forwards = forwards
         self._segments = segments
         self._ingest: Ingest | None = None
+        self._end_at_start = log.end
 
     def use(self, ingest: Ingest) -> None:
         """Set the ingest thread, which is built later than what this is handed to."""
         self._ingest = ingest
+
+    def replayed(self) -> bool:
+        """Whether the applier has passed what was in the log when this was made."""
+        return self._applier.position >= self._end_at_start
 
     def trim(self) -> None:
         """Delete the files of the log that hold nothing for anybody."""

@@ -17,7 +17,9 @@ from heliograph.core.errors import HeliographError
 from heliograph.core.labels import Labels
 from heliograph.core.series import SeriesTable
 from heliograph.enrich.attribute import Span, cuts
+from heliograph.service.believed_time import BelievedTime
 from heliograph.service.meters import Meters
+from heliograph.service.owners import Owners
 from heliograph.service.supervisor import Supervisor
 from heliograph.store.protocol import SampleStore
 from heliograph.store.records.protocol import RecordStore
@@ -45,16 +47,23 @@ class Keep(NamedTuple):
 
 
 class Upkeep(NamedTuple):
-    """What is looked after. *trim* deletes what every consumer of the log has had; *forget* drops
-    idle series when the table fills."""
+    """What is looked after.
+
+    trim      delete what every consumer of the log has had
+    forget    drop series idle since an instant, when the table fills
+    replayed  whether all that was in the log at start has been applied: until then a sample may
+              come once more, and must not be folded into a roll-up twice
+    """
 
     state: State
+    owners: Owners
     records: RecordStore
     segments: SampleStore | None
     table: SeriesTable
     spans: Callable[[Labels], tuple[Span, ...]]
     trim: Callable[[], None]
     forget: Callable[[int], None]
+    replayed: Callable[[], bool]
 
 
 class Maintenance:
@@ -68,6 +77,7 @@ class Maintenance:
         self._supervisor = supervisor
         self._meters = meters
         self._clock = clock
+        self._believed = BelievedTime(clock)
         self._closing = threading.Event()
         self._backup_due_s = clock.monotonic_s() + BACKUP_EVERY_S
         self._thread: threading.Thread | None = None
@@ -107,9 +117,9 @@ class Maintenance:
 
     def _segments(self) -> None:
         segments = self._upkeep.segments
-        if segments is None:
+        if segments is None or not self._upkeep.replayed():
             return
-        spans = self._upkeep.state.read(lambda tx: dirty.take_dirty(tx, DIRTY_PER_ROUND))
+        spans = self._upkeep.owners.dirty(DIRTY_PER_ROUND)
         done = segments.maintain(
             cuts=self._cuts, dirty=[(span.start_ns, span.end_ns) for span in spans]
         )
@@ -123,17 +133,19 @@ class Maintenance:
         return cuts(self._upkeep.spans(labels), start_ns, end_ns)
 
     def _records(self) -> None:
-        floor_ns = self._clock.now_ns() - self._keep.records_ns
+        floor_ns = self._believed.now_ns() - self._keep.records_ns
         self._upkeep.records.retain(floor_ns=floor_ns, bytes_max=self._keep.records_bytes)
 
     def _training(self) -> None:
-        before_ns = self._clock.now_ns() - self._keep.training_ns
+        before_ns = self._believed.now_ns() - self._keep.training_ns
         gone = self._prune(lambda tx: training.prune(tx, before_ns), training.ROWS_MAX)
         self._meters.dropped.add(gone, "rows", "retention")
 
     def _owners(self) -> None:
-        before_ns = self._clock.now_ns() - self._keep.owners_ns
-        self._prune(lambda tx: owners_prune.prune(tx, before_ns), owners_prune.LIMIT_MAX)
+        before_ns = self._believed.now_ns() - self._keep.owners_ns
+        gone = self._prune(lambda tx: owners_prune.prune(tx, before_ns), owners_prune.LIMIT_MAX)
+        if gone:
+            self._upkeep.owners.reload()
 
     def _prune(self, work: Callable[[Connection], int], full: int) -> int:
         """Delete in short transactions until one is not full; how many went."""

@@ -14,6 +14,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
+from heliograph.core.errors import HeliographError
+
 F = TypeVar("F", bound="Family")
 
 CHILDREN_MAX = 1000
@@ -95,7 +97,12 @@ class Gauge(Family):
         self._read = read
 
     def lines(self) -> Iterator[str]:
-        for key, value in self._read():
+        try:
+            read = list(self._read())
+        except HeliographError:
+            # A store that is away must not take the page with it, just when it is looked at.
+            return
+        for key, value in read:
             yield f"{self.name}{_braces(self.labels, key)} {_number(value)}"
 
 
@@ -113,11 +120,16 @@ class Histogram(Family):
 
     def observe(self, value: float, *values: str) -> None:
         """Count one *value*."""
+        self.observe_all((value,), *values)
+
+    def observe_all(self, observed: Sequence[float], *values: str) -> None:
+        """Count each of *observed*."""
         with self._lock:
             key = self.key(self._counts, values)
             counts = self._counts.setdefault(key, [0.0] * (len(self.buckets) + 2))
-            counts[bisect_left(self.buckets, value)] += 1
-            counts[-1] += value
+            for value in observed:
+                counts[bisect_left(self.buckets, value)] += 1
+            counts[-1] += sum(observed)
 
     def lines(self) -> Iterator[str]:
         with self._lock:
@@ -142,13 +154,13 @@ class Summary(Family):
         self._recent: dict[tuple[str, ...], deque[float]] = {}
         self._totals: dict[tuple[str, ...], tuple[float, int]] = {}
 
-    def observe(self, value: float, *values: str) -> None:
-        """Count one *value*."""
+    def observe_all(self, observed: Sequence[float], *values: str) -> None:
+        """Count each of *observed*."""
         with self._lock:
             key = self.key(self._recent, values)
-            self._recent.setdefault(key, deque(maxlen=SUMMARY_WINDOW)).append(value)
+            self._recent.setdefault(key, deque(maxlen=SUMMARY_WINDOW)).extend(observed)
             total, count = self._totals.get(key, (0.0, 0))
-            self._totals[key] = total + value, count + 1
+            self._totals[key] = total + sum(observed), count + len(observed)
 
     def lines(self) -> Iterator[str]:
         with self._lock:

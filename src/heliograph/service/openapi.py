@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from heliograph import __version__
-from heliograph.service.http import Endpoint
+from heliograph.service.http import Endpoint, template
 
 PROBLEM = {
     "type": "object",
@@ -31,7 +31,7 @@ def document(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
     paths: dict[str, Any] = {}
     for endpoint in endpoints:
         for number, path in enumerate((endpoint.path, *endpoint.aliases)):
-            name = path.replace(":path}", "}")
+            name = template(path)
             operation = _operation(endpoint, name, number)
             paths.setdefault(name, {})[endpoint.method.lower()] = operation
     return {

@@ -115,12 +115,14 @@ def _throughput(fields: Mapping[str, Any]) -> str:
         _number(fields.get("tflops"), " TFLOP/s/GPU"),
         _number(fields.get("tokens_per_gpu"), " tokens/s/GPU"),
         _number(fields.get("tokens_per_second"), " tokens/s"),
+        _number(fields.get("samples_per_second"), " samples/s"),
+        _number(fields.get("steps_per_second"), " steps/s"),
     ]
     return next((text for text in shown if text), "")
 
 
 def _memory(fields: Mapping[str, Any]) -> str:
-    used = _number(fields.get("mem_usage_gb"), " GB")
+    used = _number(fields.get("mem_usage_gb", fields.get("mem_max_gb")), " GB")
     share = _number(fields.get("mem_usage_ratio"), " %")
     return " · ".join(text for text in (used, share) if text)
 
@@ -128,6 +130,8 @@ def _memory(fields: Mapping[str, Any]) -> str:
 def _number(value: Any, unit: str) -> str:
     if not isinstance(value, int | float):
         return ""
+    if value != value:  # noqa: PLR0124 - the one test of NaN that needs no import
+        return f"NaN{unit}"
     return f"{value:,.5g}{unit}" if abs(value) < 1000 else f"{value:,.0f}{unit}"
 
 

@@ -5,46 +5,44 @@ the applier take the directory of the moment; it is built again on the first rea
 """
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from sqlalchemy import Connection
 
 from heliograph.core.clock import Clock
+from heliograph.core.errors import Unavailable
 from heliograph.core.owner import Hold, Workload
 from heliograph.core.placement import ContainerEvent, Placements
+from heliograph.store.state import batches
 from heliograph.store.state import dirty as dirty_spans
 from heliograph.store.state import owners as rows
+from heliograph.store.state.dirty import DirtySpan
 from heliograph.store.state.lanes import Lane
 from heliograph.store.state.state import State
 from heliograph.workloads import observed, placed
-from heliograph.workloads.change import Change, Stored, updated
+from heliograph.workloads.change import Change, Span, Stored, updated
 from heliograph.workloads.directory import Directory
 
-# Pods that one transaction writes with their holds (20 ms on the writer).
-PODS_PER_TRANSACTION = 50
+# Rows of workloads, pods and holds that one transaction writes, and spans that it marks (20 ms on
+# the writer). A pod with more holds than that is one transaction still: they are replaced as one.
+ROWS_MAX = 100
+DIRTY_MAX = 20
 
 
 class Owners:
-    """The directory and the changes to it. Thread-safe.
+    """The directory and the changes to it. Thread-safe. New pods beyond *pods_max* are Unavailable.
 
     *changed* counts changes, so that caches of attribution know to start afresh.
     """
 
-    def __init__(self, state: State, clock: Clock) -> None:
+    def __init__(self, state: State, clock: Clock, *, pods_max: int) -> None:
         self._state = state
         self._clock = clock
         self._lock = threading.Lock()
         self._building = threading.Lock()
-        workloads, pods, holds = state.read(rows.load_all)
-        by_pod: dict[str, list[Hold]] = {}
-        for hold in holds:
-            by_pod.setdefault(hold.pod_uid, []).append(hold)
-        self._stored = Stored(
-            {workload.uid: workload for workload in workloads},
-            {pod.uid: pod for pod in pods},
-            {uid: tuple(sorted(of, key=lambda h: h.start_ns)) for uid, of in by_pod.items()},
-        )
+        self._stored = _loaded(state)
         self._built: tuple[int, Directory] | None = None
+        self._pods_max = pods_max
         self.changed = 0
 
     def directory(self) -> Directory:
@@ -70,17 +68,48 @@ class Owners:
         """Take container events, in their order."""
         return self._take(lambda stored, now_ns: observed.apply(stored, events, now_ns=now_ns))
 
+    def dirty(self, limit: int) -> list[DirtySpan]:
+        """The earliest spans whose roll-ups must be made anew, all of whose causes the directory
+        knows: never while a change is half written."""
+        with self._lock:
+            return self._state.read(lambda tx: dirty_spans.take_dirty(tx, limit))
+
+    def reload(self) -> None:
+        """Take what is stored as it is now, after something else has deleted from it."""
+        with self._lock:
+            self._stored = _loaded(self._state)
+            self.changed += 1
+
     def _take(self, apply: Callable[[Stored, int], Change]) -> Change:
         with self._lock:
             now_ns = self._clock.now_ns()
             change = apply(self._stored, now_ns)
             if change.empty:
                 return change
+            if len(self._stored.pods) + len(change.pods) > self._pods_max and any(
+                pod.uid not in self._stored.pods for pod in change.pods
+            ):
+                raise Unavailable(
+                    f"{len(self._stored.pods)} pods are known, limit {self._pods_max}",
+                    code="owners_full",
+                )
             for work in _transactions(change, now_ns):
                 self._state.write(work, lane=Lane.CONTROL).result()
             self._stored = updated(self._stored, change)
             self.changed += 1
             return change
+
+
+def _loaded(state: State) -> Stored:
+    workloads, pods, holds = state.read(rows.load_all)
+    by_pod: dict[str, list[Hold]] = {}
+    for hold in holds:
+        by_pod.setdefault(hold.pod_uid, []).append(hold)
+    return Stored(
+        {workload.uid: workload for workload in workloads},
+        {pod.uid: pod for pod in pods},
+        {uid: tuple(sorted(of, key=lambda h: h.start_ns)) for uid, of in by_pod.items()},
+    )
 
 
 def _transactions(change: Change, now_ns: int) -> list[Callable[[Connection], None]]:
@@ -89,20 +118,14 @@ def _transactions(change: Change, now_ns: int) -> list[Callable[[Connection], No
     Workloads first, then pods with their holds; the dirty spans go before the holds they speak of,
     so that a crash in between leaves too many, not too few.
     """
-    works: list[Callable[[Connection], None]] = []
-    size = rows.BATCH_MAX
-    works.extend(
-        _workloads_written(change.workloads[start : start + size], now_ns)
-        for start in range(0, len(change.workloads), size)
-    )
-    if change.dirty:
-        works.append(lambda tx: _add_dirty(tx, change))
+    works: list[Callable[[Connection], None]] = [
+        _workloads_written(some, now_ns) for some in batches.cut(change.workloads, ROWS_MAX)
+    ]
+    works.extend(_dirty_marked(some) for some in batches.cut(change.dirty, DIRTY_MAX))
     uids = sorted({pod.uid for pod in change.pods} | change.holds.keys())
-    works.extend(
-        _pods_written(change, uids[start : start + PODS_PER_TRANSACTION])
-        for start in range(0, len(uids), PODS_PER_TRANSACTION)
-    )
-    if len(uids) > PODS_PER_TRANSACTION or len(change.workloads) > size:
+    works.extend(_pods_written(change, some) for some in _light(change, uids))
+    rows_in_all = len(uids) + len(change.workloads) + sum(map(len, change.holds.values()))
+    if rows_in_all > ROWS_MAX or len(change.dirty) > DIRTY_MAX:
         return works
 
     def together(tx: Connection) -> None:
@@ -110,6 +133,21 @@ def _transactions(change: Change, now_ns: int) -> list[Callable[[Connection], No
             work(tx)
 
     return [together]
+
+
+def _light(change: Change, uids: Sequence[str]) -> Iterator[list[str]]:
+    """*uids* in pieces of at most ROWS_MAX pods and holds, a single pod at least."""
+    piece: list[str] = []
+    weight = 0
+    for uid in uids:
+        more = 1 + len(change.holds.get(uid, ()))
+        if piece and weight + more > ROWS_MAX:
+            yield piece
+            piece, weight = [], 0
+        piece.append(uid)
+        weight += more
+    if piece:
+        yield piece
 
 
 def _workloads_written(
@@ -133,6 +171,9 @@ def _pods_written(change: Change, uids: Sequence[str]) -> Callable[[Connection],
     return write
 
 
-def _add_dirty(tx: Connection, change: Change) -> None:
-    for start_ns, end_ns in change.dirty:
-        dirty_spans.add_dirty(tx, start_ns, end_ns)
+def _dirty_marked(spans: Sequence[Span]) -> Callable[[Connection], None]:
+    def write(tx: Connection) -> None:
+        for start_ns, end_ns in spans:
+            dirty_spans.add_dirty(tx, start_ns, end_ns)
+
+    return write

@@ -11,7 +11,12 @@ from heliograph.core import duration, instant, matcher
 from heliograph.core.errors import Refused
 from heliograph.core.matcher import Matcher
 
-MATCHERS_MAX = 64
+# Compiling a pattern can cost tens of milliseconds.
+MATCHERS_MAX = 32
+# A pattern may have 1024 bytes; the rest is a name, and escapes.
+MATCHER_CHARS_MAX = 4096
+# No instant and no duration is longer.
+TIME_CHARS_MAX = 64
 LIMIT_DEFAULT = 50
 OFFSET_MAX = 1_000_000
 
@@ -23,7 +28,7 @@ def text(request: Request, name: str, default: str = "") -> str:
 
 def instant_ns(request: Request, name: str, default_ns: int) -> int:
     """UTC nanoseconds of an RFC 3339 or epoch-seconds parameter."""
-    given = text(request, name)
+    given = _short(request, name)
     if not given:
         return default_ns
     try:
@@ -34,7 +39,7 @@ def instant_ns(request: Request, name: str, default_ns: int) -> int:
 
 def step_ns(request: Request, name: str) -> int | None:
     """Nanoseconds of a duration (`30s`) or a number of seconds; None when absent."""
-    given = text(request, name)
+    given = _short(request, name)
     if not given:
         return None
     try:
@@ -68,6 +73,9 @@ def matchers(request: Request, name: str = "match[]") -> list[Matcher]:
     ]
     if len(given) > MATCHERS_MAX:
         raise Refused(f"{len(given)} matchers, limit {MATCHERS_MAX}", field=name)
+    longest = max(map(len, given), default=0)
+    if longest > MATCHER_CHARS_MAX:
+        raise Refused(f"{longest} characters, limit {MATCHER_CHARS_MAX}", field=name)
     try:
         return [matcher.parse(one) for one in given]
     except ValueError as error:
@@ -90,6 +98,13 @@ def known(request: Request, names: Sequence[str]) -> None:
                 f"unknown parameter {name[:50]!r}; known are {', '.join(sorted(names))}",
                 field=name,
             )
+
+
+def _short(request: Request, name: str) -> str:
+    given = text(request, name)
+    if len(given) > TIME_CHARS_MAX:
+        raise Refused(f"{given[:TIME_CHARS_MAX]!r}… is too long", field=name)
+    return given
 
 
 def _integer(request: Request, name: str, default: int, low: int, high: int) -> int:

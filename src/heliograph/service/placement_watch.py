@@ -50,6 +50,8 @@ class PlacementWatch:
         self._thread: threading.Thread | None = None
         self._applied = state.read(lambda tx: meta.get(tx, APPLIED))
         self._digest: str | None = None
+        # Why the document that was read last is not in force, until another is read.
+        self._refused: str | None = None
         self.error: str | None = None
 
     def start(self) -> None:
@@ -69,9 +71,9 @@ class PlacementWatch:
 
     def _poll(self) -> None:
         polled = self._source.poll()
-        error = polled.error
         if polled.placements is not None:
-            error = self._place(polled.placements)
+            self._refused = self._place(polled.placements)
+        error = polled.error or self._refused
         if error is not None and error != self.error:
             self._meters.rejected.add(1, "placements", "file")
             log.warning(

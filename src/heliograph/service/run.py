@@ -3,12 +3,15 @@
 import logging
 import signal
 import sys
+from pathlib import Path
 from types import FrameType
 
 import uvicorn
 
-from heliograph.core.clock import SystemClock
-from heliograph.service import wiring
+from heliograph.core.clock import Clock, SystemClock
+from heliograph.core.errors import Unavailable
+from heliograph.service import memory, wiring
+from heliograph.service.ballast import Ballast
 from heliograph.service.config import Config, host_and_port
 from heliograph.service.logs import configure
 
@@ -22,12 +25,20 @@ KEEP_ALIVE_S = 75
 
 
 def serve(config: Config, *, log_level: str = "info") -> int:
-    """Serve *config*; the exit status. Raises ConfigError when it cannot start."""
+    """Serve *config*; the exit status. Raises ConfigError when it can never start so."""
     configure(log_level)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
+    memory.return_large_blocks()
     clock = SystemClock()
     started_s = clock.monotonic_s()
-    site = wiring.build(config, clock)
+    ballast = Ballast(Path(config.data_dir))
+    ballast.drop()
+    try:
+        site = _built(config, clock)
+    except Unavailable as error:
+        log.error("cannot start now", extra={"why": error.detail})  # noqa: TRY400 - words suffice
+        return 1
+    ballast.take()
     # The server raises the signal that stopped it once more when it is done; that one must not
     # end the process before the stores are closed.
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -41,7 +52,18 @@ def serve(config: Config, *, log_level: str = "info") -> int:
         server.run()
     finally:
         site.close()
+        # The stores' own files beside them are gone: the next start will need that room.
+        ballast.take(free_bytes_min=0)
     return 1 if site.core.supervisor.failed.is_set() or not server.started else 0
+
+
+def _built(config: Config, clock: Clock) -> wiring.Site:
+    try:
+        return wiring.build(config, clock)
+    except Unavailable as error:
+        # Damage met at a start is mended at the next: that is now.
+        log.warning("starting once more", extra={"why": error.detail})
+        return wiring.build(config, clock)
 
 
 def _seen(number: int, _: FrameType | None) -> None:

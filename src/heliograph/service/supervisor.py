@@ -30,14 +30,18 @@ class Supervisor:
         self.failed = threading.Event()
 
     def on_failure(self, stop: Callable[[], None]) -> None:
-        """Set what is called when a thread has died."""
+        """Set what is called when a thread has died; at once, if one has died already."""
         self._stop = stop
+        if self.failed.is_set():
+            stop()
 
     def thread(self, name: str, run: Callable[[], None]) -> threading.Thread:
         """A started daemon thread of *run*; when *run* raises, the service stops."""
 
         def supervised() -> None:
-            if self.attempt(run, where=name) is not None:
+            error = self.attempt(run, where=name)
+            if error is not None:
+                log.error("thread died", extra={"thread_name": name}, exc_info=error)
                 self.failed.set()
                 self._stop()
 
@@ -50,7 +54,7 @@ class Supervisor:
         try:
             work()
         except Exception as error:
-            self._note(error, where)
+            self.note(error, where)
             return error
         return None
 
@@ -59,12 +63,15 @@ class Supervisor:
         try:
             result = work()
         except Exception as error:
-            self._note(error, where)
-            future.set_exception(error)
+            self.note(error, where)
+            # The traceback holds this frame, and so *future*, and so the error: a circle that
+            # would keep what *work* held, a body of 100 MiB perhaps, until the collector comes.
+            future.set_exception(error.with_traceback(None))
         else:
             future.set_result(result)
 
-    def _note(self, error: Exception, where: str) -> None:
+    def note(self, error: Exception, where: str) -> None:
+        """Log and count *error*, if it is one that nobody expected."""
         if isinstance(error, HeliographError):
             return
         self._bugs.add(1, where)

@@ -1,8 +1,9 @@
 """What is known of a workload's training: rows with their run, runs, the present state, checkpoints.
 
 Runs are computed when they are asked for, from all rows of the workload's pods, so that a row that
-comes late puts itself where it belongs. The computation is kept until something changed, and
-for as long as twenty times what it took, so that a busy page costs a bounded share of a core.
+comes late puts itself where it belongs. The computation is kept until something changed; one that
+took long is kept for twenty times what it took, so that a busy page costs a bounded share of a
+core. Rows that come meanwhile count to the last run that is known.
 """
 
 import threading
@@ -26,6 +27,8 @@ from heliograph.workloads.directory import Directory
 
 KEPT_MAX = 500
 AGE_PER_COST = 20
+# What takes less is computed anew at any change: what was written is read at once.
+COST_S_MIN = 0.1
 ROWS_READ_MAX = training.READ_ROWS_MAX - 1
 
 
@@ -72,7 +75,7 @@ class Trainings:
         kept = self._kept.get(uid)
         if kept is not None and (
             (kept.position, kept.changed) == (position, changed)
-            or now_s - kept.at_s < AGE_PER_COST * kept.cost_s
+            or (kept.cost_s > COST_S_MIN and now_s - kept.at_s < AGE_PER_COST * kept.cost_s)
         ):
             return kept.runs
         found = self._computed(uid)

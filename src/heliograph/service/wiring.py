@@ -26,6 +26,8 @@ from heliograph.service.config import MIB, Config, ForwardConfig, span_ns
 from heliograph.service.embedded_query import EmbeddedQueries
 from heliograph.service.executors import Executors
 from heliograph.service.forward import Forward, Sources, Target
+from heliograph.service.forward import names_of as forward_names
+from heliograph.service.forward_requests import Selection
 from heliograph.service.freshness import Freshness
 from heliograph.service.ingest import Ingest
 from heliograph.service.log_upkeep import LogUpkeep
@@ -64,8 +66,9 @@ def build(config: Config, clock: Clock) -> Site:
     """Open the stores of *config* and start the threads. Raises ConfigError."""
     with ExitStack() as opened:
         core = _core(config, clock, opened)
+        queries = _queries(config, core, opened)
         flow = _flow(config, core, opened)
-        app = application.build(config, core, flow, _queries(config, core))
+        app = application.build(config, core, flow, queries)
         closing = opened.pop_all()
     return Site(app, core, flow, closing.close)
 
@@ -98,7 +101,7 @@ def _core(config: Config, clock: Clock, opened: ExitStack) -> Core:
         opened.callback(segments.close)
     durable = _log(data_dir, table, state, segments, clock)
     opened.callback(durable.close)
-    owners = Owners(state, clock)
+    owners = Owners(state, clock, pods_max=config.limits.pods)
     return Core(
         clock=clock,
         meters=meters,
@@ -148,7 +151,11 @@ def _retention(config: Config) -> Retention:
 
 def _flow(config: Config, core: Core, opened: ExitStack) -> Flow:
     executors = Executors()
-    forwards = [_forward(config, core, one) for one in _targets(config)]
+    targets = _targets(config)
+    names = forward_names([(one.url, one.match) for one in targets])
+    forwards = [
+        _forward(config, core, one, name) for one, name in zip(targets, names, strict=True)
+    ]
     for forward in forwards:
         opened.callback(forward.close)
     applier = _applier(config, core)
@@ -156,7 +163,7 @@ def _flow(config: Config, core: Core, opened: ExitStack) -> Flow:
     upkeep = LogUpkeep(core.log, core.state, core.table, applier, forwards, core.segments)
     maintenance = _maintenance(config, core, upkeep)
     opened.callback(maintenance.close)
-    ingest = Ingest(core.log, core.supervisor, core.meters, committed=applier.wake)
+    ingest = Ingest(core.log, core.supervisor, core.meters, core.clock, committed=applier.wake)
     upkeep.use(ingest)
     opened.callback(ingest.close)
     opened.callback(executors.close)
@@ -218,18 +225,16 @@ def _targets(config: Config) -> list[ForwardConfig]:
     return targets
 
 
-def _forward(config: Config, core: Core, one: ForwardConfig) -> Forward:
+def _forward(config: Config, core: Core, one: ForwardConfig, name: str) -> Forward:
     try:
         matchers = tuple(parse_matcher(text) for text in one.match)
     except ValueError as error:
         raise ConfigError(f"forward: {error}") from error
     target = Target(
-        name=one.url.partition("://")[2].rpartition("@")[2].partition("?")[0],
-        matchers=matchers,
+        name=name,
+        selection=Selection(matchers, config.metrics.keep_original, config.metrics.prefix),
         hold_ns=span_ns(one.hold, "forward.hold"),
         queue_bytes=config.samples.queue_mb * MIB,
-        keep_original=config.metrics.keep_original,
-        prefix=config.metrics.prefix,
     )
     sources = Sources(core.log, core.state, core.table, core.attributing.spans)
     return Forward(
@@ -246,12 +251,14 @@ def _maintenance(config: Config, core: Core, upkeep: LogUpkeep) -> Maintenance:
     )
     tended = Upkeep(
         state=core.state,
+        owners=core.owners,
         records=core.records,
         segments=core.segments,
         table=core.table,
         spans=core.attributing.spans,
         trim=upkeep.trim,
         forget=upkeep.forget,
+        replayed=upkeep.replayed,
     )
     return Maintenance(tended, keep, core.supervisor, core.meters, core.clock)
 
@@ -270,10 +277,12 @@ def _watch(config: Config, core: Core) -> PlacementWatch | None:
     )
 
 
-def _queries(config: Config, core: Core) -> SampleQueries:
+def _queries(config: Config, core: Core, opened: ExitStack) -> SampleQueries:
     if core.segments is None:
         assert config.samples.query_url is not None
-        return PrometheusQueries(config.samples.query_url)
+        remote = PrometheusQueries(config.samples.query_url, core.clock)
+        opened.callback(remote.close)
+        return remote
     assert isinstance(core.segments, SegmentStore)
     return EmbeddedQueries(core.segments, core.attributing.spans, config.metrics.prefix)
 

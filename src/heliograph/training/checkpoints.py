@@ -3,7 +3,7 @@
     saving checkpoint at iteration 100 to /ckpt              in_progress
     successfully saved checkpoint from iteration 100 to …    success, 90.5 s
 
-A pure function of the events' set: order of arrival and repetition change nothing.
+So is a load. A pure function of the events' set: order of arrival and repetition change nothing.
 """
 
 from collections.abc import Iterable, Mapping
@@ -44,28 +44,55 @@ class Checkpoint(NamedTuple):
 
 def joined(events: Iterable[CheckpointEvent]) -> list[Checkpoint]:
     """The checkpoints of *events*, oldest first."""
-    unique = {(e.at_ns, e.pod_uid, e.speaker, e.event_type, _iteration(e)): e for e in events}
-    # At one instant a start comes before an end, whatever order they arrived in.
-    ordered = sorted(
-        unique.values(), key=lambda e: (e.at_ns, e.event_type != SAVE_START, e[1:4])
-    )
+    unique = {_key(event): event for event in sorted(events, key=_full)}
     done: list[Checkpoint] = []
-    open_saves: dict[tuple[str, str], list[Checkpoint]] = {}
-    for event in ordered:
-        mine = open_saves.setdefault((event.pod_uid, event.speaker), [])
-        if event.event_type == SAVE_START:
-            mine.append(_begun(event))
-        elif event.event_type == SAVE_END:
-            done.append(_ended(event, _taken(mine, _iteration(event))))
-        elif event.event_type == LOAD:
-            done.append(_loaded(event))
-    done.extend(begun for mine in open_saves.values() for begun in mine)
-    return sorted(done, key=lambda c: (c.start_ns or c.end_ns or 0, c.pod_uid, c.speaker))
+    opened: dict[tuple[str, str, str], list[Checkpoint]] = {}
+    for key in sorted(unique):
+        event = unique[key]
+        kind = "load" if event.event_type == LOAD else "save"
+        mine = opened.setdefault((kind, event.pod_uid, event.speaker), [])
+        if _begins(event):
+            mine.append(_begun(kind, event))
+        else:
+            done.append(_ended(kind, event, _taken(mine, _iteration(event))))
+    done.extend(begun for mine in opened.values() for begun in mine)
+    return sorted(done, key=_shown)
 
 
-def _begun(event: CheckpointEvent) -> Checkpoint:
+def _begins(event: CheckpointEvent) -> bool:
+    if event.event_type == LOAD:
+        # A line that says how long it took tells of an end, whatever else it says.
+        said = event.attributes
+        return said.get("phase") != "end" and said.get("duration_ms") is None
+    return event.event_type == SAVE_START
+
+
+def _key(event: CheckpointEvent) -> tuple[object, ...]:
+    """One event, once. At one instant a start comes before an end, whatever came first."""
+    iteration = _iteration(event)
+    return (
+        event.at_ns,
+        not _begins(event),
+        *event[1:4],
+        -1 if iteration is None else iteration,
+    )
+
+
+def _full(event: CheckpointEvent) -> tuple[object, ...]:
+    """Of two wordings that are one event by their key, always the same stays."""
+    return _key(event), sorted((name, str(value)) for name, value in event.attributes.items())
+
+
+def _shown(one: Checkpoint) -> tuple[object, ...]:
+    """Oldest first; what has no start counts by its end."""
+    at_ns = one.end_ns if one.start_ns is None else one.start_ns
+    iteration = -1 if one.iteration is None else one.iteration
+    return at_ns, one.pod_uid, one.speaker, one.kind, iteration, one.end_ns is None, one.end_ns
+
+
+def _begun(kind: str, event: CheckpointEvent) -> Checkpoint:
     return Checkpoint(
-        "save",
+        kind,
         "in_progress",
         event.pod_uid,
         event.speaker,
@@ -78,7 +105,7 @@ def _begun(event: CheckpointEvent) -> Checkpoint:
 
 
 def _taken(mine: list[Checkpoint], iteration: int | None) -> Checkpoint | None:
-    """The open save that an end of *iteration* ends: of the same number, else the latest."""
+    """The open one that an end of *iteration* ends: of the same number, else the latest."""
     for begun in reversed(mine):
         if iteration is None or begun.iteration in {iteration, None}:
             mine.remove(begun)
@@ -86,7 +113,7 @@ def _taken(mine: list[Checkpoint], iteration: int | None) -> Checkpoint | None:
     return None
 
 
-def _ended(event: CheckpointEvent, begun: Checkpoint | None) -> Checkpoint:
+def _ended(kind: str, event: CheckpointEvent, begun: Checkpoint | None) -> Checkpoint:
     duration_ms = event.attributes.get("duration_ms")
     start_ns = begun.start_ns if begun else None
     if duration_ms is None and start_ns is not None:
@@ -95,7 +122,7 @@ def _ended(event: CheckpointEvent, begun: Checkpoint | None) -> Checkpoint:
         start_ns = event.at_ns - round(duration_ms * 1e6)
     iteration, path = _iteration(event), event.attributes.get("path")
     return Checkpoint(
-        "save",
+        kind,
         "success",
         event.pod_uid,
         event.speaker,
@@ -103,23 +130,6 @@ def _ended(event: CheckpointEvent, begun: Checkpoint | None) -> Checkpoint:
         begun.path if begun and path is None else path,
         start_ns,
         event.at_ns,
-        duration_ms,
-    )
-
-
-def _loaded(event: CheckpointEvent) -> Checkpoint:
-    duration_ms = event.attributes.get("duration_ms")
-    ended = duration_ms is not None or event.attributes.get("phase") == "end"
-    start_ns = event.at_ns - round(duration_ms * 1e6) if duration_ms is not None else None
-    return Checkpoint(
-        "load",
-        "success" if ended else "in_progress",
-        event.pod_uid,
-        event.speaker,
-        _iteration(event),
-        event.attributes.get("path"),
-        start_ns if ended else event.at_ns,
-        event.at_ns if ended else None,
         duration_ms,
     )
 

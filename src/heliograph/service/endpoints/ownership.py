@@ -27,6 +27,8 @@ from heliograph.wire import records as wire_records
 CONTAINER_EVENTS = "container_events"
 PLACEMENTS = "placements"
 LABELS_BYTES_MAX = 64 * 1024
+# Two seconds' work on the control thread, at worst.
+YAML_BYTES_MAX = 256 * 1024
 # 128 + 9: what a shell reports for a process that was killed.
 EXIT_KILLED = 137
 
@@ -92,7 +94,10 @@ class _Bound:
 
         def take() -> dict[str, Any]:
             document = placements.decode(
-                body, content_type=media, list_max=registry.list_max * 100
+                body,
+                content_type=media,
+                list_max=registry.list_max * 100,
+                yaml_bytes_max=YAML_BYTES_MAX,
             )
             change = registry.owners.place(document)
             registry.meters.received.add(len(document.pods), PLACEMENTS, "pods")
@@ -113,13 +118,18 @@ class _Bound:
         """Take one container event."""
         registry = self._with
         body = await read_body(request, registry.around)
-        try:
+
+        def take() -> ContainerEvent:
             event = container_events.decode_body(body, arrived_ns=registry.clock.now_ns())
+            self._observe([event])
+            return event
+
+        try:
+            event = await registry.executors.control(take)
         except Refused as error:
             registry.meters.rejected.add(1, CONTAINER_EVENTS, error.code)
             registry.meters.container_event_errors.add(1, "", "", error.code)
             raise
-        await registry.executors.control(lambda: self._observe([event]))
         return problem.answer(
             {"message": "container event kept", "container_id": event.container_id}
         )
@@ -128,26 +138,31 @@ class _Bound:
         """Take a batch; each bad event is refused by itself."""
         registry = self._with
         body = await read_body(request, registry.around)
-        try:
+
+        def take() -> list[ContainerEvent | Rejected]:
             decoded = container_events.decode_batch(
                 body, arrived_ns=registry.clock.now_ns(), list_max=registry.list_max
             )
+            good = [one for one in decoded if isinstance(one, ContainerEvent)]
+            if good:
+                self._observe(good)
+            return decoded
+
+        try:
+            taken = await registry.executors.control(take)
         except Refused as error:
             registry.meters.rejected.add(1, CONTAINER_EVENTS, error.code)
             raise
-        good = [one for one in decoded if isinstance(one, ContainerEvent)]
-        bad = [one for one in decoded if isinstance(one, Rejected)]
+        bad = [one for one in taken if isinstance(one, Rejected)]
         for one in bad:
             registry.meters.rejected.add(1, CONTAINER_EVENTS, one.reason)
             registry.meters.container_event_errors.add(1, "", "", one.reason)
-        registry.meters.container_event_batch.observe(len(decoded))
-        if good:
-            await registry.executors.control(lambda: self._observe(good))
+        registry.meters.container_event_batch.observe(len(taken))
         content = {
-            "total": len(decoded),
-            "success": len(good),
+            "total": len(taken),
+            "success": len(taken) - len(bad),
             "error": len(bad),
-            "results": [_result(index, one) for index, one in enumerate(decoded)],
+            "results": [_result(index, one) for index, one in enumerate(taken)],
         }
         return problem.answer(content, 206 if bad else 200)
 
@@ -159,7 +174,7 @@ class _Bound:
         records = [_record(event, now_ns) for event in events]
         payload = wire_records.encode(records)
         kept = registry.ingest.submit(
-            lambda: registry.log.append_records(payload, len(records))
+            lambda: registry.log.append_records(payload, len(records)), urgent=True
         )
         registry.owners.observe(events)
         kept.result()
@@ -174,8 +189,8 @@ class _Bound:
         params.known(request, ("at",))
         at_ns = params.instant_ns(request, "at", self._with.clock.now_ns())
         owners = self._with.owners
-        return problem.answer(
-            await self._with.executors.read(lambda: owners.directory().pods_cache(at_ns))
+        return await self._with.executors.read(
+            lambda: problem.answer(owners.directory().pods_cache(at_ns))
         )
 
     async def workload_cache(self, request: Request) -> Response:
@@ -183,8 +198,8 @@ class _Bound:
         params.known(request, ("at",))
         at_ns = params.instant_ns(request, "at", self._with.clock.now_ns())
         owners = self._with.owners
-        return problem.answer(
-            await self._with.executors.read(lambda: owners.directory().workload_cache(at_ns))
+        return await self._with.executors.read(
+            lambda: problem.answer(owners.directory().workload_cache(at_ns))
         )
 
     async def attribution(self, request: Request) -> Response:
@@ -193,8 +208,8 @@ class _Bound:
         at_ns = params.instant_ns(request, "at", self._with.clock.now_ns())
         labels = _labels(params.text(request, "labels"))
         owners = self._with.owners
-        return problem.answer(
-            await self._with.executors.read(lambda: explain(labels, at_ns, owners.directory()))
+        return await self._with.executors.read(
+            lambda: problem.answer(explain(labels, at_ns, owners.directory()))
         )
 
 

@@ -1,6 +1,5 @@
 """Records out, and lines tried out: `GET /v1/records`, `POST /v1/parse`."""
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -9,17 +8,15 @@ from starlette.responses import Response
 
 from heliograph.core import instant
 from heliograph.core.errors import Refused
-from heliograph.core.record import Record
 from heliograph.service import params, problem
 from heliograph.service.executors import Executors
-from heliograph.service.freshness import Freshness
+from heliograph.service.freshness import Reads
 from heliograph.service.http import Endpoint, Parameter, Surroundings, read_body
 from heliograph.store.records.protocol import RecordStore
 from heliograph.training.parse import Parsed, parse_line
 from heliograph.wire import records as wire_records
 
 PARSE_LINES_MAX = 10_000
-LINE_CHARS_MAX = 1024 * 1024
 FILTERS = ("session_id", "source_kind", "event_type", "severity")
 
 
@@ -29,7 +26,7 @@ class Reading(NamedTuple):
     around: Surroundings
     records: RecordStore
     executors: Executors
-    fresh: Freshness
+    reads: Reads
     list_max: int
 
 
@@ -44,41 +41,37 @@ def endpoints(reading: Reading) -> list[Endpoint]:
     """The two of them."""
 
     async def listed(request: Request) -> Response:
-        params.known(request, (*FILTERS, "start", "end", "offset", "limit"))
-        chosen = {name: request.query_params.getlist(name) for name in FILTERS}
-        start_ns = params.instant_ns(request, "start", instant.AT_NS_MIN)
-        end_ns = params.instant_ns(request, "end", instant.AT_NS_MAX)
-        offset, limit = params.page(request, reading.list_max)
-        end = reading.fresh.now()
-
-        def found() -> tuple[Sequence[Record], int]:
-            reading.fresh.wait(end)
-            return reading.records.query(
+        def found() -> Response:
+            params.known(request, (*FILTERS, "start", "end", "offset", "limit"))
+            chosen = {name: request.query_params.getlist(name) for name in FILTERS}
+            offset, limit = params.page(request, reading.list_max)
+            page = reading.records.query(
                 streams=chosen["session_id"] or None,
                 types=chosen["event_type"] or None,
                 severities=chosen["severity"] or None,
                 source_kinds=chosen["source_kind"] or None,
-                start_ns=start_ns,
-                end_ns=end_ns,
+                start_ns=params.instant_ns(request, "start", instant.AT_NS_MIN),
+                end_ns=params.instant_ns(request, "end", instant.AT_NS_MAX),
                 offset=offset,
                 limit=limit,
             )
+            items = [wire_records.document(one) for one in page.items]
+            return problem.listing(items, page.total, offset, limit)
 
-        items, total = await reading.executors.read(found)
-        return problem.listing(
-            [wire_records.document(one) for one in items], total, offset, limit
-        )
+        return await reading.reads.answer(found)
 
     async def parse(request: Request) -> Response:
         body = await read_body(request, reading.around)
-        asked = _asked(body)
-        items = await reading.executors.read(
-            lambda: [
+
+        def parsed() -> Response:
+            asked = _asked(body)
+            items = [
                 _parsed(index, parse_line(line, asked.framework))
                 for index, line in enumerate(asked.lines)
             ]
-        )
-        return problem.answer({"items": items})
+            return problem.answer({"items": items})
+
+        return await reading.executors.read(parsed)
 
     filters = tuple(Parameter(name, f"only of this {name}", repeated=True) for name in FILTERS)
     return [

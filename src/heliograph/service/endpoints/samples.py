@@ -10,9 +10,9 @@ from heliograph.core import instant
 from heliograph.core.clock import Clock
 from heliograph.core.duration import HOUR_NS
 from heliograph.core.errors import Refused
+from heliograph.core.matcher import Matcher
 from heliograph.service import params, problem
-from heliograph.service.executors import Executors
-from heliograph.service.freshness import Freshness
+from heliograph.service.freshness import Reads
 from heliograph.service.http import Answer, Endpoint, Parameter
 from heliograph.store.protocol import AGGREGATIONS, RangeAnswer, RangeQuery, SampleQueries
 
@@ -28,8 +28,7 @@ class Reading(NamedTuple):
     """What the endpoints of this module work with."""
 
     queries: SampleQueries
-    executors: Executors
-    fresh: Freshness
+    reads: Reads
     clock: Clock
     list_max: int
 
@@ -38,43 +37,35 @@ def endpoints(reading: Reading) -> list[Endpoint]:
     """The three queries."""
 
     async def ranged(request: Request) -> Response:
-        query = _query(request, reading.clock.now_ns())
-        end = reading.fresh.now()
+        def found() -> Response:
+            query = _query(request, reading.clock.now_ns())
+            return problem.encoded(_encoded(reading.queries.range(query)))
 
-        def answer() -> bytes:
-            reading.fresh.wait(end)
-            return _encoded(reading.queries.range(query))
-
-        return problem.encoded(await reading.executors.read(answer))
+        return await reading.reads.answer(found)
 
     async def labels(request: Request) -> Response:
-        params.known(request, ("match[]", "match", "offset", "limit"))
-        matchers = params.matchers(request)
-        offset, limit = params.page(request, reading.list_max)
-        end = reading.fresh.now()
-
-        def found() -> tuple[list[dict[str, str]], int]:
-            reading.fresh.wait(end)
+        def found() -> Response:
+            matchers, offset, limit = _listed(request, reading.list_max)
             sets = reading.queries.label_sets(matchers, NAMES_MAX)
-            return [dict(one) for one in sets[offset : offset + limit]], len(sets)
+            items = [dict(one) for one in sets[offset : offset + limit]]
+            return problem.listing(items, len(sets), offset, limit)
 
-        items, total = await reading.executors.read(found)
-        return problem.listing(items, total, offset, limit)
+        return await reading.reads.answer(found)
 
     async def metrics(request: Request) -> Response:
-        params.known(request, ("match[]", "match", "offset", "limit"))
-        matchers = params.matchers(request)
-        offset, limit = params.page(request, reading.list_max)
-        end = reading.fresh.now()
+        def found() -> Response:
+            matchers, offset, limit = _listed(request, reading.list_max)
+            names = reading.queries.metrics(matchers, NAMES_MAX)
+            return problem.listing(names[offset : offset + limit], len(names), offset, limit)
 
-        def found() -> list[str]:
-            reading.fresh.wait(end)
-            return reading.queries.metrics(matchers, NAMES_MAX)
-
-        names = await reading.executors.read(found)
-        return problem.listing(names[offset : offset + limit], len(names), offset, limit)
+        return await reading.reads.answer(found)
 
     return _rows(ranged, labels, metrics)
+
+
+def _listed(request: Request, list_max: int) -> tuple[list[Matcher], int, int]:
+    params.known(request, ("match[]", "match", "offset", "limit"))
+    return params.matchers(request), *params.page(request, list_max)
 
 
 def _rows(ranged: Answer, labels: Answer, metrics: Answer) -> list[Endpoint]:
@@ -111,10 +102,11 @@ def _query(request: Request, now_ns: int) -> RangeQuery:
     if end_ns <= start_ns:
         raise Refused("end must be after start", field="end")
     step_ns = params.step_ns(request, "step")
-    if step_ns is not None and (end_ns - start_ns) // step_ns > POINTS_PER_SERIES_MAX:
+    # Windows align to the epoch, so that one more may begin before the start.
+    windows = 0 if step_ns is None else -(-end_ns // step_ns) - start_ns // step_ns
+    if windows > POINTS_PER_SERIES_MAX:
         raise Refused(
-            f"{(end_ns - start_ns) // step_ns} points a series, limit {POINTS_PER_SERIES_MAX}; "
-            "take a longer step",
+            f"{windows} points a series, limit {POINTS_PER_SERIES_MAX}; take a longer step",
             field="step",
         )
     return RangeQuery(

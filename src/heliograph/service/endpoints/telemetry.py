@@ -1,6 +1,7 @@
 """What streams in: remote write and logs. Decoded and made durable on the ingest thread."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -14,6 +15,7 @@ from heliograph.receive.lines import encode_lines
 from heliograph.service import problem
 from heliograph.service.applier import Handover
 from heliograph.service.backpressure import Backpressure
+from heliograph.service.executors import Executors
 from heliograph.service.http import Endpoint, Surroundings, read_body
 from heliograph.service.ingest import Ingest
 from heliograph.service.meters import Meters
@@ -31,6 +33,7 @@ class Intake(NamedTuple):
     """What the endpoints of this module work with."""
 
     around: Surroundings
+    executors: Executors
     ingest: Ingest
     log: Log
     decoder: remote_write.Decoder
@@ -48,6 +51,14 @@ class _Written(NamedTuple):
 
     samples: int
     received: remote_write.Received
+
+
+class _Lines(NamedTuple):
+    """A body of logs, read: its lines, what each says, and all of them for the log."""
+
+    batch: logs.LogBatch
+    parsed: Sequence[Parsed | None]
+    payload: bytes
 
 
 def endpoints(intake: Intake) -> list[Endpoint]:
@@ -100,6 +111,8 @@ async def _remote_write(request: Request, intake: Intake) -> Response:
     meters.received.add(done.samples + received.samples_rejected, REMOTE_WRITE, "samples")
     meters.received.add(received.exemplars, REMOTE_WRITE, "exemplars")
     meters.received.add(received.metadata, REMOTE_WRITE, "metadata")
+    meters.received.add(received.ahead, REMOTE_WRITE, "samples_of_the_future")
+    meters.received.add(received.behind, REMOTE_WRITE, "samples_of_the_past")
     for reason, count in received.rejected_by_reason.items():
         meters.rejected.add(count, REMOTE_WRITE, reason)
     if not received.rejected:
@@ -127,13 +140,9 @@ def _partial_write(done: _Written) -> Response:
         {"field": f"timeseries[{one.index}]", "message": one.detail, "code": one.reason}
         for one in received.rejected[:REJECTED_SHOWN_MAX]
     ]
-    detail = (
-        f"{done.samples} samples stored; refused: {received.series_rejected} series with "
-        f"{received.samples_rejected} samples ({received.rejected[0].detail})"
-    )
     return problem.problem(
         400,
-        detail,
+        f"{done.samples} samples stored; {received.shortfall}",
         code="partly_refused",
         errors=errors,
         extra={
@@ -153,19 +162,19 @@ async def _logs(request: Request, intake: Intake) -> Response:
         intake.backpressure.check()
         body = await read_body(request, intake.around)
         meters.received_bytes.add(len(body), LOGS)
-        content = await asyncio.wrap_future(
-            intake.ingest.submit(lambda: _take_logs(body, encoding, sender, intake))
-        )
+        read = await intake.executors.lines(lambda: _read_logs(body, encoding, sender, intake))
+        if read.batch.lines:
+            await asyncio.wrap_future(intake.ingest.submit(lambda: _append(read, intake)))
     except Refused as error:
         meters.rejected.add(1, LOGS, error.code)
         raise
-    return problem.encoded(content)
+    _count_logs(read.batch, meters)
+    return problem.encoded(_logs_answer(read.batch, read.parsed))
 
 
-def _take_logs(body: bytes, encoding: str | None, sender: str, intake: Intake) -> bytes:
-    """On the ingest thread: decode, parse for the answer's counts, append."""
+def _read_logs(body: bytes, encoding: str | None, sender: str, intake: Intake) -> _Lines:
+    """On the thread for lines: a body of many costs seconds, which ingest must not wait for."""
     started_s = intake.clock.monotonic_s()
-    meters = intake.meters
     batch = logs.decode(
         body,
         content_encoding=encoding,
@@ -175,9 +184,18 @@ def _take_logs(body: bytes, encoding: str | None, sender: str, intake: Intake) -
     )
     # A line that goes on in another request is parsed when it is whole, by the applier.
     parsed = [None if line.partial else parse_line(line.text) for line in batch.lines]
-    if batch.lines:
-        seq = intake.log.append_lines(encode_lines(batch.lines), len(batch.lines))
-        intake.handover.put(seq, parsed)
+    payload = encode_lines(batch.lines)
+    intake.meters.stage_seconds.observe(intake.clock.monotonic_s() - started_s, "read_lines")
+    return _Lines(batch, parsed, payload)
+
+
+def _append(read: _Lines, intake: Intake) -> None:
+    """On the ingest thread."""
+    seq = intake.log.append_lines(read.payload, len(read.batch.lines))
+    intake.handover.put(seq, read.parsed)
+
+
+def _count_logs(batch: logs.LogBatch, meters: Meters) -> None:
     meters.received.add(batch.received, LOGS, "entries")
     meters.received.add(len(batch.lines), LOGS, "lines")
     for one in batch.rejected:
@@ -187,14 +205,11 @@ def _take_logs(body: bytes, encoding: str | None, sender: str, intake: Intake) -
     for name in ("time_missing", "future", "cut", "invalid_utf8"):
         meters.received.add(getattr(batch.counts, name), LOGS, name)
     for node, seconds in batch.latencies:
-        for one_s in seconds:
-            meters.log_latency.observe(one_s, node)
-            meters.log_latency_histogram.observe(one_s, node)
-    meters.stage_seconds.observe(intake.clock.monotonic_s() - started_s, "decode")
-    return _logs_answer(batch, parsed)
+        meters.log_latency.observe_all(seconds, node)
+        meters.log_latency_histogram.observe_all(seconds, node)
 
 
-def _logs_answer(batch: logs.LogBatch, parsed: list[Parsed | None]) -> bytes:
+def _logs_answer(batch: logs.LogBatch, parsed: Sequence[Parsed | None]) -> bytes:
     known = [one for one in parsed if one is not None]
     return msgspec.json.encode(
         {

@@ -12,8 +12,7 @@ from heliograph.core.errors import Refused
 from heliograph.core.owner import Hold, Pod, Workload
 from heliograph.core.record import Record
 from heliograph.service import params, problem, trainings
-from heliograph.service.executors import Executors
-from heliograph.service.freshness import Freshness
+from heliograph.service.freshness import Reads
 from heliograph.service.http import Endpoint, Parameter
 from heliograph.service.owners import Owners
 from heliograph.service.trainings import Present, Row, Trainings
@@ -39,8 +38,7 @@ class Workloads(NamedTuple):
     trainings: Trainings
     records: RecordStore
     state: State
-    executors: Executors
-    fresh: Freshness
+    reads: Reads
     clock: Clock
     list_max: int
 
@@ -52,7 +50,8 @@ def endpoints(have: Workloads) -> list[Endpoint]:
         Parameter(name, f"only of this {name}")
         for name in ("name", "namespace", "kind", "status")
     )
-    one = "/v1/workloads/{uid}"
+    # Uids are whatever the sender says, `namespace/name` too.
+    one = "/v1/workloads/{uid:path}"
     return [
         Endpoint(
             "GET", "/v1/workloads", "view", "Workloads, newest first.", bound.listed,
@@ -105,71 +104,71 @@ class _Bound:
 
     async def listed(self, request: Request) -> Response:
         """Workloads with their present state."""
-        names = ("name", "namespace", "kind", "status")
-        params.known(request, (*names, "offset", "limit"))
-        chosen = {name: params.text(request, name) or None for name in names}
-        offset, limit = params.page(request, self._have.list_max)
-        items, total = await self._read(lambda: self.found(chosen, offset, limit))
-        return problem.listing(items, total, offset, limit)
+
+        def found() -> Response:
+            names = ("name", "namespace", "kind", "status")
+            params.known(request, (*names, "offset", "limit"))
+            chosen = {name: params.text(request, name) or None for name in names}
+            offset, limit = params.page(request, self._have.list_max)
+            items, total = self.found(chosen, offset, limit)
+            return problem.listing(items, total, offset, limit)
+
+        return await self._have.reads.answer(found)
 
     async def one(self, request: Request) -> Response:
         """Everything of one workload."""
         params.known(request, ())
         uid = request.path_params["uid"]
-        return problem.answer(await self._read(lambda: self._details(uid)))
+        return await self._have.reads.answer(lambda: problem.answer(self._details(uid)))
 
     async def training(self, request: Request) -> Response:
         """Training rows."""
-        params.known(request, ("run", "field", "start", "end", "every", "offset", "limit"))
-        uid, run = request.path_params["uid"], params.text(request, "run")
-        start_ns = params.instant_ns(request, "start", instant.AT_NS_MIN)
-        end_ns = params.instant_ns(request, "end", instant.AT_NS_MAX)
-        offset, limit = params.page(request, self._have.list_max)
-        fields = frozenset(
-            name for given in request.query_params.getlist("field") for name in given.split(",")
-        )
-        keep = _every(params.text(request, "every"))
 
-        def found() -> tuple[list[Row], bool]:
+        def found() -> Response:
+            params.known(request, ("run", "field", "start", "end", "every", "offset", "limit"))
+            uid, run = request.path_params["uid"], params.text(request, "run")
+            start_ns, end_ns = _span(request)
+            offset, limit = params.page(request, self._have.list_max)
+            given = request.query_params.getlist("field")
+            fields = frozenset(name for some in given for name in some.split(","))
+            keep = _every(params.text(request, "every"))
             trainings.workload_or_404(self._have.owners.directory(), uid)
-            return self._have.trainings.rows(uid, run, start_ns=start_ns, end_ns=end_ns)
-
-        rows, more = await self._read(found)
-        rows = keep(rows)
-        return problem.answer(
-            {
+            rows, more = self._have.trainings.rows(uid, run, start_ns=start_ns, end_ns=end_ns)
+            rows = keep(rows)
+            content = {
                 "items": [_row(row, fields) for row in rows[offset : offset + limit]],
                 "total": len(rows),
                 "offset": offset,
                 "limit": limit,
                 "truncated": more,
             }
-        )
+            return problem.answer(content)
+
+        return await self._have.reads.answer(found)
 
     async def checkpoints(self, request: Request) -> Response:
         """Saves and loads."""
-        params.known(request, ("offset", "limit"))
-        uid = request.path_params["uid"]
-        offset, limit = params.page(request, self._have.list_max)
 
-        def found() -> list[dict[str, Any]]:
-            records = self._records(uid, CHECKPOINT_TYPES)
-            return [_checkpoint(one) for one in reversed(trainings.checkpoints_of(records))]
+        def found() -> Response:
+            params.known(request, ("offset", "limit"))
+            offset, limit = params.page(request, self._have.list_max)
+            records = self._records(request.path_params["uid"], CHECKPOINT_TYPES)
+            known = trainings.checkpoints_of(records)[::-1]
+            items = [_checkpoint(one) for one in known[offset : offset + limit]]
+            return problem.listing(items, len(known), offset, limit)
 
-        items = await self._read(found)
-        return problem.listing(items[offset : offset + limit], len(items), offset, limit)
+        return await self._have.reads.answer(found)
 
     async def timeline(self, request: Request) -> Response:
         """Records of all pods."""
-        params.known(request, ("start", "end", "offset", "limit"))
-        uid = request.path_params["uid"]
-        start_ns = params.instant_ns(request, "start", instant.AT_NS_MIN)
-        end_ns = params.instant_ns(request, "end", instant.AT_NS_MAX)
-        offset, limit = params.page(request, self._have.list_max)
 
-        def found() -> tuple[Sequence[Record], int]:
+        def found() -> Response:
+            params.known(request, ("start", "end", "offset", "limit"))
+            uid = request.path_params["uid"]
+            start_ns, end_ns = _span(request)
+            offset, limit = params.page(request, self._have.list_max)
             trainings.workload_or_404(self._have.owners.directory(), uid)
-            return self._have.records.query(
+            page = self._have.records.query(
                 streams=[pod.uid for pod in self._have.trainings.pods(uid)],
                 start_ns=start_ns,
                 end_ns=end_ns,
@@ -177,20 +176,10 @@ class _Bound:
                 offset=offset,
                 limit=limit,
             )
+            items = [wire_records.document(one) for one in page.items]
+            return problem.listing(items, page.total, offset, limit)
 
-        items, total = await self._read(found)
-        return problem.listing(
-            [wire_records.document(one) for one in items], total, offset, limit
-        )
-
-    async def _read(self, work: Callable[[], T]) -> T:
-        end = self._have.fresh.now()
-
-        def waited() -> T:
-            self._have.fresh.wait(end)
-            return work()
-
-        return await self._have.executors.read(waited)
+        return await self._have.reads.answer(found)
 
     def _records(self, uid: str, types: Sequence[str]) -> Sequence[Record]:
         trainings.workload_or_404(self._have.owners.directory(), uid)
@@ -296,6 +285,13 @@ def _checkpoint(one: Checkpoint) -> dict[str, Any]:
         "start": None if one.start_ns is None else instant.text_of(one.start_ns),
         "end": None if one.end_ns is None else instant.text_of(one.end_ns),
     }
+
+
+def _span(request: Request) -> tuple[int, int]:
+    return (
+        params.instant_ns(request, "start", instant.AT_NS_MIN),
+        params.instant_ns(request, "end", instant.AT_NS_MAX),
+    )
 
 
 def _every(text: str) -> Callable[[list[Row]], list[Row]]:

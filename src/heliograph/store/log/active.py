@@ -65,6 +65,11 @@ class ActiveFile:
         self._disk = disk
         self._fd = self._sidecar_fd = -1
 
+    def samples_bytes(self, batch: SampleBatch, table: SeriesTable) -> int:
+        """About how large the payload of *batch* would be."""
+        labels = sum(len(table.packed(ref)) + 8 for ref in self._fresh(batch))
+        return labels + 20 * batch.count
+
     def add_samples(self, batch: SampleBatch, table: SeriesTable, arrival_ns: int) -> int:
         """Append *batch*; its sequence. KeyError when a series of it was forgotten by the table."""
         fresh = self._fresh(batch)

@@ -27,6 +27,8 @@ from heliograph.store.log.reader import Reader
 # Half of the room a start leaves, so that one commit more cannot outgrow it.
 _ROTATE_FRAMES = FILE_FRAMES_MAX // 2
 _RETRY_AFTER_S = 5.0
+# A batch that would make a larger frame is cut in two, down to single samples.
+SAMPLES_FRAME_BYTES_MAX = 16 << 20
 
 
 class LogLimits(Struct, frozen=True, kw_only=True):
@@ -97,6 +99,11 @@ class Log:
         catalogue.quarantine_bytes_left -= found.corrupt_bytes
         catalogue.end = max(self._previous_end, floor)
         catalogue.tally.torn_bytes = sum(file.torn_bytes for file in found.files)
+        newest = found.files[-1] if found.files else None
+        if newest is not None and (newest.stop > FILE_HEADER_BYTES or newest.torn_bytes):
+            # A torn end that a cursor has been beyond was no torn end: it was committed. (A file
+            # of a head alone was emptied by `trim`.)
+            catalogue.tally.damaged_frames += max(0, floor - self._previous_end)
         self._next_first_seq = catalogue.end + 1
         if found.highest_first >= 0:
             after_any = found.highest_first + FILE_FRAMES_MAX
@@ -112,7 +119,17 @@ class Log:
     def append_samples(self, batch: SampleBatch) -> int:
         """Append *batch*; its sequence, void if the commit fails. Raises Unavailable when too
         much is pending. The table must not forget the series of *batch* before it is committed."""
-        return self._file().add_samples(batch, self._table, self._clock.now_ns())
+        file = self._file()
+        if batch.count > 1 and file.samples_bytes(batch, self._table) > SAMPLES_FRAME_BYTES_MAX:
+            # Thousands of new series with the longest labels there may be.
+            half = batch.count // 2
+            self.append_samples(
+                SampleBatch(batch.series[:half], batch.at_ns[:half], batch.value[:half])
+            )
+            return self.append_samples(
+                SampleBatch(batch.series[half:], batch.at_ns[half:], batch.value[half:])
+            )
+        return file.add_samples(batch, self._table, self._clock.now_ns())
 
     def append_lines(self, payload: bytes, count: int) -> int:
         """Append *payload*, *count* log lines in the caller's own encoding; as above."""

@@ -143,6 +143,8 @@ def find_ends(files: list[LogFile], disk: Disk) -> tuple[int, Counts]:
             file.torn_bytes = file.stop - last.offset
             file.stop, file.last_seq = last.offset, last.seq
             end = end or last
+        else:
+            file.torn_bytes = max(0, file.stop - FILE_HEADER_BYTES)
     if end is None and files and files[0].header is not None:
         end = Spot(0, files[0].header.previous_end, files[0].header.before)
     return (end.seq, end.before or Counts()) if end is not None else (0, Counts())

@@ -55,7 +55,7 @@ class Catalogue:
         )
 
     def _scan(self) -> int:
-        marks = {SEALED: [-1], FLOOR: [LONG_AGO_NS]}
+        marks: dict[str, list[int]] = {SEALED: [], FLOOR: [LONG_AGO_NS]}
         for entry in os.scandir(self.folder):
             mark, name = parse_mark(entry.name), parse(entry.name)
             if mark is not None:
@@ -68,10 +68,11 @@ class Catalogue:
             elif not entry.name.endswith(".corrupt"):
                 self._rename_aside(Path(entry.path))
         self._serial = max((name.serial for name in self.sizes), default=0)
-        self.sealed_seq = max(marks[SEALED])
-        if self.sealed_seq < 0:
-            # Without a mark (a copied folder) all files count as complete.
-            self.sealed_seq = max((name.last_seq for name in self.sizes), default=-1)
+        # Without a mark (files copied by hand) all files count as complete.
+        sealed = marks[SEALED] or [name.last_seq for name in self.sizes]
+        self.sealed_seq = max(sealed, default=-1)
+        if not marks[SEALED]:
+            self.mark(SEALED, self.sealed_seq)
         for name in [n for n in self.sizes if self._unfinished(n) or self._replaced(n)]:
             del self.sizes[name]
             (self.folder / name.text).unlink()

@@ -27,8 +27,8 @@ FAR_FILES_MAX = 4
 def compacted(catalogue: Catalogue, now_ns: int) -> Written:
     """Do what compaction is due at *now_ns*. Raises OSError.
 
-    Nothing before the raw floor is touched: where raw may have gone, a file's last frame says whether its
-    samples are in the roll-ups, and a merged file could not say it.
+    Nothing before the raw floor is touched: where raw may have gone, a file's last frame says
+    whether its samples are in the roll-ups, and a merged file could not say it.
     """
     done = _near_split(catalogue, now_ns)
     for span, names in _windows_due(catalogue, now_ns):

@@ -86,22 +86,32 @@ def _raw_floor(view: View, old_ns: int, target_ns: int) -> int:
     waiting = lacking(view, old_ns, target_ns)
     if waiting:
         floor_ns = min(floor_ns, waiting[0])
+    return max(old_ns, aligned(_first_in_heads(view, old_ns, floor_ns), MINUTE_NS))
+
+
+def _first_in_heads(view: View, start_ns: int, end_ns: int) -> int:
+    """The first instant in [start_ns, end_ns) of which a head has a sample, else *end_ns*."""
+    first_ns = end_ns
     for head in view.heads:
-        if head.low_ns is not None and head.low_ns < floor_ns:
-            inside = [b.at_ns[b.at_ns >= old_ns] for b in head.batches()]
-            low_ns = min((int(at_ns.min()) for at_ns in inside if len(at_ns)), default=floor_ns)
-            floor_ns = min(floor_ns, aligned(low_ns, MINUTE_NS))
-    return max(old_ns, floor_ns)
+        if head.low_ns is not None and head.low_ns < first_ns:
+            inside = [b.at_ns[b.at_ns >= start_ns] for b in head.batches()]
+            first_ns = min([first_ns, *(int(at_ns.min()) for at_ns in inside if len(at_ns))])
+    return first_ns
 
 
 def gone_target_ns(view: View) -> int:
-    """The latest window start before the raw floor that no raw file reaches across."""
+    """The latest window start before the raw floor that no raw file reaches across.
+
+    And that no sample waits before, in a file or in the head: as long as the raw files beside it
+    are there, a sample that was sent twice is counted once.
+    """
     gone_ns = aligned(view.raw_floor_ns, WINDOW_NS)
+    gone_ns = min([gone_ns, *lacking(view, max(view.gone_ns, view.hour_floor_ns), gone_ns)])
+    gone_ns = aligned(_first_in_heads(view, view.gone_ns, gone_ns), WINDOW_NS)
     for name in sorted(view.raw(), key=lambda name: name.start_ns, reverse=True):
         if name.start_ns < gone_ns < name.end_ns:
             gone_ns = name.start_ns
-    waiting = lacking(view, max(view.gone_ns, view.hour_floor_ns), gone_ns)
-    return max(view.gone_ns, min([gone_ns, *waiting]))
+    return max(view.gone_ns, gone_ns)
 
 
 def expired(view: View) -> list[SegmentName]:

@@ -15,6 +15,7 @@ from heliograph.store.segments.kept import Piece
 from heliograph.store.segments.name import ROW_NS, WINDOW_NS, aligned
 from heliograph.store.segments.pick import Pick
 from heliograph.store.segments.read import Reading, file_pieces, head_pieces
+from heliograph.store.segments.rolling import CutsOf
 from heliograph.store.segments.view import View
 
 Ints = NDArray[np.int64]
@@ -27,8 +28,12 @@ def joined(
     kind: str,
     span: tuple[int, int],
     rolled: tuple[Ints, SummaryColumns],
+    cuts_of: CutsOf | None,
 ) -> tuple[Ints, SummaryColumns]:
-    """*rolled* (sid, rows of *kind*, sorted) over *span*, with the late samples in it counted."""
+    """*rolled* (sid, rows of *kind*, sorted) over *span*, with the late samples in it counted.
+
+    Their rows are cut as maintenance will: where rows were, and where *cuts_of* says.
+    """
     width_ns = ROW_NS[kind]
     start_ns, end_ns = span
     # A row belongs to the instant it begins, so samples of the whole buckets decide.
@@ -41,6 +46,10 @@ def joined(
     whole = [piece.where(piece.columns[0] >= view.gone_ns) for piece in waiting]
     pieces = [piece.where(piece.columns[0] < view.gone_ns) for piece in waiting]
     cuts = rollup.cuts_of_rows(sid, rows.start_ns, width_ns)
+    if cuts_of is not None:
+        late = {number for piece in waiting for number in np.unique(piece.sid).tolist()}
+        owners = {n: cuts_of(reading.unpack(pick.packed[n]), first_ns, last_ns) for n in late}
+        cuts = rollup.joined_cuts(cuts, owners)
     if any(len(piece.sid) for piece in whole):
         first_whole_ns = max(first_ns, view.gone_ns)
         touched = _windows_of(whole)

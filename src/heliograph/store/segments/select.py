@@ -21,6 +21,7 @@ from heliograph.store.segments.kept import Kept, first_left_out
 from heliograph.store.segments.name import RAW
 from heliograph.store.segments.pick import Pick
 from heliograph.store.segments.read import Reading, file_pieces, head_pieces
+from heliograph.store.segments.rolling import CutsOf
 from heliograph.store.segments.view import View
 
 Ints = NDArray[np.int64]
@@ -71,6 +72,7 @@ def select(
     start_ns: int,
     end_ns: int,
     samples_max: int,
+    cuts_of: CutsOf | None = None,
 ) -> Selection:
     """Series that fulfil *matchers* over [start_ns, end_ns).
 
@@ -81,7 +83,7 @@ def select(
     kept = Kept(end_ns, samples_max)
     _read_rows(view, reading, pick, kept, start_ns)
     _read_raw(view, reading, pick, kept, start_ns)
-    row_sid, rows = _rows(view, reading, pick, kept, start_ns)
+    row_sid, rows = _rows(view, reading, pick, kept, start_ns, cuts_of)
     raw = kept.joined((RAW,), NO_SAMPLES)
     sid, at_ns, value = rollup.sorted_samples(raw.sid, *raw.columns)
     cut_ns = kept.end_ns if kept.cut else None
@@ -125,7 +127,12 @@ def _read_raw(view: View, reading: Reading, pick: Pick, kept: Kept, start_ns: in
 
 
 def _rows(
-    view: View, reading: Reading, pick: Pick, kept: Kept, start_ns: int
+    view: View,
+    reading: Reading,
+    pick: Pick,
+    kept: Kept,
+    start_ns: int,
+    cuts_of: CutsOf | None,
 ) -> tuple[Ints, SummaryColumns]:
     """(sid, rows) by sid and start, with the late samples that no roll-up has yet."""
     found: list[tuple[Ints, SummaryColumns]] = []
@@ -139,7 +146,8 @@ def _rows(
         order = np.lexsort((rows.start_ns, sid))
         sid, rows = sid[order], rows.take(order)
         if first_ns < last_ns:
-            sid, rows = late.joined(view, reading, pick, kind, (first_ns, last_ns), (sid, rows))
+            span = (first_ns, last_ns)
+            sid, rows = late.joined(view, reading, pick, kind, span, (sid, rows), cuts_of)
         found.append((sid, rows))
     (hour_sid, hours), (minute_sid, minutes) = found
     return rollup.fold(hour_sid, hours, minute_sid, minutes)

@@ -145,7 +145,7 @@ class SegmentStore:
     ) -> Iterator[tuple[SegmentName, int]]:
         samples = sorted_heads(heads)
         now_ns = self._clock.now_ns()
-        kept = samples.columns[0] >= floors.hour_target_ns(self._retention, now_ns)
+        kept = samples.columns[0] >= self._catalogue.view.hour_floor_ns
         if not kept.all():
             self._counts["too_old_samples"] += int((~kept).sum())
             columns = tuple(column[kept] for column in samples.columns)
@@ -158,12 +158,19 @@ class SegmentStore:
             yield name, write(self._catalogue, name, part)
 
     def select(
-        self, matchers: Sequence[Matcher], start_ns: int, end_ns: int, *, samples_max: int
+        self,
+        matchers: Sequence[Matcher],
+        start_ns: int,
+        end_ns: int,
+        *,
+        samples_max: int,
+        cuts: CutsOf | None = None,
     ) -> Selection:
         """Series that fulfil *matchers* over [start_ns, end_ns): rows, then samples.
 
         At most *samples_max* samples and rows together (more only where one instant alone has
-        more). Raises Unavailable when files change faster than they can be read.
+        more). *cuts*, as `maintain`'s, cut the rows of late samples that no roll-up counts yet.
+        Raises Unavailable when files change faster than they can be read.
         """
         for _ in range(READ_TRIES_MAX):
             try:
@@ -174,6 +181,7 @@ class SegmentStore:
                     start_ns=start_ns,
                     end_ns=end_ns,
                     samples_max=samples_max,
+                    cuts_of=cuts,
                 )
             except FileNotFoundError as error:
                 self._catalogue.note_missing(Path(error.filename).name)
@@ -214,7 +222,9 @@ class SegmentStore:
         dirty   ranges of event time in which owners changed: their roll-ups are made anew while
                 the raw samples are there
 
-        Raises Unavailable when the medium refuses; what was done until then stays done.
+        Not to be called before the log has been replayed into the store: what waits there may
+        repeat what is in files, and is counted once only while these are there. Raises
+        Unavailable when the medium refuses; what was done until then stays done.
         """
         try:
             return self._maintained(cuts, dirty)

@@ -1,0 +1,141 @@
+"""Log entries through a real `heliograph serve`: to the fsynced log, and through the applier.
+
+    python bench/logs_flow.py [--entries 60000] [--connections 4]
+
+Bodies of 500 entries as Fluent Bit posts them, about 600 bytes each, of 64 pods: half Megatron
+iteration lines, a third NCCL INFO, the rest checkpoint lines and the odd Xid. CPU seconds are
+those of the server process; "through the applier" ends when rows and records are stored.
+"""
+
+import argparse
+import json
+import random
+import tempfile
+import time
+from pathlib import Path
+
+from _shared import (
+    Watch,
+    gauges,
+    heliograph,
+    machine,
+    ms,
+    post_all,
+    wait_applied,
+)
+
+PER_BODY = 500
+PODS = 64
+HEADERS = {"Content-Type": "application/json"}
+LAG = "heliograph_applier_lag_seconds"
+PRECOMPILE = 2
+
+
+def megatron(rng: random.Random, iteration: int) -> str:
+    """An iteration line."""
+    ms_ = rng.uniform(2000, 4000)
+    return (
+        f" iteration {iteration:8}/  100000 | consumed samples: {iteration * 512:12} | elapsed time per "
+        f"iteration (ms): {ms_:.1f} | throughput per GPU (TFLOP/s/GPU): {rng.uniform(300, 500):.1f} | "
+        f"learning rate: {rng.uniform(1e-5, 3e-4):.6E} | global batch size:   512 | lm loss: "
+        f"{rng.uniform(1.5, 9):.6E} | loss scale: 1.0 | grad norm: {rng.uniform(0.1, 2):.3f} | number of "
+        "skipped iterations:   0 | number of nan iterations:   0 |"
+    )
+
+
+def text_of(rng: random.Random, number: int) -> str:
+    """A line as the mixture has it."""
+    kind = number % 100
+    if kind % 2 == 0:
+        return megatron(rng, number)
+    if kind < 60:
+        return (
+            f"llm-{number % PODS}:{rng.randrange(10**5)}:{rng.randrange(10**5)} [{number % 8}] NCCL INFO "
+            f"Channel {number % 32:02}/0 : {number % 8}[{number % 8}] -> {number % 7}[{number % 7}] via P2P/CUMEM"
+        )
+    if kind < 64:
+        return f"NVRM: Xid (PCI:0000:{number % 8:02}:00): 63, pid={number}, Row Remapper: New row marked"
+    return f"saving checkpoint at iteration {number:7} to /checkpoints/llm-{number % PODS} in torch_dist format"
+
+
+def entry(rng: random.Random, number: int, at_s: float) -> dict[str, object]:
+    """One entry of Fluent Bit."""
+    pod = rng.randrange(PODS)
+    return {
+        "date": round(at_s, 6),
+        "stream": "stdout",
+        "logtag": "F",
+        "log": text_of(rng, number) + "\n",
+        "kubernetes": {
+            "pod_name": f"llm-worker-{pod}",
+            "namespace_name": "train",
+            "pod_id": f"6f2a4c1e-0000-4000-8000-{pod:012}",
+            "host": f"gpu-node-{pod // 8:04}",
+            "container_name": "pytorch",
+            "docker_id": f"{pod:064x}",
+            "container_image": "registry.example/pytorch:24.10",
+            "labels": {"training.kubeflow.org/job-name": "llm", "replica": str(pod)},
+        },
+    }
+
+
+def bodies(count: int) -> list[bytes]:
+    """*count* bodies of the last minutes, all lines different."""
+    rng = random.Random(7)
+    start_s = time.time() - count
+    return [
+        json.dumps(
+            [
+                entry(rng, number * PER_BODY + n, start_s + number + n / PER_BODY)
+                for n in range(PER_BODY)
+            ]
+        ).encode()
+        for number in range(count)
+    ]
+
+
+def main() -> None:
+    """Send, wait, tell."""
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("--entries", type=int, default=60_000)
+    options.add_argument("--connections", type=int, default=4)
+    args = options.parse_args()
+    made = bodies(args.entries // PER_BODY + PRECOMPILE)
+    size = sum(map(len, made)) / len(made) / PER_BODY
+    entries = args.entries // PER_BODY * PER_BODY
+    print(f"{entries} entries of {size:.0f} B, {PER_BODY} a body; {machine()}")
+    with tempfile.TemporaryDirectory() as folder, heliograph(Path(folder) / "data") as server:
+        for start in range(PRECOMPILE):
+            post_all(server.port, "/v1/logs", made[start : start + 1], HEADERS, connections=1)
+        wait_applied(server.port)
+        cpu_s = server.cpu_s()
+        began = time.perf_counter()
+        with Watch(server.port, [LAG]) as watch:
+            sent = post_all(
+                server.port,
+                "/v1/logs",
+                made[PRECOMPILE:],
+                HEADERS,
+                connections=args.connections,
+            )
+            acked_cpu_s = server.cpu_s() - cpu_s
+            wait_applied(server.port)
+        wall_s = time.perf_counter() - began
+        cpu_s = server.cpu_s() - cpu_s
+        told = gauges(server.port)
+        stored = {
+            kind: int(told.get(f'heliograph_stored_total{{kind="{kind}"}}', 0))
+            for kind in ("rows", "records")
+        }
+        print(
+            f"  acked {entries / sent.wall_s / 1e3:.1f} k/s ({entries / acked_cpu_s / 1e3:.1f} k/CPU-s with what "
+            f"the applier did meanwhile); request {ms(sent.latency_s, 50, 99)}; told to wait {sent.busy} times"
+        )
+        print(
+            f"  through the applier {entries / wall_s / 1e3:.1f} k/s, {entries / cpu_s / 1e3:.1f} k/CPU-s; "
+            f"lag at most {max(watch.seen[LAG], default=0):.1f} s; stored {stored}; RSS {server.rss_mib():.0f} MiB"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,18 @@
+"""Memory that goes back to the system: one body of 100 MiB must not make the process large for good.
+
+glibc keeps freed blocks of up to 32 MiB in the arena of the thread that asked for them, where one
+small block behind keeps them from ever being returned. Told a threshold, it maps larger blocks one
+by one, and unmaps them when they are freed. Other C libraries do so already, or have no such knob.
+Source: mallopt(3).
+"""
+
+import ctypes
+
+M_MMAP_THRESHOLD = -3
+LARGE_BYTES = 1024 * 1024
+
+
+def return_large_blocks() -> bool:
+    """Have freed blocks over LARGE_BYTES returned at once; whether the C library took it."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    return mallopt is not None and bool(mallopt(M_MMAP_THRESHOLD, LARGE_BYTES))

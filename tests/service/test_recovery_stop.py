@@ -1,0 +1,73 @@
+"""A stop that was asked for loses nothing and keeps nobody waiting; one folder has one service."""
+
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from heliograph.wire import remote_write
+from tests.service.crowd import Crowd
+from tests.service.lives import CLOCK, Life
+from tests.service.running import write_body
+
+STOPS = 3
+STOP_S_MAX = 10
+
+
+@pytest.fixture
+def life(tmp_path):
+    """A service that answers."""
+    life = Life(tmp_path / "data", samples={"seal": "1s"})
+    yield life.start()
+    life.end()
+
+
+@pytest.mark.timeout(90)
+def test_stops_under_load_lose_nothing(life):
+    crowd = Crowd(life).place().come()
+    for _ in range(STOPS):
+        CLOCK.sleep(1)
+        assert life.stop(STOP_S_MAX) == 0, life.words()
+        life.start(ready=False)
+    CLOCK.sleep(0.5)
+    crowd.leave()
+    life.settled()
+    crowd.check()
+    assert life.stop(STOP_S_MAX) == 0
+    assert "Traceback" not in life.words()
+
+
+def test_a_request_in_flight_is_answered(life):
+    body = write_body([({"__name__": "late"}, [(CLOCK.now_ns() // 10**6, 1.0)])])
+    headers = {**remote_write.HEADERS, "Host": "x", "Content-Length": str(len(body))}
+    head = "POST /v1/prometheus HTTP/1.1\r\n" + "".join(
+        f"{k}: {v}\r\n" for k, v in headers.items()
+    )
+    idle = socket.create_connection(("127.0.0.1", life.port))
+    with socket.create_connection(("127.0.0.1", life.port)) as sender, idle:
+        sender.sendall(head.encode() + b"\r\n" + body[:10])
+        CLOCK.sleep(0.3)
+        life.process.terminate()
+        CLOCK.sleep(0.5)
+        sender.sendall(body[10:])
+        assert sender.recv(65536).startswith(b"HTTP/1.1 204")
+    assert life.process.wait(STOP_S_MAX) == 0
+    life.start()
+    assert life.points("late")
+
+
+def test_who_never_ends_a_request_does_not_hold_the_stop(life):
+    with socket.create_connection(("127.0.0.1", life.port)) as sender:
+        sender.sendall(b"POST /v1/logs HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n[")
+        CLOCK.sleep(0.3)
+        assert life.stop(STOP_S_MAX) == 0, life.words()
+
+
+def test_a_second_service_on_the_folder_is_refused_in_words(life):
+    command = [sys.executable, "-m", "heliograph.cli", "serve", "--config", str(life.config)]
+    second = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert second.returncode == 2
+    assert f"in use by another heliograph (process {life.process.pid})" in second.stderr
+    assert "Traceback" not in second.stderr
+    assert life.ask("GET", "/readyz").status == 200
