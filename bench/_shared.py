@@ -19,11 +19,14 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import psutil
 
+from heliograph.core.clock import SystemClock
+
+CLOCK = SystemClock()
 START_S_MAX = 30
 STOP_S_MAX = 30
 TIMEOUT_S = 30
@@ -112,14 +115,14 @@ def running(
 
 def wait_ready(process: subprocess.Popen[bytes], port: int, path: str) -> None:
     """Return as soon as GET *path* is answered 200."""
-    until = time.monotonic() + START_S_MAX
-    while time.monotonic() < until:
+    until = CLOCK.monotonic_s() + START_S_MAX
+    while CLOCK.monotonic_s() < until:
         if process.poll() is not None:
             sys.exit(f"{process.args} ended with {process.returncode}")
         with contextlib.suppress(OSError, http.client.HTTPException, RuntimeError):
             fetch(port, path)
             return
-        time.sleep(0.005)
+        CLOCK.sleep(0.005)
     sys.exit(f"{process.args} is not ready after {START_S_MAX} s")
 
 
@@ -181,7 +184,7 @@ def post_all(
     """Post *bodies*, number n on connection n mod *connections*, each until it is taken."""
     latency_s: list[float] = []
     busy: list[int] = []
-    failed: list[BaseException] = []
+    failed: list[Exception] = []
 
     def send(some: Sequence[bytes]) -> None:
         try:
@@ -190,9 +193,9 @@ def post_all(
                     began = time.perf_counter()
                     while post(connection, path, body, headers) not in {200, 204}:
                         busy.append(1)
-                        time.sleep(0.1)
+                        CLOCK.sleep(0.1)
                     latency_s.append(time.perf_counter() - began)
-        except BaseException as error:
+        except (OSError, http.client.HTTPException, RuntimeError) as error:
             failed.append(error)
 
     senders = [
@@ -220,7 +223,7 @@ class Watch:
         self._thread = threading.Thread(target=self._run, daemon=True)
         self.seen: dict[str, list[float]] = {name: [] for name in names}
 
-    def __enter__(self) -> "Watch":
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
@@ -247,11 +250,11 @@ def gauges(port: int) -> dict[str, float]:
 
 def wait_applied(port: int) -> None:
     """Return as soon as the applier has passed the log's end."""
-    until = time.monotonic() + 60
+    until = CLOCK.monotonic_s() + 60
     while gauges(port)["heliograph_applier_lag_frames"] > 0:
-        if time.monotonic() > until:
+        if CLOCK.monotonic_s() > until:
             sys.exit("the applier does not catch up")
-        time.sleep(0.05)
+        CLOCK.sleep(0.05)
 
 
 def ms(seconds: Sequence[float], *percentiles: float) -> str:

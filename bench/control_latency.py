@@ -21,6 +21,7 @@ from multiprocessing.synchronize import Event
 from pathlib import Path
 
 from _shared import (
+    CLOCK,
     Watch,
     connected,
     gauges,
@@ -29,10 +30,10 @@ from _shared import (
     ms,
     post,
 )
+from heliograph.core import instant
+from heliograph.wire import remote_write as wire
 from ingest_seam import rounds
 from logs_flow import bodies as log_bodies
-
-from heliograph.wire import remote_write as wire
 
 GOAL_S = 0.5
 JSON = {"Content-Type": "application/json"}
@@ -51,7 +52,11 @@ def flood(
     """Post bulk data on as many connections as *kinds* says until *over*; sums go to *counts*."""
     made = {
         "logs": ("/v1/logs", log_bodies(40), JSON),
-        "remote write": ("/v1/prometheus", sum(rounds(SERIES, 4), []), wire.HEADERS),
+        "remote write": (
+            "/v1/prometheus",
+            [body for one in rounds(SERIES, 4) for body in one],
+            wire.HEADERS,
+        ),
     }
     sums = dict.fromkeys(kinds, 0)
     busy = dict.fromkeys(kinds, 0)
@@ -64,7 +69,7 @@ def flood(
                     return
                 if post(connection, path, body, headers) in {429, 503}:
                     busy[kind] += 1
-                    time.sleep(0.2)
+                    CLOCK.sleep(0.2)
                 else:
                     sums[kind] += 1
 
@@ -84,10 +89,10 @@ def flood(
 def events() -> Iterator[tuple[str, bytes]]:
     """Container events and placements by turns, all of them news."""
     for number in itertools.count():
-        stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        stamp = instant.text_of(CLOCK.now_ns())
         data = {
             "id": f"c-{number}", "name": "main", "status": "Running", "pod_name": f"pod-{number}",
-            "pod_namespace": "train", "pod_uuid": f"u-{number}", "created_at": time.time_ns(),
+            "pod_namespace": "train", "pod_uuid": f"u-{number}", "created_at": CLOCK.now_ns(),
             "devices": {"gpu": [{"name": f"card{number % 8}", "id": number % 8, "serial": "S"}]},
         }  # fmt: skip
         event = {
@@ -117,7 +122,7 @@ def measured(port: int, seconds: float) -> dict[str, list[float]]:
                 took.setdefault(target, []).append(time.perf_counter() - began)
                 if status != 200:
                     took.setdefault(f"{target} not 200", []).append(0.0)
-            time.sleep(CONTROL_EVERY_S)
+            CLOCK.sleep(CONTROL_EVERY_S)
     return took
 
 
@@ -171,7 +176,7 @@ def flooded(port, kinds, seconds, cpu_s):
     flooding = made.Process(target=flood, args=(port, kinds, began, over, counts))
     flooding.start()
     began.wait(60)
-    time.sleep(0.5)
+    CLOCK.sleep(0.5)
     spent, wall = cpu_s(), time.perf_counter()
     with Watch(port, [LAG], every_s=0.5) as watch:
         took = measured(port, seconds)

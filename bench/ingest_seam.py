@@ -19,8 +19,11 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlencode
 
+import msgspec
 import numpy as np
+
 from _shared import (
+    CLOCK,
     Sent,
     Server,
     Watch,
@@ -35,7 +38,6 @@ from _shared import (
     victoria_metrics,
     wait_applied,
 )
-
 from heliograph.core import labels as label
 from heliograph.wire import remote_write as wire
 from heliograph.wire import snappy
@@ -95,13 +97,7 @@ def placements(nodes: int) -> bytes:
         for node in range(0, nodes, 2)
     ]  # fmt: skip
     workload = {"uid": "w-1", "name": "llm", "kind": "PyTorchJob", "namespace": "train"}
-    return _json({"workloads": [{**workload, "status": "Running"}], "pods": pods})
-
-
-def _json(document: object) -> bytes:
-    import msgspec
-
-    return msgspec.json.encode(document)
+    return msgspec.json.encode({"workloads": [{**workload, "status": "Running"}], "pods": pods})
 
 
 def rounds(series: int, count: int) -> list[list[bytes]]:
@@ -116,7 +112,7 @@ def rounds(series: int, count: int) -> list[list[bytes]]:
     ]
     value = np.round(50 + rng.normal(0, 1, len(fields)), 2)
     whole = np.arange(len(fields)) % 5 < 2
-    end_ms = int(time.time() * 1e3)
+    end_ms = CLOCK.now_ns() // 10**6
     made = []
     for number in range(count):
         value = np.where(whole, np.round(value), value) + np.round(
@@ -173,7 +169,7 @@ def asked(server: Server, path: str, **parameters: object) -> str:
 
 def queries(server: Server, series: int, where: str) -> None:
     """Latency of reading one series, many, and many through the view."""
-    end_s = time.time() + 60
+    end_s = CLOCK.now_ns() / 1e9 + 60
     span = {"start": end_s - 3600, "end": end_s}
     one = {"match[]": [f'UUID="{uuid(0, 0)}"']}
     racks = {"match[]": [f'rack=~"r[0-{max(0, min(9, series // 3200 - 1))}]"']}
@@ -188,7 +184,7 @@ def queries(server: Server, series: int, where: str) -> None:
 
 def peer_queries(server: Server, series: int) -> None:
     """The same of VictoriaMetrics, as an instant roll-up over the hour in steps of a minute."""
-    end_s = time.time() + 60
+    end_s = CLOCK.now_ns() / 1e9 + 60
     span = {"start": end_s - 3600, "end": end_s, "step": "60s"}
     name = "DCGM_FI_DEV_METRIC_03"
     path = "/api/v1/query_range"
@@ -257,7 +253,7 @@ def theirs(folder: Path, made: list[list[bytes]], series: int) -> tuple[float, f
             driven(server, path, steady, samples - series, ours=False),
         )
         print(f"  RSS {server.rss_mib():.0f} MiB")
-        time.sleep(2)  # what it acknowledged can be read a second or so later
+        CLOCK.sleep(2)  # what it acknowledged can be read a second or so later
         peer_queries(server, series)
     size = folder_bytes(data_dir / "data") + folder_bytes(data_dir / "indexdb")
     print(f"  on disk after the stop: {size / samples:.2f} B/sample")

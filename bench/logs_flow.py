@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 from _shared import (
+    CLOCK,
     Watch,
     gauges,
     heliograph,
@@ -82,7 +83,7 @@ def entry(rng: random.Random, number: int, at_s: float) -> dict[str, object]:
 def bodies(count: int) -> list[bytes]:
     """*count* bodies of the last minutes, all lines different."""
     rng = random.Random(7)
-    start_s = time.time() - count
+    start_s = CLOCK.now_ns() / 1e9 - count
     return [
         json.dumps(
             [

@@ -31,6 +31,8 @@ class Crowd:
         self.events_acked, self.events_sent = set(), set()
         self.pods_acked, self.pods_sent = set(), set()
         self.statuses = Counter()
+        # Pieces acknowledged that came to their end, and that wait for it.
+        self.joined, self.waiting = 0, 0
         self.threads = []
 
     def place(self):
@@ -121,6 +123,8 @@ class Crowd:
             if self._insist(lambda entries=entries: self.life.post("/v1/logs", entries)):
                 self.rows_acked |= set(rows)
                 self.saves_acked |= set(saves)
+                self.joined += begun is not None
+                self.waiting -= begun is not None
             # The beginning of a line goes alone, and once: a repeated one would be there twice.
             iteration += 1
             begun = iteration
@@ -129,6 +133,7 @@ class Crowd:
                 begun = None
                 container += 1
             else:
+                self.waiting += 1
                 self.rows_sent.add((pod, begun))
             CLOCK.sleep(self.pause_s)
 
@@ -173,7 +178,7 @@ class Crowd:
                 self.pods_acked |= set(uids)
             CLOCK.sleep(self.pause_s * 3)
 
-    def check(self, *, lost_samples=0):
+    def check(self):
         """Everything acknowledged is there exactly once, and nothing that was never sent."""
         self._check_samples()
         self._check_rows()

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from heliograph.core.clock import SystemClock
+from heliograph.core.errors import Unavailable
 from heliograph.core.matcher import parse
 from heliograph.core.samples import STALE_BITS, SampleBatch
 from heliograph.core.series import SeriesTable
@@ -18,6 +19,7 @@ from heliograph.service.forward_requests import Requests, Selection
 from heliograph.service.meters import Meters
 from heliograph.service.supervisor import Supervisor
 from heliograph.store.log.log import Log, LogLimits
+from heliograph.store.log.reader import Reader
 from heliograph.store.prometheus import sender as sending
 from heliograph.store.prometheus.sender import Sender
 from heliograph.store.state.state import State
@@ -42,6 +44,8 @@ def sink():
 def _hasty(monkeypatch):
     monkeypatch.setattr(forward, "BACKOFF_S_MIN", 0.02)
     monkeypatch.setattr(forward, "BACKOFF_S_MAX", 0.05)
+    # As in life, what is sent together is less than a file.
+    monkeypatch.setattr(forward, "READ_BYTES_MAX", FILE_BYTES_MAX // 4)
 
 
 class Bench:
@@ -288,6 +292,35 @@ def test_a_new_life_goes_on_at_the_cursor_with_nothing_lost(tmp_path, sink):
         second.write(("up", 2, 2.0))
         until(caught_up(one, second), "the rest")
     assert sent(sink) == [(0, 0.0), (1, 1.0), (2, 2.0)]
+
+
+@pytest.mark.parametrize("where", ["read", "save"])
+def test_a_store_that_does_not_answer_for_a_moment_is_waited_for(
+    bench, sink, monkeypatch, where
+):
+    refusals = iter([Unavailable("no descriptor left")] * 3)
+
+    def failing(work):
+        def tried(*args, **kwargs):
+            for error in refusals:
+                raise error
+            return work(*args, **kwargs)
+
+        return tried
+
+    if where == "read":
+        monkeypatch.setattr(Reader, "read", failing(Reader.read))
+    else:
+        monkeypatch.setattr(bench.state, "write", failing(bench.state.write))
+    one = bench.forward(sink.url)
+    bench.write(("up", 0, 0.0), ("up", 1, 1.0))
+    until(caught_up(one, bench), "everything sent")
+    until(lambda: next(refusals, None) is None, "all refusals")
+    bench.write(("up", 2, 2.0))
+    until(caught_up(one, bench), "the rest")
+
+    assert list(dict.fromkeys(sent(sink))) == [(0, 0.0), (1, 1.0), (2, 2.0)]
+    assert not bench.supervisor.failed.is_set()
 
 
 def test_samples_are_held_for_metadata_that_comes_later(bench, sink):

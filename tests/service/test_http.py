@@ -43,7 +43,7 @@ def test_a_body_over_the_limit_is_refused_however_it_comes(site):
 @pytest.mark.parametrize("site", [SMALL], indirect=True)
 def test_a_length_that_is_a_lie_is_refused_before_the_body_comes(site):
     for length in (b"1048577", b"99999999999999999999999"):
-        head = b"POST /v1/logs HTTP/1.1\r\nHost: x\r\nContent-Length: " + length + b"\r\n\r\n"
+        head = b"POST /v1/logs HTTP/1.1\r\nHost: localhost\r\nContent-Length: " + length + b"\r\n\r\n"
         got = site.raw(head, wait_s=2)
         assert got.split()[1] in {b"413", b"400"}, got
     assert site.get("/readyz").status == 200
@@ -51,26 +51,26 @@ def test_a_length_that_is_a_lie_is_refused_before_the_body_comes(site):
 
 # case, what is sent, statuses that may come; () where the connection is closed without a word
 FRAMES = [
-    ("two lengths", b"POST /v1/logs HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nContent-Length: 5\r\n\r\n[]", {400}),
-    ("a length and chunks", b"POST /v1/logs HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", {400}),
-    ("a negative length", b"POST /v1/logs HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n", {400}),
-    ("a length of letters", b"POST /v1/logs HTTP/1.1\r\nHost: x\r\nContent-Length: ten\r\n\r\n", {400}),
-    ("a length beyond ASCII", b"POST /v1/logs HTTP/1.1\r\nHost: x\r\nContent-Length: \xb2\r\n\r\n", {400}),
-    ("a chunk of letters", b"POST /v1/logs HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", {400}),
-    ("a chunk of 2^64", b"POST /v1/logs HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\n", {400}),
-    ("an unknown transfer encoding", b"POST /v1/logs HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: canary\r\n\r\n", {400, 501}),
+    ("two lengths", b"POST /v1/logs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\nContent-Length: 5\r\n\r\n[]", {400}),
+    ("a length and chunks", b"POST /v1/logs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", {400}),
+    ("a negative length", b"POST /v1/logs HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n", {400}),
+    ("a length of letters", b"POST /v1/logs HTTP/1.1\r\nHost: localhost\r\nContent-Length: ten\r\n\r\n", {400}),
+    ("a length beyond ASCII", b"POST /v1/logs HTTP/1.1\r\nHost: localhost\r\nContent-Length: \xb2\r\n\r\n", {400}),
+    ("a chunk of letters", b"POST /v1/logs HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", {400}),
+    ("a chunk of 2^64", b"POST /v1/logs HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\n", {400}),
+    ("an unknown transfer encoding", b"POST /v1/logs HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: canary\r\n\r\n", {400, 501}),
     ("no request", b"canary\r\n\r\n", {400}),
     ("NULs", bytes(1000), {400}),
     ("a TLS greeting", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(500), {400}),
     ("HTTP/2", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", {400, 505}),
     ("HTTP/0.9", b"GET /healthz\r\n\r\n", {200, 400}),
-    ("an unknown method", b"CANARY /v1/logs HTTP/1.1\r\nHost: x\r\n\r\n", {400, 405}),
-    ("a path of 100 KiB", b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", {400, 414}),
+    ("an unknown method", b"CANARY /v1/logs HTTP/1.1\r\nHost: localhost\r\n\r\n", {400, 405}),
+    ("a path of 100 KiB", b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n", {400, 414}),
     ("a header without a colon", b"GET /healthz HTTP/1.1\r\nHost x\r\n\r\n", {400}),
-    ("a header with a NUL", b"GET /healthz HTTP/1.1\r\nHost: x\r\nX: a\0b\r\n\r\n", {400}),
-    ("an asterisk", b"OPTIONS * HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", {400, 404}),
-    ("a proxy's path", b"GET http://evil.example/metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", {200, 400, 404}),
-    ("a web socket", b"GET /v1/logs HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: eA==\r\nSec-WebSocket-Version: 13\r\n\r\n", {400, 403, 404, 405, 426}),
+    ("a header with a NUL", b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: a\0b\r\n\r\n", {400}),
+    ("an asterisk", b"OPTIONS * HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", {400, 404}),
+    ("a proxy's path", b"GET http://evil.example/metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", {200, 400, 404}),
+    ("a web socket", b"GET /v1/logs HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: eA==\r\nSec-WebSocket-Version: 13\r\n\r\n", {400, 403, 404, 405, 426}),
     ("no host", b"GET /healthz HTTP/1.1\r\nConnection: close\r\n\r\n", {200, 400}),
 ]  # fmt: skip
 
@@ -87,9 +87,9 @@ def test_odd_frames(shared_site, sent, statuses):
 
 
 def test_a_request_within_a_body_is_not_another_request(shared_site):
-    inner = b"POST /v1/placements HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}"
+    inner = b"POST /v1/placements HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}"
     sent = (
-        b"POST /v1/parse HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"
+        b"POST /v1/parse HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"
         % len(inner)
     )
 
@@ -102,7 +102,7 @@ def test_a_request_within_a_body_is_not_another_request(shared_site):
 def test_a_body_that_ends_early_is_refused_and_forgotten(shared_site):
     with socket.create_connection(("127.0.0.1", shared_site.port)) as connection:
         connection.sendall(
-            b'POST /v1/logs HTTP/1.1\r\nHost: x\r\nContent-Length: 900\r\n\r\n[{"log": "canary"}]'
+            b'POST /v1/logs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 900\r\n\r\n[{"log": "canary"}]'
         )
     for _ in range(100):
         if shared_site.measured("heliograph_in_flight_bytes") == {"": 0}:
@@ -123,7 +123,7 @@ def test_bulk_is_pushed_out_and_control_is_not(site):
         for _ in range(2):
             connection = socket.create_connection(("127.0.0.1", site.port))
             connection.sendall(
-                b"POST /v1/logs HTTP/1.1\r\nHost: x\r\nContent-Length: 1048576\r\n\r\n["
+                b"POST /v1/logs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1048576\r\n\r\n["
             )
             held.append(connection)
         while site.measured("heliograph_in_flight_bytes")[""] < 2 * MIB:
@@ -275,10 +275,10 @@ def test_own_metrics_do_not_grow_with_what_is_asked(shared_site):
 
 def test_connections_are_kept_open(shared_site):
     body = json.dumps([{"log": "good"}]).encode()
-    one = b"POST /v1/logs HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s" % (
+    one = b"POST /v1/logs HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s" % (
         len(body),
         body,
     )
-    last = one.replace(b"Host: x", b"Host: x\r\nConnection: close")
+    last = one.replace(b"Host: x", b"Host: localhost\r\nConnection: close")
 
     assert shared_site.raw(one * 9 + last).count(b"HTTP/1.1 200") == 10

@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 
+from heliograph.service.applier import TELL_EVERY_S
 from tests.service.lives import CLOCK, FAST, Life
 
 BATCHES = 40
@@ -57,6 +58,8 @@ class Left:
                 life.config.write_text(life.config.read_text().replace("1s", "1h"))
                 life.start()
         life.settled()
+        # The cursor in state follows samples after a while.
+        CLOCK.sleep(TELL_EVERY_S + 0.5)
 
     def _lines(self, life):
         entries = []

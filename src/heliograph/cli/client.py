@@ -11,6 +11,11 @@ TOKEN_VARIABLE = "HELIOGRAPH_TOKEN"  # noqa: S105 - the variable's name
 TIMEOUT_S = 30
 
 
+def inert(text: str) -> str:
+    """*text* of a sender for a terminal: what could move the cursor or colour is shown as `?`."""
+    return "".join(char if char.isprintable() else "?" for char in text)
+
+
 def get(url: str, path: str, parameters: Mapping[str, Any]) -> Any:
     """The JSON answer of GET *path*. Ends the command with the service's own words on an error."""
     import httpx2

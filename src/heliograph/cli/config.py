@@ -1,6 +1,8 @@
 """`heliograph config check F` and `config show`: with the decoder that `serve` uses."""
 
+import re
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -30,4 +32,16 @@ def show(path: Path | None, insecure: bool) -> None:
     import yaml
 
     loaded = load(path, {}, insecure=insecure)
-    click.echo(yaml.safe_dump(msgspec.to_builtins(loaded), sort_keys=False), nl=False)
+    shown = _masked(msgspec.to_builtins(loaded))
+    click.echo(yaml.safe_dump(shown, sort_keys=False), nl=False)
+
+
+def _masked(value: Any) -> Any:
+    """*value* without the passwords of its URLs."""
+    if isinstance(value, dict):
+        return {key: _masked(nested) for key, nested in value.items()}
+    if isinstance(value, list | tuple):
+        return [_masked(item) for item in value]
+    if isinstance(value, str):
+        return re.sub(r"(://[^/@\s:]*):[^/@\s]*@", r"\1:***@", value)
+    return value

@@ -6,16 +6,14 @@ The cluster is a process of its own: end it and the flow stops, as with a real o
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import click
 
+from heliograph.cli.client import TOKEN_VARIABLE
 from heliograph.cli.settings import Unusable, load
 from heliograph.core.errors import ConfigError
-
-TOKEN_VARIABLE = "HELIOGRAPH_TOKEN"  # noqa: S105 - the variable's name
+from heliograph.service.config import Config, host_and_port
 
 LOOK_AT = """
 Heliograph runs with a simulated training cluster: 2 nodes, 16 GPUs, 3 jobs.
@@ -55,31 +53,34 @@ def demo(
         return
     with tempfile.TemporaryDirectory(prefix="heliograph-demo-") as temporary:
         config = load(None, {"listen": listen, "data_dir": data_dir or temporary})
-        url = f"http://{config.listen}"
-        click.echo(LOOK_AT.format(url=url, data_dir=Path(config.data_dir).absolute()))
-
-        from heliograph.service import run
-
         arguments = ["--speed", str(speed), "--seed", str(seed)]
         if seconds is not None:
             arguments += ["--seconds", str(seconds)]
-        with _cluster(url, arguments):
-            try:
-                status = run.serve(config, log_level="warning")
-            except ConfigError as error:
-                raise Unusable(str(error)) from error
+        status = _serve(config, arguments)
     raise SystemExit(status)
 
 
-@contextmanager
-def _cluster(url: str, arguments: list[str]) -> Iterator[None]:
-    """The simulated cluster as a process, for the length of the block."""
+def _serve(config: Config, arguments: list[str]) -> int:
+    """The service, and the cluster once it listens: never towards a service that is not ours."""
+    from heliograph.service import run
+
+    host, port = host_and_port(config.listen)
+    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     command = [sys.executable, "-m", "heliograph.cli", "demo", "--against", url, *arguments]
-    with subprocess.Popen(command) as process:  # noqa: S603 - ourselves
-        try:
-            yield
-        finally:
-            process.terminate()
+    clusters: list[subprocess.Popen[bytes]] = []
+
+    def listening() -> None:
+        click.echo(LOOK_AT.format(url=url, data_dir=Path(config.data_dir).absolute()))
+        clusters.append(subprocess.Popen(command))  # noqa: S603 - ourselves
+
+    try:
+        return run.serve(config, log_level="warning", listening=listening)
+    except ConfigError as error:
+        raise Unusable(str(error)) from error
+    finally:
+        for cluster in clusters:
+            cluster.terminate()
+            cluster.wait()
 
 
 def _simulate(url: str, *, seconds: float | None, speed: float, seed: int) -> None:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from heliograph.cli.client import inert
+
 if TYPE_CHECKING:
     from heliograph.cli.log_file import LogFile
     from heliograph.core.training import TrainingRow
@@ -315,7 +317,8 @@ def _print_summary(found: _Found) -> None:
 
 def _print_events(events: Sequence[_Happened]) -> None:
     for happened in events[:EVENTS_SHOWN_MAX]:
-        said = " ".join(f"{name}={value}" for name, value in happened.event.attributes.items())
+        attributes = happened.event.attributes.items()
+        said = inert(" ".join(f"{name}={value}" for name, value in attributes))
         click.echo(f"  line {happened.line:<8} {happened.event.event_type:<22} {said}")
     if len(events) > EVENTS_SHOWN_MAX:
         click.echo(f"  and {len(events) - EVENTS_SHOWN_MAX:,} more; --json shows all")

@@ -2,7 +2,7 @@
 
 import click
 
-from heliograph.cli.client import URL_VARIABLE, get
+from heliograph.cli.client import URL_VARIABLE, get, inert
 
 
 @click.command()
@@ -37,8 +37,9 @@ def records(
         click.echo(json.dumps(answer))
         return
     for item in answer["items"]:
-        click.echo(
+        line = (
             f"{item['timestamp']}  {item['severity'] or '-':8}  {item['event_type']:24}  "
             f"{item['session_id']}  {(item['body'] or '')[:120]}"
         )
+        click.echo(inert(line))
     click.echo(f"{len(answer['items'])} of {answer['total']}")

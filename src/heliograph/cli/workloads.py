@@ -2,7 +2,7 @@
 
 import click
 
-from heliograph.cli.client import URL_VARIABLE, get
+from heliograph.cli.client import URL_VARIABLE, get, inert
 
 
 @click.command()
@@ -24,11 +24,12 @@ def workloads(
         click.echo(json.dumps(answer))
         return
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(box=None)
     for name in ("name", "namespace", "kind", "status", "run", "iteration", "loss", "uid"):
-        table.add_column(name)
+        table.add_column(name, no_wrap=name == "uid", min_width=36 if name == "uid" else None)
     for item in answer["items"]:
         state = item.get("current") or {}
         fields = state.get("fields") or {}
@@ -37,6 +38,7 @@ def workloads(
             item["name"], item["namespace"], item["kind"], item["status"],
             state.get("run"), fields.get("current_iteration"), loss, item["uid"],
         )  # fmt: skip
-        table.add_row(*("" if value is None else str(value) for value in shown))
+        cells = ("" if value is None else escape(inert(str(value))) for value in shown)
+        table.add_row(*cells)
     Console().print(table)
     click.echo(f"{len(answer['items'])} of {answer['total']}")

@@ -10,7 +10,7 @@ from heliograph.receive.remote_write import Decoder, Limits
 from heliograph.service import gauges, health, http, overview
 from heliograph.service.admission import Admission
 from heliograph.service.auth import Gate
-from heliograph.service.config import MIB, Config
+from heliograph.service.config import MIB, Config, answered_hosts
 from heliograph.service.endpoints import (
     operations,
     ownership,
@@ -38,10 +38,11 @@ def build(config: Config, core: Core, flow: Flow, queries: SampleQueries) -> Sta
         meters=core.meters,
         clock=core.clock,
         body_bytes_max=limits.body_mb * MIB,
+        hosts=answered_hosts(config),
         bug=core.supervisor.note,
     )
     trainings = Trainings(
-        core.state, core.owners, core.clock, position=lambda: flow.applier.position
+        core.state, core.owners, core.clock, stored=lambda: core.meters.stored.value("rows")
     )
     reads = Reads(flow.executors, flow.fresh)
     listing = workloads.Workloads(
@@ -75,7 +76,12 @@ def build(config: Config, core: Core, flow: Flow, queries: SampleQueries) -> Sta
     )
     own = operations.endpoints(
         operations.Operations(
-            checks, lambda: overview.page(seen), endpoints, flow.executors, core.meters
+            checks,
+            around.gate,
+            lambda: overview.page(seen),
+            endpoints,
+            flow.executors,
+            core.meters,
         )
     )
     return http.application([*endpoints, *own], around)

@@ -14,7 +14,7 @@ import contextlib
 import logging
 import os
 import threading
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol, TypeVar
@@ -26,6 +26,7 @@ from heliograph.core.errors import HeliographError, Refused, Unavailable
 from heliograph.core.record import Record
 from heliograph.core.samples import SampleBatch, concatenate
 from heliograph.core.training import TrainingRow
+from heliograph.enrich.attribute import NAME, NO_IDENTITY, NO_WORKLOAD, POD_UID, UNKNOWN_POD
 from heliograph.receive.lines import Line, decode_lines
 from heliograph.service import effects
 from heliograph.service.effects import Effects, Given, KeepLines
@@ -122,7 +123,8 @@ class _Stretch(NamedTuple):
 
 class Applier:
     """One thread. *attributed* is told every sample batch, to count whose it is; *pod_named* gives
-    the uid of the pod of a namespace and name at an instant, or "".
+    the uid of the pod of a namespace and name at an instant, or ""; *workload_of* the uid of a pod's
+    workload, "" where it has none, None where nobody told of the pod.
     """
 
     def __init__(
@@ -136,6 +138,7 @@ class Applier:
         keep_lines: KeepLines,
         attributed: Callable[[SampleBatch], None],
         pod_named: Callable[[str, str, int], str],
+        workload_of: Callable[[str], str | None],
     ) -> None:
         self._stores = stores
         self._supervisor = supervisor
@@ -145,6 +148,7 @@ class Applier:
         self._keep_lines = keep_lines
         self._attributed = attributed
         self._pod_named = pod_named
+        self._workload_of = workload_of
         self.handover = Handover()
         self.set_aside = 0
         held = stores.state.read(cursors.get_all)
@@ -265,17 +269,17 @@ class Applier:
     def _effects_of(self, frame: Frame) -> Effects:
         parsed = self.handover.take(frame.seq)
         whole = self._unfinished.whole(frame.seq, lambda: decode_lines(frame.payload))
+        given = [
+            Given(
+                one.line,
+                self._pod_uid(one.line),
+                None if parsed is None or one.place is None else parsed[one.place],
+            )
+            for one in whole
+        ]
+        self._count_owners(given)
         found = effects.of_lines(
-            [
-                Given(
-                    one.line,
-                    self._pod_uid(one.line),
-                    None if parsed is None or one.place is None else parsed[one.place],
-                )
-                for one in whole
-            ],
-            arrival_ns=frame.arrival_ns,
-            keep_lines=self._keep_lines,
+            given, arrival_ns=frame.arrival_ns, keep_lines=self._keep_lines
         )
         for kind, count in found.kinds.items():
             self._meters.log_lines.add(count, kind)
@@ -288,6 +292,23 @@ class Applier:
         if line.pod_uid or not line.pod_name:
             return line.pod_uid
         return self._pod_named(line.namespace, line.pod_name, line.at_ns)
+
+    def _count_owners(self, lines: Sequence[Given]) -> None:
+        """Whose lines are, as far as it is known now; a row is read by its pod's uid at any time."""
+        owned: Counter[str] = Counter()
+        unowned: Counter[str] = Counter()
+        for line, pod_uid, _ in lines:
+            workload = self._workload_of(pod_uid) if pod_uid else None
+            if workload:
+                owned[POD_UID if line.pod_uid else NAME] += 1
+            elif pod_uid or line.pod_name:
+                unowned[UNKNOWN_POD if workload is None else NO_WORKLOAD] += 1
+            else:
+                unowned[NO_IDENTITY] += 1
+        for by, count in owned.items():
+            self._meters.attributed.add(count, "lines", by)
+        for reason, count in unowned.items():
+            self._meters.unattributed.add(count, "lines", reason)
 
     def _persist(self, stretch: _Stretch, through: int) -> None:
         self._keep_all(stretch.records, RECORDS_PER_APPEND, self._keep_records, "records")
@@ -330,10 +351,18 @@ class Applier:
                 self._meters.workload_events.add(1)
 
     def _keep_rows(self, rows: Sequence[TrainingRow]) -> None:
+        groups: dict[tuple[str, str, bool], list[TrainingRow]] = {}
+        for row in rows:
+            workload = self._workload_of(row.pod_uid) or ""
+            groups.setdefault((workload, row.source, row.marker is None), []).append(row)
         future = self._stores.state.write(
-            lambda tx: training.add_rows(tx, rows), lane=Lane.APPLIER
+            lambda tx: [training.add_rows(tx, group) for group in groups.values()],
+            lane=Lane.APPLIER,
         )
-        self._meters.stored.add(future.result(), "rows")
+        for (workload, source, values), new in zip(groups, future.result(), strict=True):
+            self._meters.stored.add(new, "rows")
+            if values and new:
+                self._meters.performance_saved.add(new, workload, source)
 
     def _advance(self) -> None:
         through = self._effects_seq

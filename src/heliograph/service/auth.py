@@ -56,6 +56,14 @@ class Gate:
     def __init__(self, tokens: Sequence[TokenConfig]) -> None:
         self._tokens = tuple(tokens)
 
+    def allows(self, authorization: str | None, permission: Permission) -> bool:
+        """Whether `check` would let it pass."""
+        try:
+            self.check(authorization, permission)
+        except Denied:
+            return False
+        return True
+
     def check(self, authorization: str | None, permission: Permission) -> Caller:
         """The caller, when the *authorization* header reaches *permission*; else raises Denied."""
         if permission == "open" or not self._tokens:

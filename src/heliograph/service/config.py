@@ -33,6 +33,7 @@ class SampleRetention(Struct, frozen=True, rename={"minute": "1m", "hour": "1h"}
 class SamplesConfig(Struct, frozen=True):
     """Where samples live. `prometheus` sends them on and forwards queries; operator's own URLs.
 
+    hold       how long `prometheus` waits after arrival, so that placements may come first
     queue_mb   bound of the log that may wait for the remote end; the oldest is dropped beyond it
     """
 
@@ -42,6 +43,7 @@ class SamplesConfig(Struct, frozen=True):
     query_url: str | None = None
     queue_mb: int = 1024
     seal: str = "5m"
+    hold: str = "0s"
 
 
 class ForwardConfig(Struct, frozen=True):
@@ -192,6 +194,18 @@ def host_and_port(listen: str) -> tuple[str, int]:
     return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104 - checked by `check`
 
 
+def answered_hosts(config: Config) -> frozenset[str] | None:
+    """The names in `Host` that are answered to; None for any.
+
+    Without tokens only those of loopback: a page whose name was made to resolve to 127.0.0.1 must
+    not reach what the browser's owner may.
+    """
+    host, _ = host_and_port(config.listen)
+    if config.auth.tokens or not _is_loopback(host):
+        return None
+    return frozenset({"localhost", "127.0.0.1", "::1", host})
+
+
 def span_ns(text: str, key: str) -> int:
     """Nanoseconds of the duration under *key*. Raises ConfigError naming it."""
     try:
@@ -221,6 +235,7 @@ def _check_durations(config: Config) -> None:
             raise ConfigError(f"{key}: must be longer than 0")
     for number, forward in enumerate(config.forward):
         span_ns(forward.hold, f"forward[{number}].hold")
+    span_ns(config.samples.hold, "samples.hold")
 
 
 def _check_sizes(config: Config) -> None:

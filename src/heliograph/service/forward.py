@@ -206,7 +206,8 @@ class Forward:
     def _give_up_oldest(self, *, sent: int, in_flight: int = 0) -> None:
         """Keep the log within the queue's bound, at the cost of its oldest files.
 
-        Frames up to *in_flight* go together or not at all; *sent* of their entries were sent.
+        Frames up to *in_flight*, READ_BYTES_MAX at most, go together or not at all; *sent* of
+        their entries were sent.
         What is counted are all samples of the frames, whether this target selects them or not.
         """
         through = self._sources.log.droppable(self.target.queue_bytes)

@@ -64,7 +64,11 @@ class Endpoint(NamedTuple):
 
 
 class Surroundings(NamedTuple):
-    """What every endpoint is wrapped in; *bug* is told of what nobody expected, and where."""
+    """What every endpoint is wrapped in.
+
+    bug     told of what nobody expected, and where
+    hosts   names in `Host` that are answered to, None for any
+    """
 
     gate: Gate
     admission: Admission
@@ -72,6 +76,7 @@ class Surroundings(NamedTuple):
     clock: Clock
     body_bytes_max: int
     bug: Callable[[Exception, str], None]
+    hosts: frozenset[str] | None
 
 
 def application(
@@ -168,6 +173,7 @@ def _count(meters: Meters, method: str, path: str, status: int, spent_s: float) 
 
 async def _answered(request: Request, endpoint: Endpoint, around: Surroundings) -> Response:
     try:
+        _known_host(request, around)
         around.gate.check(request.headers.get("authorization"), endpoint.permission)
         if endpoint.method == "GET":
             return await endpoint.answer(request)
@@ -192,6 +198,16 @@ def _declared_bytes(request: Request, limit: int) -> int:
 def _content_length(request: Request) -> int | None:
     declared = request.headers.get("content-length", "")
     return int(declared) if declared.isascii() and declared.isdigit() else None
+
+
+def _known_host(request: Request, around: Surroundings) -> None:
+    """A name that an attacker made resolve to us is not ours: DNS rebinding."""
+    given = request.headers.get("host", "")
+    is_ipv6 = given.startswith("[")
+    name = given[1:].partition("]")[0] if is_ipv6 else given.partition(":")[0]
+    if name and around.hosts is not None and name.lower() not in around.hosts:
+        known = ", ".join(sorted(around.hosts))
+        raise Denied(403, f"without tokens only these hosts are answered to: {known}")
 
 
 def _same_origin(request: Request) -> None:

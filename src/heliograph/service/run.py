@@ -2,7 +2,9 @@
 
 import logging
 import signal
+import socket
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
@@ -24,8 +26,27 @@ CONNECTIONS_MAX = 2048
 KEEP_ALIVE_S = 75
 
 
-def serve(config: Config, *, log_level: str = "info") -> int:
-    """Serve *config*; the exit status. Raises ConfigError when it can never start so."""
+class _Server(uvicorn.Server):
+    """Says when it listens, which is when others may be sent to it."""
+
+    def __init__(self, config: uvicorn.Config, listening: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._listening = listening
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Bind; ends the process when the address cannot be had."""
+        await super().startup(sockets)
+        if self.started:
+            self._listening()
+
+
+def serve(
+    config: Config, *, log_level: str = "info", listening: Callable[[], None] = lambda: None
+) -> int:
+    """Serve *config*; the exit status. Raises ConfigError when it can never start so.
+
+    *listening* is called once the address is ours.
+    """
     configure(log_level)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     memory.return_large_blocks()
@@ -44,11 +65,15 @@ def serve(config: Config, *, log_level: str = "info") -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _seen)
     try:
-        server = uvicorn.Server(_options(config, site))
+
+        def told() -> None:
+            ready_s = round(clock.monotonic_s() - started_s, 3)
+            facts = {**wiring.describe(config), "ready_s": ready_s}
+            log.info("heliograph serves", extra=facts)
+            listening()
+
+        server = _Server(_options(config, site), told)
         site.core.supervisor.on_failure(lambda: setattr(server, "should_exit", True))
-        ready_s = clock.monotonic_s() - started_s
-        facts = wiring.describe(config)
-        log.info("heliograph serves", extra={**facts, "ready_s": round(ready_s, 3)})
         server.run()
     finally:
         site.close()

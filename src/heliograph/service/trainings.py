@@ -48,7 +48,7 @@ class Present(NamedTuple):
 
 
 class _Kept(NamedTuple):
-    position: int
+    stored: float
     changed: int
     at_s: float
     cost_s: float
@@ -56,36 +56,41 @@ class _Kept(NamedTuple):
 
 
 class Trainings:
-    """Reads training of workloads. *position* is how far the applier is. Thread-safe."""
+    """Reads training of workloads. *stored* counts rows as they are stored. Thread-safe."""
 
     def __init__(
-        self, state: State, owners: Owners, clock: Clock, *, position: Callable[[], int]
+        self, state: State, owners: Owners, clock: Clock, *, stored: Callable[[], float]
     ) -> None:
         self._state = state
         self._owners = owners
         self._clock = clock
-        self._position = position
+        self._stored = stored
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
         self._lock = threading.Lock()
 
     def runs(self, uid: str) -> list[Run]:
         """The runs of workload *uid*, by serial."""
-        position, changed = self._position(), self._owners.changed
+        stored, changed = self._stored(), self._owners.changed
         now_s = self._clock.monotonic_s()
         kept = self._kept.get(uid)
         if kept is not None and (
-            (kept.position, kept.changed) == (position, changed)
-            or (kept.cost_s > COST_S_MIN and now_s - kept.at_s < AGE_PER_COST * kept.cost_s)
+            (kept.stored, kept.changed) == (stored, changed)
+            or (kept.cost_s > COST_S_MIN and now_s - kept.at_s < AGE_PER_COST * self._cost_s())
         ):
             return kept.runs
         found = self._computed(uid)
         cost_s = self._clock.monotonic_s() - now_s
         with self._lock:
-            self._kept[uid] = _Kept(position, changed, now_s, cost_s, found)
+            self._kept[uid] = _Kept(stored, changed, now_s, cost_s, found)
             self._kept.move_to_end(uid)
             while len(self._kept) > KEPT_MAX:
                 self._kept.popitem(last=False)
         return found
+
+    def _cost_s(self) -> float:
+        """What all that is kept took: a page of many workloads costs no more than one of few."""
+        with self._lock:
+            return sum(kept.cost_s for kept in self._kept.values())
 
     def rows(self, uid: str, run: str, *, start_ns: int, end_ns: int) -> tuple[list[Row], bool]:
         """Rows by run, iteration and time; and whether there were more than ROWS_READ_MAX.

@@ -97,7 +97,13 @@ def _core(config: Config, clock: Clock, opened: ExitStack) -> Core:
     opened.callback(kept.close)
     segments = None
     if config.samples.backend == "embedded":
-        segments = SegmentStore(data_dir / "segments", table, _retention(config), clock)
+        segments = SegmentStore(
+            data_dir / "segments",
+            table,
+            _retention(config),
+            clock,
+            seal_after_s=span_ns(config.samples.seal, "samples.seal") / 1e9,
+        )
         opened.callback(segments.close)
     durable = _log(data_dir, table, state, segments, clock)
     opened.callback(durable.close)
@@ -203,7 +209,11 @@ def _applier(config: Config, core: Core) -> Applier:
     def pod_named(namespace: str, name: str, at_ns: int) -> str:
         directory = core.owners.directory()
         span = whose(directory, pod_name=name, namespace=namespace, at_ns=at_ns)
-        return span.owner.pod_uid if span.owner is not None else ""
+        return span.pod_uid
+
+    def workload_of(pod_uid: str) -> str | None:
+        pod = core.owners.directory().pods.get(pod_uid)
+        return None if pod is None else pod.workload_uid or ""
 
     return Applier(
         Stores(core.log, core.state, sealing, core.records),
@@ -214,6 +224,7 @@ def _applier(config: Config, core: Core) -> Applier:
         keep_lines=config.logs.keep_lines,
         attributed=core.attributing.count,
         pod_named=pod_named,
+        workload_of=workload_of,
     )
 
 
@@ -221,7 +232,7 @@ def _targets(config: Config) -> list[ForwardConfig]:
     targets = list(config.forward)
     if config.samples.backend == "prometheus":
         assert config.samples.write_url is not None
-        targets.insert(0, ForwardConfig(url=config.samples.write_url))
+        targets.insert(0, ForwardConfig(url=config.samples.write_url, hold=config.samples.hold))
     return targets
 
 

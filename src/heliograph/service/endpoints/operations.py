@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from heliograph.service import openapi, problem
+from heliograph.service.auth import Gate
 from heliograph.service.executors import Executors
 from heliograph.service.http import Endpoint
 from heliograph.service.meters import Meters
@@ -18,11 +19,13 @@ class Operations(NamedTuple):
     """What the endpoints of this module work with.
 
     checks   health, one a part; any `bad` makes the service not ready
+    gate     who may see more of readiness than its states
     page     the first page's values; visits stores, so it runs on a reader thread
     others   all other endpoints, for the OpenAPI document
     """
 
     checks: Callable[[], Sequence[Check]]
+    gate: Gate
     page: Callable[[], FirstPage]
     others: Sequence[Endpoint]
     executors: Executors
@@ -36,17 +39,9 @@ def endpoints(have: Operations) -> list[Endpoint]:
     async def healthz(_: Request) -> Response:
         return problem.answer({"status": "ok"})
 
-    async def readyz(_: Request) -> Response:
-        checks = have.checks()
-        ready = all(check.state != "bad" for check in checks)
-        content = {
-            "status": "ready" if ready else "not ready",
-            "checks": [
-                {"name": check.name, "state": check.state, "detail": check.text}
-                for check in checks
-            ],
-        }
-        return problem.answer(content, 200 if ready else 503)
+    async def readyz(request: Request) -> Response:
+        told = have.gate.allows(request.headers.get("authorization"), "view")
+        return await have.executors.read(lambda: _readiness(have.checks(), told=told))
 
     async def metrics(_: Request) -> Response:
         text = await have.executors.read(have.meters.registry.exposition)
@@ -75,3 +70,14 @@ def endpoints(have: Operations) -> list[Endpoint]:
     ]
     document.update(openapi.document([*have.others, *own]))
     return own
+
+
+def _readiness(checks: Sequence[Check], *, told: bool) -> Response:
+    """States for everyone; in words, which may quote a remote server, only for who may view."""
+    ready = all(check.state != "bad" for check in checks)
+    shown = [
+        {"name": check.name, "state": check.state} | ({"detail": check.text} if told else {})
+        for check in checks
+    ]
+    content = {"status": "ready" if ready else "not ready", "checks": shown}
+    return problem.answer(content, 200 if ready else 503)

@@ -97,10 +97,21 @@ class _Doc(msgspec.Struct, array_like=True, frozen=True):
     high: bytes
 
 
+_PACKED_NAME = b"\x08__name__"
+
+
 def metric_name(packed: bytes) -> str:
     """The `__name__` in *packed* labels, "" where there is none."""
-    if packed.startswith(b"\x08__name__") and packed[9] < 0x80:
-        return packed[10 : 10 + packed[9]].decode("utf-8", "surrogatepass")
+    # Few names sort before it. Lengths of one byte are stepped over without a look at the text.
+    at, end = 0, len(packed)
+    while at < end and packed[at] < 0x80:
+        value_at = at + 1 + packed[at]
+        if value_at >= end or packed[value_at] >= 0x80:
+            break
+        next_at = value_at + 1 + packed[value_at]
+        if packed[at:value_at] == _PACKED_NAME:
+            return packed[value_at + 1 : next_at].decode("utf-8", "surrogatepass")
+        at = next_at
     return label.get(label.unpack(packed), label.NAME)
 
 

@@ -8,6 +8,7 @@ The raw floor passes a window only when its roll-ups count every sample of it, s
 there are only ever added to.
 """
 
+from itertools import takewhile
 from typing import NamedTuple
 
 from heliograph.store.segments.name import (
@@ -67,6 +68,17 @@ def lacking(view: View, start_ns: int, end_ns: int, kind: str | None = None) -> 
                 if wanted and seqs.get(window, -1) < name.last_seq:
                     found.add(window)
     return sorted(found)
+
+
+def left_minute_ns(view: View) -> int:
+    """The minute floor that the files tell of: past the oldest windows that have 1h rows alone.
+
+    Their 1m rows went by a retention that was shorter, or a clock that was ahead. A gap further on
+    is damage, and no reason to read the rest more coarsely.
+    """
+    minutes = view.coverage("1m")
+    alone = takewhile(lambda window: window not in minutes, sorted(view.coverage("1h")))
+    return max([view.minute_floor_ns, *(window + WINDOW_NS for window in alone)])
 
 
 def risen(view: View, retention: Retention, now_ns: int) -> Floors:

@@ -57,8 +57,15 @@ class SegmentStore:
     """
 
     def __init__(
-        self, folder: Path, table: SeriesTable, retention: Retention, clock: Clock
+        self,
+        folder: Path,
+        table: SeriesTable,
+        retention: Retention,
+        clock: Clock,
+        *,
+        seal_after_s: float = SEAL_AFTER_S,
     ) -> None:
+        self._seal_after_s = seal_after_s
         self._table = table
         self._retention = retention
         self._clock = clock
@@ -68,6 +75,9 @@ class SegmentStore:
             self._catalogue = Catalogue(folder, Head(clock.monotonic_s()))
         except OSError as error:
             raise Unavailable(f"{folder}: {error}") from error
+        view = self._catalogue.view
+        left = view.floors._replace(minute_ns=floors.left_minute_ns(view))
+        self._catalogue.publish(floors=left)
         self._raise_floors()
 
     @property
@@ -108,7 +118,7 @@ class SegmentStore:
         if not samples:
             return False
         age_s = self._clock.monotonic_s() - min(head.since_s for head in heads if head.samples)
-        if samples >= HEAD_SAMPLES_MAX or age_s >= SEAL_AFTER_S:
+        if samples >= HEAD_SAMPLES_MAX or age_s >= self._seal_after_s:
             return True
         target_ns = floors.raw_target_ns(self._retention, now_ns)
         low_ns = min(head.low_ns for head in heads if head.low_ns is not None)
