@@ -29,7 +29,7 @@ PER_BODY = 500
 PODS = 64
 HEADERS = {"Content-Type": "application/json"}
 LAG = "heliograph_applier_lag_seconds"
-PRECOMPILE = 2
+WARM_BODIES = 2
 
 
 def megatron(rng: random.Random, iteration: int) -> str:
@@ -101,12 +101,12 @@ def main() -> None:
     options.add_argument("--entries", type=int, default=60_000)
     options.add_argument("--connections", type=int, default=4)
     args = options.parse_args()
-    made = bodies(args.entries // PER_BODY + PRECOMPILE)
+    made = bodies(args.entries // PER_BODY + WARM_BODIES)
     size = sum(map(len, made)) / len(made) / PER_BODY
     entries = args.entries // PER_BODY * PER_BODY
     print(f"{entries} entries of {size:.0f} B, {PER_BODY} a body; {machine()}")
     with tempfile.TemporaryDirectory() as folder, heliograph(Path(folder) / "data") as server:
-        for start in range(PRECOMPILE):
+        for start in range(WARM_BODIES):
             post_all(server.port, "/v1/logs", made[start : start + 1], HEADERS, connections=1)
         wait_applied(server.port)
         cpu_s = server.cpu_s()
@@ -115,7 +115,7 @@ def main() -> None:
             sent = post_all(
                 server.port,
                 "/v1/logs",
-                made[PRECOMPILE:],
+                made[WARM_BODIES:],
                 HEADERS,
                 connections=args.connections,
             )

@@ -189,13 +189,17 @@ ODD_ENTRIES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("form", ["array", "lines"])
-@pytest.mark.parametrize(
-    ("odd", "reason"), [pytest.param(raw, reason, id=what) for what, raw, reason in ODD_ENTRIES]
-)
+ODD_IN_FORMS = [
+    pytest.param(raw, reason, form, id=f"{what}, {form}")
+    for what, raw, reason in ODD_ENTRIES
+    for form in ("array", "lines")
+    # A line that is an array stands for its items, so it is no odd entry.
+    if form == "array" or not raw.startswith(b"[")
+]
+
+
+@pytest.mark.parametrize(("odd", "reason", "form"), ODD_IN_FORMS)
 def test_one_odd_entry_never_costs_the_batch(odd, reason, form):
-    if form == "lines" and odd.startswith(b"["):
-        pytest.skip("a line that is an array is its items")
     raw = b"[" + odd + b"," + GOOD + b"]" if form == "array" else odd + b"\n" + GOOD + b"\n"
     batch = decode(raw)
     assert batch.received == 2

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heliograph.receive.log_time import AT_NS_MAX, instant_ns
+from heliograph.core.instant import AT_NS_MAX
+from heliograph.receive.log_time import instant_ns
 
 S = 10**9
 NEW_YEAR = 1_767_225_600

@@ -10,6 +10,7 @@ left, lets it catch up, and compares. Prints the number of lives, or the first d
 
 import json
 import os
+import shutil
 import sys
 import traceback
 from pathlib import Path
@@ -352,6 +353,7 @@ def one_life(folder, fatal):
         acked[kind] = acked[kind] + what if isinstance(acked[kind], list) else what
     if forked(lambda: check(folder, acked)):
         sys.exit(f"died at step {fatal}; left in {folder}; acknowledged {acked}")
+    shutil.rmtree(folder, ignore_errors=True)
     return status == DIED
 
 

@@ -111,7 +111,8 @@ def test_which_methods_there_are_is_told_to_those_who_may_use_them_alone(guarded
 def test_a_refused_body_is_not_read(guarded_site):
     """A sender without a token cannot make us hold its body: the answer comes before it does."""
     got = guarded_site.raw(
-        b"POST /v1/logs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 30000000\r\n\r\n", wait_s=2
+        b"POST /v1/logs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 30000000\r\n\r\n",
+        wait_s=2,
     )
 
     assert got.startswith(b"HTTP/1.1 401")
@@ -131,6 +132,42 @@ def test_a_page_of_another_site_cannot_write(guarded_site, origin):
     else:
         assert answer.status == 200
     assert guarded_site.get("/v1/workloads", headers).status == 200
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:8989", "127.0.0.1.evil.example"]
+)
+@pytest.mark.parametrize("path", ["/", "/v1/workloads", "/metrics"])
+def test_without_tokens_a_name_that_was_made_to_mean_us_is_not_answered(site, host, path):
+    """DNS rebinding: the page's own name resolves to 127.0.0.1, so Origin and Host agree."""
+    got = site.raw(f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+
+    assert got.startswith(b"HTTP/1.1 403")
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1:8989", "[::1]:8989", "LOCALHOST"])
+def test_without_tokens_loopback_by_any_of_its_names_is_answered(site, host):
+    got = site.raw(f"GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+
+    assert got.startswith(b"HTTP/1.1 200")
+
+
+def test_with_tokens_any_name_is_answered(guarded_site):
+    token = guarded_site.tokens["viewer"]
+    got = guarded_site.raw(
+        f"GET / HTTP/1.1\r\nHost: heliograph.example\r\nAuthorization: Bearer {token}\r\n"
+        "Connection: close\r\n\r\n".encode()
+    )
+
+    assert got.startswith(b"HTTP/1.1 200")
+
+
+def test_readiness_tells_strangers_states_only(guarded_site):
+    stranger = guarded_site.get("/readyz")
+    viewer = guarded_site.get("/readyz", bearer(guarded_site.tokens["viewer"]))
+
+    assert {key for check in stranger.json()["checks"] for key in check} == {"name", "state"}
+    assert all("detail" in check for check in viewer.json()["checks"])
 
 
 def test_a_page_of_our_own_can_write(guarded_site):

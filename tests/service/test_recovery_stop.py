@@ -59,7 +59,9 @@ def test_a_request_in_flight_is_answered(life):
 
 def test_who_never_ends_a_request_does_not_hold_the_stop(life):
     with socket.create_connection(("127.0.0.1", life.port)) as sender:
-        sender.sendall(b"POST /v1/logs HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100\r\n\r\n[")
+        sender.sendall(
+            b"POST /v1/logs HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100\r\n\r\n["
+        )
         CLOCK.sleep(0.3)
         assert life.stop(STOP_S_MAX) == 0, life.words()
 

@@ -17,7 +17,7 @@ def inert(text: str) -> str:
 
 
 def get(url: str, path: str, parameters: Mapping[str, Any]) -> Any:
-    """The JSON answer of GET *path*. Ends the command with the service's own words on an error."""
+    """The list that GET *path* answers. Ends the command with the service's own words on an error."""
     import httpx2
 
     token = os.environ.get(TOKEN_VARIABLE)
@@ -35,4 +35,10 @@ def get(url: str, path: str, parameters: Mapping[str, Any]) -> Any:
         except (ValueError, KeyError, TypeError):
             detail = response.text[:200]
         raise click.ClickException(f"{response.status_code}: {detail}")
-    return response.json()
+    try:
+        answer = response.json()
+    except ValueError as error:
+        raise click.ClickException(f"{url}: the answer is no JSON") from error
+    if not isinstance(answer, dict) or "items" not in answer:
+        raise click.ClickException(f"{url}: what answers there is no Heliograph")
+    return answer

@@ -30,14 +30,19 @@ Data goes to {data_dir}. Stop with Ctrl-C.
 """
 
 
+_ABOVE_0 = click.FloatRange(min=0, max=1e9, min_open=True)
+
+
 @click.command()
 @click.option("--listen", default="127.0.0.1:8989", show_default=True, metavar="HOST:PORT")
 @click.option("--data-dir", metavar="DIR", help="Where data is kept [a new temporary folder].")
 @click.option(
     "--against", metavar="URL", help="Only simulate, against a service that runs there."
 )
-@click.option("--seconds", type=float, help="Stop simulating after this long.")
-@click.option("--speed", default=4.0, show_default=True, help="How much faster than life.")
+@click.option("--seconds", type=_ABOVE_0, help="Stop simulating after this long.")
+@click.option(
+    "--speed", default=4.0, show_default=True, type=_ABOVE_0, help="How much faster than life."
+)
 @click.option("--seed", default=1, show_default=True, help="The same seed, the same cluster.")
 def demo(
     listen: str,
@@ -89,12 +94,15 @@ def _simulate(url: str, *, seconds: float | None, speed: float, seed: int) -> No
     from heliograph.core.clock import SystemClock
     from heliograph.simulator import run
 
-    run.run(
-        url,
-        clock=SystemClock(),
-        seconds=seconds,
-        seed=seed,
-        speed=speed,
-        token=os.environ.get(TOKEN_VARIABLE),
-        report=click.echo,
-    )
+    try:
+        run.run(
+            url,
+            clock=SystemClock(),
+            seconds=seconds,
+            seed=seed,
+            speed=speed,
+            token=os.environ.get(TOKEN_VARIABLE),
+            report=click.echo,
+        )
+    except ValueError as error:
+        raise Unusable(str(error)) from error

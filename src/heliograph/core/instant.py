@@ -14,7 +14,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 _SHAPE = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:[.,](\d{1,9})\d*)?"
-    r"(?:([Zz])|([+-])(\d\d):?(\d\d))?\Z",
+    r"(?: ?(?:([Zz]|UTC)|([+-])(\d\d):?(\d\d)?))?\Z",
     re.ASCII,
 )
 _DECIMAL = re.compile(r"([+-]?)(\d{1,12})(?:\.(\d{0,9})\d*)?\Z", re.ASCII)

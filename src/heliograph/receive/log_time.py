@@ -13,21 +13,15 @@ Source: Fluent Bit manual, out_http, `json_date_format`; CRI log format, RFC 333
 """
 
 import re
-from calendar import timegm
-from datetime import date
 from decimal import Decimal, InvalidOperation
+
+from heliograph.core import instant
 
 SECONDS_BELOW = 10**11
 MILLIS_BELOW = 10**14
 MICROS_BELOW = 10**17
-AT_NS_MAX = 2**63 - 1
 
 _TEXT_CHARS_MAX = 64
-_ISO = re.compile(
-    r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:[.,](\d{1,9})\d*)?"
-    r" ?(?:[Zz]|UTC|([+-])(\d\d):?(\d\d)?)?\Z",
-    re.ASCII,
-)
 _NUMBER = re.compile(r"\d{1,30}(?:\.\d{1,30})?\Z", re.ASCII)
 
 
@@ -47,7 +41,7 @@ def _of_float(value: float) -> int | None:
         # A double holds today's seconds to a quarter of a microsecond, so that the microsecond
         # that was printed is the nearest one, and finer digits would be noise.
         return _within(round(value * 1e6) * 1000)
-    if value >= SECONDS_BELOW and value <= AT_NS_MAX:
+    if value >= SECONDS_BELOW and value <= instant.AT_NS_MAX:
         return _of_number(Decimal(value))
     return None
 
@@ -63,7 +57,7 @@ def _of_number(value: int | Decimal) -> int | None:
 
 
 def _within(at_ns: int) -> int | None:
-    return at_ns if 0 < at_ns <= AT_NS_MAX else None
+    return at_ns if 0 < at_ns <= instant.AT_NS_MAX else None
 
 
 def _of_text(text: str) -> int | None:
@@ -72,20 +66,7 @@ def _of_text(text: str) -> int | None:
             return _of_number(Decimal(text))
         except InvalidOperation:
             return None
-    match = _ISO.match(text)
-    if match is None:
-        return None
-    year, month, day, hour, minute, second = (int(part) for part in match.groups()[:6])
     try:
-        date(year, month, day)
+        return _within(instant.parse(text))
     except ValueError:
         return None
-    # 60 is a leap second, which the epoch counts as the second after.
-    if hour > 23 or minute > 59 or second > 60:
-        return None
-    fraction, sign, offset_hours, offset_minutes = match.groups()[6:]
-    seconds = timegm((year, month, day, hour, minute, second))
-    if sign:
-        offset_s = int(offset_hours) * 3600 + int(offset_minutes or 0) * 60
-        seconds += offset_s if sign == "-" else -offset_s
-    return _within(seconds * 10**9 + int((fraction or "").ljust(9, "0")))
