@@ -8,10 +8,10 @@ A story is told over HTTP and asked over HTTP; only upkeep is called by hand.
 
 import json
 import shutil
-import time
 from contextlib import contextmanager
 
 from heliograph.core import instant
+from heliograph.core.clock import SystemClock
 from heliograph.service import maintenance
 from tests.service.running import NOW_MS, running
 
@@ -21,6 +21,8 @@ HOUR_MS = 60 * MINUTE_MS
 END_MS = NOW_MS - NOW_MS % MINUTE_MS
 T0_MS = END_MS - 3 * HOUR_MS
 SEAL_S = 301
+WAIT_S = 40
+machine = SystemClock()
 
 
 def at(ms):
@@ -56,23 +58,31 @@ def explained(site, labels, ms):
     return site.get("/v1/attribution", labels=json.dumps(labels), at=at(ms)).json()
 
 
-def settled(site, timeout_s=20):
+def wait_for(condition, why, timeout_s=WAIT_S):
+    """Wait until *condition()* is true, and give what it was; *why* says what did not come."""
+    until_s = machine.monotonic_s() + timeout_s
+    while not (found := condition()):
+        assert machine.monotonic_s() < until_s, why() if callable(why) else why
+        machine.sleep(0.01)
+    return found
+
+
+def settled(site):
     """Wait until all that is in the log is applied."""
-    until_s = time.monotonic() + timeout_s
-    while site.site.flow.applier.position < site.site.core.log.end:
-        assert time.monotonic() < until_s, "the applier does not come to the end"
-        time.sleep(0.005)
+    flow, log = site.site.flow, site.site.core.log
+    wait_for(lambda: flow.applier.position >= log.end, "the applier does not come to the end")
 
 
 def seal(site, clock):
     """Have everything in segments."""
     settled(site)
     clock.advance(SEAL_S)
-    until_s = time.monotonic() + 20
-    while site.site.core.segments.stats().samples_in_head:
+
+    def sealed():
         site.site.flow.applier.wake()
-        assert time.monotonic() < until_s, "nobody seals"
-        time.sleep(0.01)
+        return not site.site.core.segments.stats().samples_in_head
+
+    wait_for(sealed, "nobody seals")
 
 
 def upkeep(site):

@@ -6,7 +6,7 @@ from tests.service.running import NOW_MS
 
 HOSTILE = [
     "<script>document.title='owned'</script>",
-    "\"><img src=x onerror=\"document.title='owned'\">",
+    '"><img src=x onerror="document.title=\'owned\'">',
     "javascript:document.title='owned'",
     "{{ 7 * 7 }}",
     "</td></tr></table><h1>owned</h1>",
@@ -43,7 +43,9 @@ def test_an_empty_service_says_what_to_do(site, page):
     assert "No workload is known yet" in text
     assert "/v1/placements" in text
     assert "Nothing has come in since the start" in text
-    assert "bad" not in [one.get_attribute("class") for one in page.query_selector_all(".checks li")]
+    assert "bad" not in [
+        one.get_attribute("class") for one in page.query_selector_all(".checks li")
+    ]
 
 
 def test_it_shows_how_far_training_is(site, page):
@@ -66,7 +68,9 @@ def test_it_shows_how_far_training_is(site, page):
     site.get("/v1/query/range", metric="util")
 
     (cells,) = workload_rows(seen(page, site))
-    name, status, pods, devices, framework, run, iteration, loss, throughput, memory, last = cells
+    name, status, pods, devices, framework, run, iteration, loss, throughput, memory, last = (
+        cells
+    )
     assert name.split() == ["llm-7b", "train", "·", "PyTorchJob"]
     assert (status, pods, devices, run) == ("Running", "1", "1", "1")
     assert (framework, iteration, loss) == ("primus", "1,234 / 5,000", "2.3457")
@@ -89,7 +93,9 @@ OTHERS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("line", "cells"), [pytest.param(*row, id=case) for case, *row in OTHERS])
+@pytest.mark.parametrize(
+    ("line", "cells"), [pytest.param(*row, id=case) for case, *row in OTHERS]
+)
 def test_what_frameworks_print(site, page, line, cells):
     site.place()
     log(site, line)
@@ -107,7 +113,9 @@ def test_hostile_names_are_inert(site, page):
                 "workloads": [
                     {"uid": name, "name": name, "namespace": name, "kind": name, "status": name}
                 ],
-                "pods": [{"uid": f"p{number}", "name": name, "workload_uid": name, "node": name}],
+                "pods": [
+                    {"uid": f"p{number}", "name": name, "workload_uid": name, "node": name}
+                ],
             },
         )
         site.write([({"__name__": "util", "node": name, "gpu": name}, [(NOW_MS, 1.0)])])

@@ -43,7 +43,11 @@ def test_a_body_over_the_limit_is_refused_however_it_comes(site):
 @pytest.mark.parametrize("site", [SMALL], indirect=True)
 def test_a_length_that_is_a_lie_is_refused_before_the_body_comes(site):
     for length in (b"1048577", b"99999999999999999999999"):
-        head = b"POST /v1/logs HTTP/1.1\r\nHost: localhost\r\nContent-Length: " + length + b"\r\n\r\n"
+        head = (
+            b"POST /v1/logs HTTP/1.1\r\nHost: localhost\r\nContent-Length: "
+            + length
+            + b"\r\n\r\n"
+        )
         got = site.raw(head, wait_s=2)
         assert got.split()[1] in {b"413", b"400"}, got
     assert site.get("/readyz").status == 200

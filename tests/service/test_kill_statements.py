@@ -10,7 +10,7 @@ import pytest
 
 SHARES = 2
 # The deaths are of the process, not of the machine: memory is as good as a disk, and quicker.
-MEMORY = Path("/dev/shm")  # noqa: S108
+MEMORY = Path("/dev/shm")
 
 
 @pytest.fixture

@@ -78,7 +78,12 @@ def test_what_is_stored_is_what_parse_says(site, framework):
     (row,) = training(site)
     assert row["fields"] == parsed["fields"]
     assert (row["framework"], parsed["framework"]) == (framework, framework)
-    assert (row["iteration"], row["at"], row["pod_uid"], row["source"]) == (7, at(T0_MS), "p1", "log")
+    assert (row["iteration"], row["at"], row["pod_uid"], row["source"]) == (
+        7,
+        at(T0_MS),
+        "p1",
+        "log",
+    )
     assert (row["run"], row["rank_group"]) == (1, parse_line(text).label)
     current = site.get("/v1/workloads/w").json()["current"]
     assert current["fields"] == parsed["fields"]
@@ -86,11 +91,18 @@ def test_what_is_stored_is_what_parse_says(site, framework):
 
 def test_nan_and_infinity_survive_to_the_answer(site):
     place(site)
-    sent(site, entry(T0_MS, "iteration 7/ 500 | lm loss: nan | grad norm: inf | loss scale: -inf |"))
+    sent(
+        site,
+        entry(T0_MS, "iteration 7/ 500 | lm loss: nan | grad norm: inf | loss scale: -inf |"),
+    )
 
     answer = site.get("/v1/workloads/w/training")
     fields = answer.json()["items"][0]["fields"]
-    assert (fields["lm_loss"], fields["grad_norm"], fields["loss_scale"]) == ("NaN", "+Inf", "-Inf")
+    assert (fields["lm_loss"], fields["grad_norm"], fields["loss_scale"]) == (
+        "NaN",
+        "+Inf",
+        "-Inf",
+    )
     json.loads(answer.body, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
     listed = site.get("/v1/workloads").json()["items"]
     assert listed[0]["current"]["fields"]["lm_loss"] == "NaN"
@@ -118,7 +130,9 @@ def test_pods_may_be_told_later(site, known, by):
         return
     assert brief(training(site)) == [(1, 1, at(T0_MS)), (1, 2, at(T0_MS + 1000))]
     runs = site.get("/v1/workloads/w").json()["runs"]
-    assert [(run["run"], run["first_iteration"], run["last_iteration"]) for run in runs] == [(1, 1, 2)]
+    assert [(run["run"], run["first_iteration"], run["last_iteration"]) for run in runs] == [
+        (1, 1, 2)
+    ]
 
 
 def test_rows_appear_at_once_however_often_one_asks(site):
@@ -212,7 +226,11 @@ def test_what_was_told_survives_a_restart_and_a_kill(tmp_path, clock):
 @pytest.mark.parametrize("between", ["nothing", "a request", "a restart", "a kill"])
 def test_partial_lines_are_joined(tmp_path, clock, between):
     text = line(12, loss=3.5)
-    pieces = [entry(T0_MS, text[:40], "P"), entry(T0_MS + 1, text[40:90], "P"), entry(T0_MS + 2, text[90:])]
+    pieces = [
+        entry(T0_MS, text[:40], "P"),
+        entry(T0_MS + 1, text[40:90], "P"),
+        entry(T0_MS + 2, text[90:]),
+    ]
     other = entry(T0_MS, line(99), container_name="sidecar")
     folder = tmp_path / "data"
     with told(folder, clock) as site:
@@ -254,10 +272,17 @@ def test_fields_runs_every_and_pages(site):
     assert len(per_minute) in (7, 8)
     span = {"start": at(T0_MS + 50_000), "end": at(T0_MS + 80_000)}
     assert [row["iteration"] for row in training(site, **span)] == [5, 6, 7]
-    pages = [site.get("/v1/workloads/w/training", offset=o, limit=20).json() for o in (0, 20, 40)]
+    pages = [
+        site.get("/v1/workloads/w/training", offset=o, limit=20).json() for o in (0, 20, 40)
+    ]
     assert [page["total"] for page in pages] == [51, 51, 51]
     assert [row for page in pages for row in page["items"]] == training(site)
-    for query, status in [({"run": "7"}, 404), ({"every": "0"}, 400), ({"every": "x"}, 400), ({"feild": "x"}, 400)]:
+    for query, status in [
+        ({"run": "7"}, 404),
+        ({"every": "0"}, 400),
+        ({"every": "x"}, 400),
+        ({"feild": "x"}, 400),
+    ]:
         assert site.get("/v1/workloads/w/training", **query).status == status, query
     assert site.get("/v1/workloads/nobody/training").status == 404
 
@@ -288,11 +313,18 @@ def test_which_lines_are_kept(tmp_path, clock, keep):
         records = site.get("/v1/workloads/w/timeline").json()["items"]
         kept = [(record["event_type"], record["body"]) for record in records]
         assert len(training(site)) == 1
-    assert kept == {
-        "findings": [("checkpoint_save_start", save)],
-        "all": [("log_line", "hello"), ("log_line", line(1)), ("checkpoint_save_start", save)],
-        "none": [("checkpoint_save_start", None)],
-    }[keep]
+    assert (
+        kept
+        == {
+            "findings": [("checkpoint_save_start", save)],
+            "all": [
+                ("log_line", "hello"),
+                ("log_line", line(1)),
+                ("checkpoint_save_start", save),
+            ],
+            "none": [("checkpoint_save_start", None)],
+        }[keep]
+    )
 
 
 def test_the_names_of_self_metrics_move(site):
@@ -308,11 +340,16 @@ def test_the_names_of_self_metrics_move(site):
     assert (bad.status, bad.json()["success"], bad.json()["error"]) == (206, 1, 1)
     settled(site)
 
-    assert site.measured("training_performance_save_total{") == {'workload_uid="w",source="log"}': 7.0}
+    assert site.measured("training_performance_save_total{") == {
+        'workload_uid="w",source="log"}': 7.0
+    }
     assert sum(site.measured("log_pattern_match_total{").values()) == 15
-    assert site.measured("log_pattern_match_total{")[
-        'framework="megatron-lm",pattern_type="performance",pattern_name="piped"}'
-    ] == 8
+    assert (
+        site.measured("log_pattern_match_total{")[
+            'framework="megatron-lm",pattern_type="performance",pattern_name="piped"}'
+        ]
+        == 8
+    )
     assert site.measured("checkpoint_event_total{") == {
         'event_type="checkpoint_save_start",framework="megatron-lm"}': 1.0,
         'event_type="checkpoint_save_end",framework="megatron-lm"}': 1.0,
@@ -326,4 +363,6 @@ def test_the_names_of_self_metrics_move(site):
     assert site.measured(f"{container}recv_total{{") == {'source="k8s",node="n1"}': 2.0}
     assert sum(site.measured(f"{container}error_total{{").values()) == 1
     assert site.measured(f"{container}batch_size_count") == {"": 1.0}
-    assert site.measured(f"{container}processing_duration_seconds_count{{") == {'source="k8s",node="n1"}': 2.0}
+    assert site.measured(f"{container}processing_duration_seconds_count{{") == {
+        'source="k8s",node="n1"}': 2.0
+    }

@@ -73,7 +73,9 @@ def _check_histogram(family):
     children = {}
     for (sample, labels), value in samples.items():
         rest = tuple(pair for pair in labels if pair[0] != "le")
-        children.setdefault(rest, {}).setdefault(sample, []).append((dict(labels).get("le"), value))
+        children.setdefault(rest, {}).setdefault(sample, []).append(
+            (dict(labels).get("le"), value)
+        )
     for child in children.values():
         buckets = [(float(bound), count) for bound, count in child[f"{name}_bucket"]]
         assert [bound for bound, _ in buckets] == sorted({bound for bound, _ in buckets})
@@ -85,7 +87,17 @@ def _check_histogram(family):
         assert len(child[f"{name}_sum"]) == 1
 
 
-HOSTILE = ['a"b', "back\\slash", "new\nline", "\\n", "}", 'x",y="z', "\ud800", "", "é\u2028\r\t\0"]
+HOSTILE = [
+    'a"b',
+    "back\\slash",
+    "new\nline",
+    "\\n",
+    "}",
+    'x",y="z',
+    "\ud800",
+    "",
+    "é\u2028\r\t\0",
+]
 
 
 @pytest.mark.parametrize("value", HOSTILE)
@@ -113,7 +125,21 @@ def test_help_is_one_line():
     )
 
 
-NUMBERS = [0.0, -0.0, 1.0, 1e15, 1e16, 2.0**63, 0.1, 1e-9, 1e300, math.inf, -math.inf, math.nan, 3]
+NUMBERS = [
+    0.0,
+    -0.0,
+    1.0,
+    1e15,
+    1e16,
+    2.0**63,
+    0.1,
+    1e-9,
+    1e300,
+    math.inf,
+    -math.inf,
+    math.nan,
+    3,
+]
 
 
 @pytest.mark.parametrize("number", NUMBERS)
@@ -132,7 +158,11 @@ def test_a_histogram_counts_on_its_bounds_and_beyond_them():
         histogram.observe(value)
 
     samples = parsed(registry.exposition())["h"][2]
-    assert [samples["h_bucket", (("le", bound),)] for bound in ("1", "2.5", "+Inf")] == [2, 4, 6]
+    assert [samples["h_bucket", (("le", bound),)] for bound in ("1", "2.5", "+Inf")] == [
+        2,
+        4,
+        6,
+    ]
     assert samples["h_count", ()] == 6
     assert samples["h_sum", ()] == math.inf
 
@@ -146,7 +176,10 @@ def test_a_summary_has_quantiles_of_what_came_last():
     samples = parsed(registry.exposition())["s"][2]
     shown = [samples["s", (("node", "n1"), ("quantile", str(q)))] for q in QUANTILES]
     assert shown == [51, 91, 96, 100]
-    assert (samples["s_sum", (("node", "n1"),)], samples["s_count", (("node", "n1"),)]) == (5050, 100)
+    assert (samples["s_sum", (("node", "n1"),)], samples["s_count", (("node", "n1"),)]) == (
+        5050,
+        100,
+    )
 
 
 @pytest.mark.parametrize("kind", ["counter", "histogram", "summary"])
@@ -198,9 +231,11 @@ def test_counting_from_many_threads_loses_nothing():
 def test_an_empty_registry_of_ours_is_well_formed():
     families = parsed(Meters().registry.exposition())
 
-    assert {"http_requests_total", "log_consume_latency_seconds", "log_pattern_match_total"} <= set(
-        families
-    )
+    assert {
+        "http_requests_total",
+        "log_consume_latency_seconds",
+        "log_pattern_match_total",
+    } <= set(families)
     for name, (kind, said, _) in families.items():
         assert said, name
         assert (kind == "counter") == name.endswith(("_total", "_count")), name

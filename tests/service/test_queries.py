@@ -166,7 +166,9 @@ def test_the_same_from_minutes_and_from_hours(tmp_path):
                 clock.advance(5 * 3600)
                 upkeep(site)
             assert "raw" not in site.site.core.segments.stats().files
-            answer = site.get("/v1/query/range", metric="m", **SPAN, step="1h", agg="p50").json()
+            answer = site.get(
+                "/v1/query/range", metric="m", **SPAN, step="1h", agg="p50"
+            ).json()
             assert answer["series"] == []
             assert "p50" in answer["warnings"][0]
             answer = site.get("/v1/query/range", metric="m", **SPAN).json()
@@ -176,7 +178,12 @@ def test_the_same_from_minutes_and_from_hours(tmp_path):
 
 def test_windows_align_to_the_epoch_and_a_window_without_samples_has_no_point(site):
     base = T0_MS - T0_MS % 600_000 + 600_000
-    samples = [(base + 1, 1.0), (base + 59_999, 2.0), (base + 300_000, NAN), (base + 360_000, STALE)]
+    samples = [
+        (base + 1, 1.0),
+        (base + 59_999, 2.0),
+        (base + 300_000, NAN),
+        (base + 360_000, STALE),
+    ]
     written(site, [({"__name__": "m"}, samples)])
 
     def points(agg):
@@ -257,7 +264,9 @@ def test_pages_visit_every_sample_once(site, clock):
     for metric, count in (("m", instants), ("workload_m", owned)):
         seen, pages, start = {}, 0, at(T0_MS)
         while True:
-            page = site.get("/v1/query/range", metric=metric, start=start, end=at(END_MS)).json()
+            page = site.get(
+                "/v1/query/range", metric=metric, start=start, end=at(END_MS)
+            ).json()
             pages += 1
             assert sum(len(one["points"]) for one in page["series"]) <= 100_000
             for found in page["series"]:
@@ -286,14 +295,18 @@ def test_a_client_may_have_named_its_metric_as_the_view(site):
         ),
     )  # fmt: skip
     at_ms = np.arange(60_000, dtype=np.int64) * 100 + T0_MS
-    written(site, [({"__name__": "m", "node": "n1", "gpu": "0"}, [(int(ms), 1.0) for ms in at_ms])])
+    written(
+        site, [({"__name__": "m", "node": "n1", "gpu": "0"}, [(int(ms), 1.0) for ms in at_ms])]
+    )
     written(site, [({"__name__": "workload_m", "own": "1"}, [(int(ms), 2.0) for ms in at_ms])])
 
     names = site.get("/v1/query/metrics").json()
     assert (names["items"], names["total"]) == (["m", "workload_m"], 2)
     seen, start = {}, at(T0_MS)
     while True:
-        page = site.get("/v1/query/range", metric="workload_m", start=start, end=at(END_MS)).json()
+        page = site.get(
+            "/v1/query/range", metric="workload_m", start=start, end=at(END_MS)
+        ).json()
         for found in page["series"]:
             seen.setdefault(found["labels"].get("own"), []).extend(found["points"])
         if not page["truncated"]:
@@ -329,6 +342,45 @@ def test_two_series_that_are_one_in_the_view(site, clock):
         assert one(site, "workload_m", step="1m", agg="count") == [[base, 3.0]]
         assert one(site, "workload_m", step="1m", agg="last") == [[base, 3.0]]
         seal(site, clock)
+
+
+def test_two_series_that_are_one_in_the_view_from_roll_ups(tmp_path, clock):
+    """An exporter was restarted with another claim in the middle of a minute."""
+    keep = {"samples": {"retention": {"raw": "1s", "1m": "30d", "1h": "400d"}}}
+    labels = {"__name__": "m", "node": "n1", "gpu": "0"}
+    base = T0_MS - T0_MS % MINUTE_MS + MINUTE_MS
+    with told(tmp_path / "rolled", clock, **keep) as site:
+        posted(
+            site,
+            "/v1/placements",
+            placements(
+                [{"uid": "p1", "name": "p1", "node": "n1", "workload_uid": "w",
+                  "start": at(T0_MS), "devices": [gpu(0)]}],
+                [{"uid": "w", "name": "w"}],
+            ),
+        )  # fmt: skip
+        written(
+            site,
+            [
+                ({**labels, "pod_name": "a"}, [(base + 30_000, 3.0), (base + 90_000, 4.0)]),
+                ({**labels, "pod_name": "b"}, [(base, 1.0), (base + 20_000, 2.0)]),
+            ],
+        )
+        for _ in range(2):
+            assert one(site, "workload_m", step="1m", agg="last") == [
+                [base, 3.0],
+                [base + MINUTE_MS, 4.0],
+            ]
+            assert one(site, "workload_m", step="1m", agg="count") == [
+                [base, 3.0],
+                [base + MINUTE_MS, 1.0],
+            ]
+            assert one(site, "workload_m", step="1m", agg="max") == [
+                [base, 3.0],
+                [base + MINUTE_MS, 4.0],
+            ]
+            seal(site, clock)
+            upkeep(site)
 
 
 @pytest.mark.parametrize(
@@ -389,7 +441,9 @@ def test_lists_of_names_and_labels_have_the_view_too(site):
     assert names(**{"match[]": 'workload_uid="w"'}) == ["workload_a", "workload_b"]
     assert names(**{"match[]": '__name__=~"workload_.*"'}) == ["workload_a", "workload_b"]
     assert names(**{"match[]": 'workload_uid=""'}) == ["a", "b", "nobodys"]
-    (labels,) = site.get("/v1/query/labels", **{"match[]": '__name__="workload_a"'}).json()["items"]
+    (labels,) = site.get("/v1/query/labels", **{"match[]": '__name__="workload_a"'}).json()[
+        "items"
+    ]
     assert labels == {
         "__name__": "workload_a", **mine, "pod_name": "p1", "pod_uid": "p1",
         "workload_name": "w", "workload_uid": "w", "workload_root_uid": "w",
@@ -407,7 +461,8 @@ STEPS = [
 
 
 @pytest.mark.parametrize(
-    ("start_ms", "span_ms", "step", "status"), [pytest.param(*row, id=case) for case, *row in STEPS]
+    ("start_ms", "span_ms", "step", "status"),
+    [pytest.param(*row, id=case) for case, *row in STEPS],
 )
 def test_limits_of_steps(site, start_ms, span_ms, step, status):
     written(site, [({"__name__": "m"}, [(start_ms + n * 1000, 1.0) for n in range(11_002)])])
@@ -424,10 +479,15 @@ def test_limits_of_steps(site, start_ms, span_ms, step, status):
 def test_times_are_read_as_they_are_written(site):
     written(site, [({"__name__": "m"}, [(T0_MS + 250, 1.0)])])
 
-    for start, end in [(at(T0_MS + 250), at(T0_MS + 251)), ((T0_MS + 250) / 1000, (T0_MS + 251) / 1000)]:
+    for start, end in [
+        (at(T0_MS + 250), at(T0_MS + 251)),
+        ((T0_MS + 250) / 1000, (T0_MS + 251) / 1000),
+    ]:
         assert one(site, "m", start=start, end=end) == [[T0_MS + 250, 1.0]]
     assert_problem(site.get("/v1/query/range", metric="m", start=5, end=5), 400, field="end")
     assert_problem(site.get("/v1/query/range", **SPAN), 400, field="metric")
     assert_problem(site.get("/v1/query/range", metric="m", agg="median"), 400, field="agg")
     assert_problem(site.get("/v1/query/range", metric="m", stpe="5s"), 400, field="stpe")
-    assert json.loads(site.get("/v1/query/range", metric="m", **SPAN).body)["truncated"] is False
+    assert (
+        json.loads(site.get("/v1/query/range", metric="m", **SPAN).body)["truncated"] is False
+    )

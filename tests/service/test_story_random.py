@@ -70,15 +70,62 @@ class Site:
         for node in ("n0", "n1"):
             for n in range(GPUS):
                 uuid = f"GPU-{node}-{n}"
-                found.append((("gpu", node, n), {"Hostname": node, "gpu": str(n), "UUID": uuid, "device": "nvidia0", "job": "dcgm", "pod_name": "claimed"}))
+                found.append(
+                    (
+                        ("gpu", node, n),
+                        {
+                            "Hostname": node,
+                            "gpu": str(n),
+                            "UUID": uuid,
+                            "device": "nvidia0",
+                            "job": "dcgm",
+                            "pod_name": "claimed",
+                        },
+                    )
+                )
                 found.append((("gpu", node, n), {"instance": f"{node}:9400", "gpu": str(n)}))
             found.append((("gpu", node, 0), {"uuid": f"GPU-{node}-0", "pod_uid": "p0"}))
-            found.append((("rdma", node, 1), {"node": node, "device": "mlx5_1", "pod": "worker-1", "namespace": "a"}))
-        found += [(("gpu", "n2", n), {"hostname": "n2", "serial_number": f"SN-{n}", "gpu_partition_id": "0", "gpu_id": str(n)}) for n in range(GPUS)]
-        found += [(("rdma", "n2", n), {"instance": "n2:9100", "device": f"mlx5_{n}"}) for n in range(LINKS)]
-        found += [(None, {"pod_uid": f"p{n}", "container": "main"}) for n in (1, 2)] + [(None, {"uid": "nobody"})]
-        found += [(None, {"exported_pod": f"worker-{n}", "exported_namespace": "a", "pod": "exporter", "namespace": "b"}) for n in range(4)]
-        found += [(None, {"pod": "worker-2", "namespace": "b"}), (None, {"pod": "exporter", "namespace": "b"})]
+            found.append(
+                (
+                    ("rdma", node, 1),
+                    {"node": node, "device": "mlx5_1", "pod": "worker-1", "namespace": "a"},
+                )
+            )
+        found += [
+            (
+                ("gpu", "n2", n),
+                {
+                    "hostname": "n2",
+                    "serial_number": f"SN-{n}",
+                    "gpu_partition_id": "0",
+                    "gpu_id": str(n),
+                },
+            )
+            for n in range(GPUS)
+        ]
+        found += [
+            (("rdma", "n2", n), {"instance": "n2:9100", "device": f"mlx5_{n}"})
+            for n in range(LINKS)
+        ]
+        found += [(None, {"pod_uid": f"p{n}", "container": "main"}) for n in (1, 2)] + [
+            (None, {"uid": "nobody"})
+        ]
+        found += [
+            (
+                None,
+                {
+                    "exported_pod": f"worker-{n}",
+                    "exported_namespace": "a",
+                    "pod": "exporter",
+                    "namespace": "b",
+                },
+            )
+            for n in range(4)
+        ]
+        found += [
+            (None, {"pod": "worker-2", "namespace": "b"}),
+            (None, {"pod": "exporter", "namespace": "b"}),
+        ]
         return [(device, {"__name__": "m", "n": str(n), **labels}) for n, (device, labels) in enumerate(found)]  # fmt: skip
 
     def documents(self):
@@ -112,8 +159,14 @@ class Site:
         if uid:
             return self._known(uid)
         name = labels.get("exported_pod") or labels.get("pod") or labels.get("pod_name")
-        space = labels.get("exported_namespace") if "exported_pod" in labels else labels.get("namespace")
-        named = [p["uid"] for p in alive if p["name"] == name and space in (None, p["namespace"])]
+        space = (
+            labels.get("exported_namespace")
+            if "exported_pod" in labels
+            else labels.get("namespace")
+        )
+        named = [
+            p["uid"] for p in alive if p["name"] == name and space in (None, p["namespace"])
+        ]
         return self._known(named[0]) if len(named) == 1 else None
 
     def _known(self, uid):
@@ -211,7 +264,9 @@ def _check_caches(world, asked):
         for pod in alive:
             for one in pod["devices"]:
                 kind = "gpu_id" if one["type"] == "gpu" else "device"
-                held.setdefault((pod["node"], kind, one["id"]), []).append([pod["name"], pod["uid"]])
+                held.setdefault((pod["node"], kind, one["id"]), []).append(
+                    [pod["name"], pod["uid"]]
+                )
         cache = {}
         for (node, kind, number), pods in held.items():
             if len(pods) == 1:

@@ -14,17 +14,25 @@ from tests.service.stories import (
     explained,
     gpu,
     killed,
+    machine,
     placements,
     posted,
     seal,
     settled,
     told,
     upkeep,
+    wait_for,
     written,
 )
 
 SWAP_MS = T0_MS + HOUR_MS + 20_500  # in the middle of a minute
-A = {"uid": "w-a", "name": "llm", "kind": "PyTorchJob", "namespace": "train", "parent_uid": "w-root"}
+A = {
+    "uid": "w-a",
+    "name": "llm",
+    "kind": "PyTorchJob",
+    "namespace": "train",
+    "parent_uid": "w-root",
+}
 B = {"uid": "w-b", "name": "vision", "kind": "Job", "namespace": "train"}
 ROOT = {"uid": "w-root", "name": "sweep", "kind": "Sweep", "namespace": "train"}
 UTIL = {"__name__": "util", "Hostname": "n1", "gpu": "0", "UUID": "GPU-0", "job": "dcgm"}
@@ -141,7 +149,11 @@ def test_the_same_from_segments_after_a_restart_and_after_a_kill(tmp_path, clock
     devices = [gpu(0, "GPU-0")]
     with told(tmp_path / "data", clock) as site:
         written(site, [(labels, samples[::2])])
-        posted(site, "/v1/placements", placements([pod("p1", "w-a", devices=devices)], [A, B, ROOT]))
+        posted(
+            site,
+            "/v1/placements",
+            placements([pod("p1", "w-a", devices=devices)], [A, B, ROOT]),
+        )
         seal(site, clock)
         written(site, [(labels, samples[1::2])])
         swap = [
@@ -194,8 +206,12 @@ def test_roll_ups_are_cut_where_the_owner_changed(tmp_path, clock, sections, wid
     def assert_right(site):
         for agg in ("mean", "sum", "min", "max", "count", "last"):
             assert site.points("workload_util", agg=agg, **span) == {
-                key(owner_of("p1", A, **UTIL)): minutes(samples, last_ms=SWAP_MS, width_ms=width)[agg],
-                key(owner_of("p2", B, **UTIL)): minutes(samples, first_ms=SWAP_MS, width_ms=width)[agg],
+                key(owner_of("p1", A, **UTIL)): minutes(
+                    samples, last_ms=SWAP_MS, width_ms=width
+                )[agg],
+                key(owner_of("p2", B, **UTIL)): minutes(
+                    samples, first_ms=SWAP_MS, width_ms=width
+                )[agg],
             }, agg
             assert site.points("util", agg=agg, **span) == {
                 key(UTIL): minutes(samples, width_ms=width)[agg]
@@ -205,9 +221,8 @@ def test_roll_ups_are_cut_where_the_owner_changed(tmp_path, clock, sections, wid
         posted(site, "/v1/placements", placements(swap, [A, B, ROOT]))
         written(site, [(UTIL, samples[::2])])
         written(site, [(UTIL, samples[1::2])])
-        print("unsealed"); assert_right(site)
+        assert_right(site)
         seal(site, clock)
-        print("sealed")
         for hours in (0, 3, 30):
             clock.advance(hours * 3600)
             upkeep(site)
@@ -267,7 +282,9 @@ def test_a_shared_device_is_nobodys(site):
     posted(site, "/v1/placements", placements(both, [A, B, ROOT]))
     written(site, [(UTIL, [(SWAP_MS - 1, 1.0), (SWAP_MS, 2.0)])])
 
-    assert site.points("workload_util") == {key(owner_of("p1", A, **UTIL)): [[SWAP_MS - 1, 1.0]]}
+    assert site.points("workload_util") == {
+        key(owner_of("p1", A, **UTIL)): [[SWAP_MS - 1, 1.0]]
+    }
     told_why = explained(site, UTIL, SWAP_MS)
     assert (told_why["attributed"], told_why["reason"]) == (False, "shared_device")
     assert told_why["workload_uid"] is None
@@ -301,7 +318,9 @@ def test_what_the_sender_claims_is_overwritten_and_the_rest_kept(site):
         ('workload_kind=~"PyTorch.*"', 1), ('pod_name!~"pod-.*"', 0), ('job="dcgm"', 1),
         ('absent=""', 1), ('absent!=""', 0), ('pod_uid=""', 0), ('zone=~"z|y"', 1), ('zone=~"y"', 0),
     ]:  # fmt: skip
-        answer = site.get("/v1/query/range", metric="workload_util", **span, **{"match[]": text})
+        answer = site.get(
+            "/v1/query/range", metric="workload_util", **span, **{"match[]": text}
+        )
         assert len(answer.json()["series"]) == count, text
     names = site.get("/v1/query/metrics").json()["items"]
     assert names == ["util", "workload_util"]
@@ -322,7 +341,10 @@ def test_a_pod_uid_is_an_identity_and_a_name_is_a_last_resort(site):
     }  # fmt: skip
     own = {"__name__": "cpu", "pod": "exporter-x", "namespace": "monitoring"}
     instants = [SWAP_MS - 1, SWAP_MS, SWAP_MS + 1]
-    written(site, [(one, [(ms, 1.0) for ms in instants]) for one in (by_uid, by_name, exported, own)])
+    written(
+        site,
+        [(one, [(ms, 1.0) for ms in instants]) for one in (by_uid, by_name, exported, own)],
+    )
 
     found = [
         (dict(labels)["pod_uid"], dict(labels).get("exported_pod", ""), len(points))
@@ -347,7 +369,10 @@ def test_a_pod_uid_is_an_identity_and_a_name_is_a_last_resort(site):
 
 
 def test_reasons_have_names_and_are_counted(site):
-    pods = [pod("p1", "w-a", start=SWAP_MS, devices=[gpu(0)]), pod("p9", None, devices=[gpu(9)])]
+    pods = [
+        pod("p1", "w-a", start=SWAP_MS, devices=[gpu(0)]),
+        pod("p9", None, devices=[gpu(9)]),
+    ]
     posted(site, "/v1/placements", placements(pods, [A, ROOT]))
     series = {
         "no_identity": {"__name__": "m", "job": "x"},
@@ -468,3 +493,39 @@ def test_a_file_and_a_post_say_the_same(tmp_path, clock):
     with told(tmp_path / "filed", clock, **sections) as site:
         assert answers(site) == by_post
         assert site.get("/readyz").json()["checks"][-1]["detail"] == "read"
+
+
+def test_a_file_that_cannot_be_taken_is_told_until_it_is_mended(tmp_path, clock):
+    file = tmp_path / "placements.json"
+    good = placements([pod("p1", "w-a", devices=[gpu(0)])], [A, ROOT])
+    file.write_text(json.dumps(good))
+    sections = {"workloads": {"placement_file": str(file), "refresh": "20ms"}}
+
+    def state(site):
+        (check,) = [
+            one
+            for one in site.get("/readyz").json()["checks"]
+            if one["name"] == "placement file"
+        ]
+        return check["state"], check["detail"]
+
+    def becomes(site, wanted):
+        wait_for(lambda: state(site)[0] == wanted, lambda: state(site))
+
+    with told(tmp_path / "data", clock, **sections) as site:
+        assert state(site) == ("ok", "read")
+        cache = site.get("/v1/pods/cache").json()
+        # Its end is before the start that is stored: seen only when it is taken.
+        over = {"uid": "p1", "name": "pod-p1", "end": at(T0_MS - 1)}
+        for wrong in (json.dumps(placements([over])), "{", json.dumps({"pods": [{"uid": 5}]})):
+            file.write_text(wrong)
+            becomes(site, "warn")
+            machine.sleep(0.1)
+            assert state(site)[0] == "warn", "forgotten at the next look"
+            assert site.get("/v1/pods/cache").json() == cache
+        file.unlink()
+        becomes(site, "warn")
+        good["pods"][0]["devices"] = [gpu(1)]
+        file.write_text(json.dumps(good))
+        becomes(site, "ok")
+        assert site.get("/v1/pods/cache").json() == {"n1": {"gpu_id": {"1": ["pod-p1", "p1"]}}}

@@ -14,7 +14,7 @@ from heliograph.store.log import frame
 from heliograph.store.log.disk import Disk
 from heliograph.store.log.file import FILE_FRAMES_MAX
 from heliograph.store.log.frame import Counts, Kind
-from heliograph.store.log.log import Dropped, Log, LogLimits
+from heliograph.store.log.log import Log, LogLimits
 
 SMALL = LogLimits(file_bytes_max=4096, memory_bytes_max=0)
 ALL = 1 << 30
@@ -247,19 +247,21 @@ def test_dropping_the_oldest_is_counted_to_the_unit(tmp_path):
     frames = read_all(log)
     before = log.disk_bytes
     cursor = 20
-    dropped = log.drop_oldest(before // 2, after=cursor)
-    assert 20 < dropped.through < log.end
+    through = log.droppable(before // 2)
+    lost = log.counts(after=cursor, through=through)
+    log.trim(through)
+    assert 20 < through < log.end
     assert log.disk_bytes <= before // 2
-    gone = [f for f in frames if cursor < f.seq <= dropped.through]
-    assert dropped.counts == Counts(
+    gone = [f for f in frames if cursor < f.seq <= through]
+    assert lost == Counts(
         *(
             sum(f.count for f in gone if f.kind == kind)
             for kind in (Kind.SAMPLES, Kind.LINES, Kind.RECORDS)
         )
     )
     left = read_all(log, after=cursor)
-    assert [f.seq for f in left] == [f.seq for f in frames if f.seq > dropped.through]
-    assert log.drop_oldest(before) == Dropped(0, Counts())
+    assert [f.seq for f in left] == [f.seq for f in frames if f.seq > through]
+    assert log.droppable(before) == 0
     assert log.tally.damaged_ranges == 0
 
 

@@ -125,7 +125,9 @@ CASES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("lines", "expected"), [pytest.param(*row, id=case) for case, *row in CASES])
+@pytest.mark.parametrize(
+    ("lines", "expected"), [pytest.param(*row, id=case) for case, *row in CASES]
+)
 def test_lines_become_checkpoints(lines, expected):
     events = [of_line(*line) for line in lines]
 

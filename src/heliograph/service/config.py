@@ -262,6 +262,12 @@ def _check_urls(config: Config) -> None:
     samples = config.samples
     if samples.backend == "prometheus" and not (samples.write_url and samples.query_url):
         raise ConfigError("samples: backend prometheus needs write_url and query_url")
+    backend = (config.state.url or "postgresql").partition(":")[0].partition("+")[0]
+    if backend not in {"postgresql", "postgres"}:
+        raise ConfigError(
+            f"state.url: {backend[:40]} is not supported; leave it out (SQLite) or use "
+            "postgresql+psycopg://"
+        )
     urls = {"samples.write_url": samples.write_url, "samples.query_url": samples.query_url}
     urls |= {f"forward[{i}].url": forward.url for i, forward in enumerate(config.forward)}
     for key, url in urls.items():

@@ -24,6 +24,7 @@ from heliograph.core.samples import is_stale
 from heliograph.enrich.attribute import Span, cuts
 from heliograph.enrich.view import view_labels
 from heliograph.store.protocol import RangeAnswer, RangeQuery, SeriesPoints
+from heliograph.store.segments import rollup
 from heliograph.store.segments.select import Series
 from heliograph.store.segments.store import SegmentStore
 from heliograph.workloads.directory import Owner
@@ -193,9 +194,16 @@ def _joined(parts: Sequence[_Part]) -> _Part:
     order = np.argsort(at_ns, kind="stable")
     at_ns, value = at_ns[order], value[order]
     last = np.append(at_ns[1:] != at_ns[:-1], True) if len(at_ns) else np.empty(0, bool)
-    rows = column.concatenate([part.rows for part in parts])
-    rows = rows.take(np.argsort(rows.start_ns, kind="stable"))
+    rows = parts[0].rows
+    for part in parts[1:]:
+        rows = _folded(rows, part.rows)
     return _Part(at_ns[last], value[last], rows)
+
+
+def _folded(a: SummaryColumns, b: SummaryColumns) -> SummaryColumns:
+    """Rows of two series that are one in the view; what began together is one row."""
+    one = np.zeros(a.rows, np.int64), np.zeros(b.rows, np.int64)
+    return rollup.fold(one[0], a, one[1], b)[1]
 
 
 def _answer(

@@ -38,6 +38,9 @@ from heliograph.store.state.state import State
 
 log = logging.getLogger(__name__)
 
+# What the name of a forward's cursor begins with.
+CURSOR = "forward:"
+
 READ_BYTES_MAX = 1024 * 1024
 # Frames that arrived further apart are not sent together, so that none is held for another's sake.
 GROUP_SPAN_NS = 1_000_000_000
@@ -98,7 +101,7 @@ class Forward:
         self._meters = meters
         self._clock = clock
         self._closing = threading.Event()
-        self.cursor = f"forward:{target.name}"
+        self.cursor = f"{CURSOR}{target.name}"
         self.position = sources.state.read(cursors.get_all).get(self.cursor, 0)
         self._saved = self.position
         self.last_error = ""

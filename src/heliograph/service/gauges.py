@@ -80,6 +80,12 @@ def add_stores(
         ("what",),
     )
     gauge(
+        "heliograph_state_waiting_transactions",
+        "State transactions that wait for the writer, by lane.",
+        lambda: [((lane.name.lower(),), float(n)) for lane, n in state.waiting().items()],
+        ("lane",),
+    )
+    gauge(
         "heliograph_state_slow_transactions",
         "State transactions over 20 ms, by lane.",
         lambda: [((lane.name.lower(),), float(n)) for lane, n in sorted(state.slow.items())],

@@ -92,11 +92,6 @@ class Meters:
             "Lines that a rule of the grammar read.",
             ("framework", "pattern_type", "pattern_name"),
         )
-        self.framework_detections = counter(
-            "log_framework_detection_total",
-            "Streams whose framework was told from a line.",
-            ("framework", "method", "source"),
-        )
         self.performance_saved = counter(
             "training_performance_save_total",
             "Training rows newly stored.",

@@ -25,6 +25,7 @@ from heliograph.service.backpressure import Backpressure
 from heliograph.service.config import MIB, Config, ForwardConfig, span_ns
 from heliograph.service.embedded_query import EmbeddedQueries
 from heliograph.service.executors import Executors
+from heliograph.service.forward import CURSOR as FORWARD
 from heliograph.service.forward import Forward, Sources, Target
 from heliograph.service.forward import names_of as forward_names
 from heliograph.service.forward_requests import Selection
@@ -48,6 +49,7 @@ from heliograph.store.records.table import RecordTable
 from heliograph.store.segments.floors import Retention
 from heliograph.store.segments.store import SegmentStore
 from heliograph.store.state import cursors, lock
+from heliograph.store.state.lanes import Lane
 from heliograph.store.state.state import State, upgrade
 
 log = logging.getLogger(__name__)
@@ -164,6 +166,7 @@ def _flow(config: Config, core: Core, opened: ExitStack) -> Flow:
     ]
     for forward in forwards:
         opened.callback(forward.close)
+    _forget_cursors(core.state, {forward.cursor for forward in forwards})
     applier = _applier(config, core)
     opened.callback(applier.close)
     upkeep = LogUpkeep(core.log, core.state, core.table, applier, forwards, core.segments)
@@ -198,6 +201,17 @@ def _flow(config: Config, core: Core, opened: ExitStack) -> Flow:
             log_bytes_max=config.limits.log_mb * MIB,
         ),
     )
+
+
+def _forget_cursors(state: State, known: set[str]) -> None:
+    """A forward that is no longer configured must not be gone on with, if it ever comes back, from
+    where the log has long been trimmed."""
+    for name in state.read(cursors.get_all):
+        if name.startswith(FORWARD) and name not in known:
+            state.write(
+                lambda tx, name=name: cursors.forget(tx, name),  # type: ignore[misc]
+                lane=Lane.CONTROL,
+            ).result()
 
 
 def _applier(config: Config, core: Core) -> Applier:

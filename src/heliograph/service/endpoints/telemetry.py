@@ -214,7 +214,7 @@ def _logs_answer(batch: logs.LogBatch, parsed: Sequence[Parsed | None]) -> bytes
     return msgspec.json.encode(
         {
             "received": batch.received,
-            "accepted": batch.received - batch.rejected_total,
+            "accepted": batch.accepted,
             "rejected": [
                 {"index": one.index, "reason": one.reason, "detail": one.detail}
                 for one in batch.rejected

@@ -8,7 +8,6 @@ of the file before may have lost.
 import contextlib
 import errno
 from pathlib import Path
-from typing import NamedTuple
 
 from msgspec import Struct
 
@@ -44,14 +43,6 @@ class LogLimits(Struct, frozen=True, kw_only=True):
     memory_bytes_max: int = 32 << 20
     pending_bytes_max: int = 256 << 20
     quarantine_bytes_max: int = 64 << 20
-
-
-class Dropped(NamedTuple):
-    """Frames up to *through* are gone; *counts* is what the lagging consumer has not seen of
-    them. *through* is 0 when nothing was dropped."""
-
-    through: int
-    counts: Counts
 
 
 class Log:
@@ -149,19 +140,21 @@ class Log:
         active = self._active
         if active is None or not active.pending:
             return
+        written = False
         try:
             active.commit()
+            written = True
         except OSError as error:
-            refused = len(active.pending)
-            active.abandon()
-            self._active = None
-            self._catalogue.refuse(refused)
             full = error.errno in (errno.ENOSPC, errno.EDQUOT)
             raise Unavailable(
                 f"the log cannot be written: {error.strerror}",
                 code="disk_full" if full else "log_unwritable",
                 retry_after_s=_RETRY_AFTER_S,
             ) from error
+        finally:
+            # Whatever stopped it: what was not answered must not be written by the next commit.
+            if not written:
+                self._abandon(active)
         self._catalogue.publish(
             active.file, active.settle(), stop=active.stop, after=active.after
         )
@@ -169,6 +162,12 @@ class Log:
         self._previous_end = active.next_seq - 1
         if active.stop >= self.limits.file_bytes_max or active.frames >= _ROTATE_FRAMES:
             self._retire(active)
+
+    def _abandon(self, active: ActiveFile) -> None:
+        refused = len(active.pending)
+        active.abandon()
+        self._active = None
+        self._catalogue.refuse(refused)
 
     @property
     def uncommitted(self) -> int:
@@ -251,7 +250,7 @@ class Log:
 
     def droppable(self, bytes_max: int) -> int:
         """Up to which sequence whole files must go for the log to fit *bytes_max*; 0 for none.
-        The newest file is never among them."""
+        The newest file is never among them. What a consumer loses by it, `counts` says."""
         with self._catalogue.changed:
             excess = sum(file.disk_bytes for file in self._catalogue.files) - bytes_max
             through = 0
@@ -261,17 +260,6 @@ class Log:
                 excess -= file.disk_bytes
                 through = file.last_seq
             return through
-
-    def drop_oldest(self, bytes_max: int, *, after: int = 0) -> Dropped:
-        """Delete oldest files until the log fits *bytes_max*, although a consumer at *after* has
-        not read them all; what it loses is counted. For several consumers at different places
-        ask `droppable` and `counts`, then `trim`."""
-        through = self.droppable(bytes_max)
-        if not through:
-            return Dropped(0, Counts())
-        lost = self.counts(after=min(after, through), through=through)
-        self._remove(through)
-        return Dropped(through, lost)
 
     def _writing(self) -> LogFile | None:
         active = self._active

@@ -124,26 +124,6 @@ def load_all(tx: Connection) -> tuple[list[Workload], list[Pod], list[Hold]]:
     )
 
 
-def get_workload(tx: Connection, uid: str) -> Workload | None:
-    """The workload of *uid*, or None."""
-    row = tx.execute(select(*_WORKLOAD).where(_W.uid == uid)).one_or_none()
-    return Workload(*row) if row else None
-
-
-def children_of(tx: Connection, uid: str) -> list[Workload]:
-    """The workloads whose parent is *uid*, at most `UIDS_MAX`."""
-    wanted = select(*_WORKLOAD).where(_W.parent_uid == uid).limit(UIDS_MAX)
-    return [Workload(*row) for row in tx.execute(wanted)]
-
-
-def pods_of(tx: Connection, workload_uids: Sequence[str]) -> list[Pod]:
-    """The pods of *workload_uids* by start, at most `UIDS_MAX`; not those of their children."""
-    assert len(workload_uids) <= UIDS_MAX
-    wanted = select(*_POD).where(_P.workload_uid.in_(workload_uids))
-    rows = tx.execute(wanted.order_by(_P.start_ns, _P.uid).limit(UIDS_MAX))
-    return [Pod(*row) for row in rows]
-
-
 def holds_of(tx: Connection, pod_uids: Sequence[str]) -> list[Hold]:
     """What *pod_uids* hold and held, by pod and start."""
     assert len(pod_uids) <= UIDS_MAX
