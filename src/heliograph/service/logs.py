@@ -4,6 +4,10 @@ import json
 import logging
 import sys
 
+EVERY_S = 10.0
+# Kinds of events remembered: event texts are fixed, so that only a bug makes more.
+KINDS_MAX = 1000
+
 # What every LogRecord has; all else on one came from `extra`.
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
@@ -12,11 +16,38 @@ def configure(level: str) -> None:
     """Send the root logger to standard error at *level*."""
     writer = logging.StreamHandler(sys.stderr)
     writer.setFormatter(_Text() if sys.stderr.isatty() else _Json())
+    writer.addFilter(Throttle())
     root = logging.getLogger()
     root.handlers[:] = [writer]
     root.setLevel(level.upper())
     logging.getLogger("uvicorn").setLevel(max(logging.WARNING, root.level))
     logging.getLogger("httpx2").setLevel(max(logging.WARNING, root.level))
+
+
+class Throttle(logging.Filter):
+    """Lets one event of a kind through every EVERY_S seconds; the next says how many were `left_out`.
+
+    A kind is logger, level and event text, which is fixed: what varies is in the extra fields.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._last: dict[tuple[str, int, str], tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether *record* goes through."""
+        kind = (record.name, record.levelno, str(record.msg))
+        at_s, left_out = self._last.get(kind, (float("-inf"), 0))
+        # A clock that was set back ends the wait: silence must not outlast EVERY_S.
+        if 0 <= record.created - at_s < EVERY_S:
+            self._last[kind] = at_s, left_out + 1
+            return False
+        if len(self._last) >= KINDS_MAX:
+            self._last.clear()
+        self._last[kind] = record.created, 0
+        if left_out:
+            record.left_out = left_out
+        return True
 
 
 def _extra(record: logging.LogRecord) -> dict[str, object]:
