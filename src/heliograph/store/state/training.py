@@ -34,7 +34,7 @@ from heliograph.store.state.columns import INT64_MAX, INT64_MIN, Bytes, Int64, K
 from heliograph.store.state.upsert import insert
 
 # Rows that one transaction may add or prune (20 ms on the writer).
-ROWS_MAX = 300
+ROWS_MAX = 150
 # Rows that one read may return.
 READ_ROWS_MAX = 100_000
 # Edges that one read may return: a row every 5 s for 57 days.
