@@ -116,7 +116,10 @@ def test_other_bytes_are_a_value_error(payload):
     st.integers(0, 30),
 )
 def test_joining_loses_nothing_wherever_the_batch_ends(pieces, split_at):
-    lines = [line(text, partial=partial, pod=pod) for pod, text, partial in pieces]
+    lines = [
+        msgspec.structs.replace(line(text, partial=partial, pod=pod), at_ns=number)
+        for number, (pod, text, partial) in enumerate(pieces)
+    ]
     first, held = joined(*lines[:split_at])
     rest = PartialLines(held.unfinished())
     out = first + [whole for part in lines[split_at:] for whole in rest.join(part)]
@@ -124,6 +127,15 @@ def test_joining_loses_nothing_wherever_the_batch_ends(pieces, split_at):
     for pod in "ab":
         sent = "".join(text for name, text, _ in pieces if name == pod)
         assert "".join(part.text for part in out if part.pod_uid == pod) == sent
+
+
+def test_a_piece_that_comes_again_is_one_piece():
+    first, held = joined(line("iteration 60 | lm loss: 1.", partial=True))
+    for _ in range(2):
+        assert held.join(line("234", partial=True)) == ()
+    (whole,) = held.join(line(" | grad norm: 0.5 |"))
+
+    assert (first, whole.text) == ([], "iteration 60 | lm loss: 1.234 | grad norm: 0.5 |")
 
 
 def test_msgpack_of_something_else_is_a_value_error():

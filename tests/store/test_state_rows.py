@@ -1,5 +1,6 @@
 """What the state keeps, a noun at a time, on both engines."""
 
+import itertools
 import math
 
 import pytest
@@ -158,9 +159,26 @@ def test_rows_are_added_once(write, read):
     assert write(training.add_rows, made) == 3
     assert write(training.add_rows, [made[0], row(3, 3), made[1]]) == 1
     assert write(training.add_rows, []) == 0
-    # A row that is there already is left as it is.
-    assert write(training.add_rows, [row(2, 1, lm_loss=99)]) == 0
     assert everything(read, "p") == [*made, row(3, 3)]
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+@pytest.mark.parametrize("together", [True, False])
+def test_rows_of_one_identity_are_one_row_whatever_their_order(write, read, order, together):
+    parts = [
+        row(2, 1, lm_loss=1.0, extra={"a": 1}),
+        row(2, 1, tokens_per_gpu=77.0, extra={"b": math.nan}),
+        row(2, 1, lm_loss=2.0),
+    ]
+    batches = [[parts[n] for n in order]] if together else [[parts[n]] for n in order]
+    for batch in [*batches, *batches]:
+        write(training.add_rows, batch)
+
+    (kept,) = everything(read, "p")
+    assert kept.fields["lm_loss"] == 2.0
+    assert kept.fields["tokens_per_gpu"] == 77.0
+    assert kept.fields["extra"]["a"] == 1
+    assert math.isnan(kept.fields["extra"]["b"])
 
 
 def test_nan_and_infinities_survive(write, read):

@@ -64,7 +64,7 @@ STORIES = [
     ("other devices from a later start on",
      [(100, [A], {"start": 50}), (200, [B], {"start": 150})],                              {"0": [(50, 150)], "1": [(150, None)]},   ((150, 200),)),
     ("other devices and an earlier start",
-     [(100, [A], {"start": 50}), (200, [B], {"start": 20})],                               {"0": [(20, 200)], "1": [(200, None)]},   ((20, 50),)),
+     [(100, [A], {"start": 50}), (200, [B], {"start": 20})],                               {"0": [(50, 200)], "1": [(200, None)]},   ((20, 50),)),
     ("a device in both is held through",
      [(100, [A, B], {}), (200, [B, C], {})],                                               {"0": [(100, 200)], "1": [(100, None)], "2": [(200, None)]}, ()),
     ("and back again",

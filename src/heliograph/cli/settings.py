@@ -17,9 +17,12 @@ def load(path: Path | None, overrides: Mapping[str, Any], *, insecure: bool = Fa
 
     try:
         loaded = config.load(Config, path=path, environ=os.environ, overrides=overrides)
-        check(loaded, insecure=insecure)
     except ConfigError as error:
         raise Unusable(str(error)) from error
+    try:
+        check(loaded, insecure=insecure)
+    except ConfigError as error:
+        raise Unusable(f"{path}: {error}" if path is not None else str(error)) from error
     return loaded
 
 

@@ -5,7 +5,8 @@ from typing import Any, NamedTuple
 
 
 class TrainingRow(NamedTuple):
-    """Identity: (pod_uid, source, rank_group, at_ns, iteration); storing a row again changes nothing.
+    """Identity: (pod_uid, source, rank_group, at_ns, iteration); storing a row again changes nothing,
+    and rows of one identity are one row, `merged`, in whatever order they come.
 
     pod_uid     who printed it
     source      `log` or `wandb`
@@ -25,3 +26,35 @@ class TrainingRow(NamedTuple):
     marker: str | None
     framework: str
     fields: Mapping[str, Any]
+
+
+def merged(a: TrainingRow, b: TrainingRow) -> TrainingRow:
+    """The one row that two of one identity are: two lines of one instant say more together.
+
+    Commutative, associative, and a row with itself is itself. Where both have a field, NaN wins,
+    for it must not be hidden, else the greater number.
+    """
+    return a._replace(
+        marker=max(filter(None, (a.marker, b.marker)), default=None),
+        framework=max(a.framework, b.framework, key=lambda name: (name != "unknown", name)),
+        fields=_union(a.fields, b.fields),
+    )
+
+
+def _union(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
+    union = dict(a)
+    for name, value in b.items():
+        other = union.get(name, value)
+        if isinstance(value, Mapping) and isinstance(other, Mapping):
+            union[name] = _union(other, value)
+        else:
+            union[name] = max(other, value, key=_weight)
+    return dict(sorted(union.items()))
+
+
+def _weight(value: Any) -> tuple[int, float, str]:
+    if isinstance(value, int | float):
+        return (1, 0.0, "") if value != value else (0, float(value), repr(value))  # noqa: PLR0124
+    if isinstance(value, Mapping):
+        return 2, 0.0, repr(sorted((name, _weight(nested)) for name, nested in value.items()))
+    return 2, 0.0, repr(value)

@@ -11,7 +11,7 @@
 apart by their size, text is RFC 3339, and 0 or less is "never". A docker container has no pod,
 and its devices are a list of `device_name`, `device_id`, `device_serial`, `device_type`. Keys
 that we do not know stay in `raw`. Types are not a closed list: agents add to them.
-Source: the node exporter of AMD Primus Lens, `reference/lens_behaviour.md` §6.
+Source: what the node exporter of AMD Primus Lens sends.
 """
 
 import re

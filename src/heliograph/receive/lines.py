@@ -69,6 +69,7 @@ class _Held:
 
     def __init__(self, first: Line) -> None:
         self.first = first
+        self.last = first.at_ns, first.text
         self.texts = [first.text]
         self.text_bytes = len(first.text.encode("utf-8", "replace"))
 
@@ -98,7 +99,8 @@ class PartialLines:
     def join(self, line: Line) -> tuple[Line, ...]:
         """The lines that *line* completes: none while it is partial, else the whole one.
 
-        The whole line has the time of its first piece. A beginning that had to be given up for
+        The whole line has the time of its first piece. A piece that comes again, as a shipper that
+        got no answer sends it, is one piece. A beginning that had to be given up for
         room comes out as it is, still partial, before it.
         """
         if not line.partial and not self._held:
@@ -110,6 +112,9 @@ class PartialLines:
                 return (line,)
             self._held[name] = _Held(line)
             return self._given_up()
+        if line.partial and held.last == (line.at_ns, line.text):
+            return ()
+        held.last = line.at_ns, line.text
         self._append(held, line.text)
         if line.partial:
             return ()

@@ -31,7 +31,7 @@ from heliograph.workloads.directory import Owner
 
 MS_NS = 1_000_000
 # Raw samples that one query may bring into memory, 16 bytes each.
-SAMPLES_MAX = 20_000_000
+SAMPLES_MAX = 5_000_000
 ALL_TIME = (instant.AT_NS_MIN, instant.AT_NS_MAX)
 
 Resolve = Callable[[Labels], Sequence[Span]]

@@ -175,7 +175,12 @@ def _chosen(known: Sequence[Run], run: str) -> Run | None:
     for one in known:
         if run in {str(one.serial), one.id}:
             return one
-    raise Refused(f"no run {run[:100]!r}; there are {len(known)}", field="run", status=404)
+    raise Refused(
+        f"no run {run[:100]!r}; there are {len(known)}",
+        field="run",
+        code="not_found",
+        status=404,
+    )
 
 
 def _run_of(row: TrainingRow, known: Sequence[Run]) -> tuple[int, str]:

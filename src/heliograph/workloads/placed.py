@@ -7,6 +7,8 @@ A pod that comes again
                              then on: the document's `start` where that is later than the stored
                              pod's, else now. Devices in both are held through. Devices of a pod
                              that never had any are late news, and count from its `start`;
+                             before the stored pod's start, though the document's may be earlier,
+                             nobody is said to have had any, for the two contradict each other;
 * with another `start` only  had its devices since then: the interval moves;
 * with `end`                 had its devices until then; `end: null` says that it still runs,
                              and so does a `start` after the end.
@@ -90,7 +92,7 @@ def _moved(
     if start_ns is not None and (start_ns > pod.start_ns or not holds):
         instant_ns = start_ns
     if start_ns is not None and start_ns < pod.start_ns:
-        pod, past, current = _begun(pod, past, current, start_ns)
+        pod = pod._replace(start_ns=start_ns)
     instant_ns = max(instant_ns, pod.start_ns)
     if end_ns is not None and instant_ns >= end_ns:
         # It is over, and said to have had other devices: that mends its last stretch.

@@ -9,7 +9,7 @@ marker stored twice would be two. A row that is there already is left as it is.
 """
 
 import heapq
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
@@ -19,16 +19,18 @@ from sqlalchemy import (
     Select,
     Table,
     Text,
+    and_,
     cast,
     func,
     select,
     tuple_,
     type_coerce,
+    update,
 )
 from sqlalchemy import values as sql_values
 
 from heliograph.core.errors import Refused
-from heliograph.core.training import TrainingRow
+from heliograph.core.training import TrainingRow, merged
 from heliograph.store.state import batches, document, text
 from heliograph.store.state.columns import INT64_MAX, INT64_MIN, Bytes, Int64, KeyText, metadata
 from heliograph.store.state.upsert import insert
@@ -59,6 +61,7 @@ TRAINING = Table(
 )
 _C = TRAINING.c
 _LIGHT = (_C.pod_uid, _C.source, _C.rank_group, _C.at_ns, _C.iteration, _C.marker, _C.framework)
+_KEY = (_C.pod_uid, _C.at_ns, _C.source, _C.rank_group, _C.iteration)
 _ORDER = (_C.at_ns, _C.pod_uid, _C.source, _C.rank_group, _C.iteration)
 
 
@@ -82,7 +85,8 @@ class Edge(NamedTuple):
 
 
 def add_rows(tx: Connection, rows: Sequence[TrainingRow]) -> int:
-    """Keep *rows* (at most `ROWS_MAX`); return how many were not there yet.
+    """Keep *rows* (at most `ROWS_MAX`); return how many were not there yet. Rows of one identity
+    become one, `core.training.merged`, with each other and with what is there.
 
     Refused, and nothing kept, where a time or an iteration is outside 64 bits or a field can not
     be stored.
@@ -90,11 +94,38 @@ def add_rows(tx: Connection, rows: Sequence[TrainingRow]) -> int:
     assert len(rows) <= ROWS_MAX
     if not rows:
         return 0
+    unique: dict[tuple[Any, ...], TrainingRow] = {}
+    for row in rows:
+        key = _key(row)
+        unique[key] = merged(unique[key], row) if key in unique else row
     put = insert(tx, TRAINING).on_conflict_do_nothing()
-    done = tx.execute(
-        put, [_stored(row) for row in rows], execution_options={"preserve_rowcount": True}
-    )
+    stored = [_stored(row) for row in unique.values()]
+    done = tx.execute(put, stored, execution_options={"preserve_rowcount": True})
+    if done.rowcount < len(unique):
+        _merge_in(tx, unique)
     return done.rowcount
+
+
+def _merge_in(tx: Connection, rows: Mapping[tuple[Any, ...], TrainingRow]) -> None:
+    """Merge *rows*, all of which are there in some version, with what is there."""
+    key = tuple_(*_KEY)
+    wanted = [tuple(stored[c.name] for c in _KEY) for stored in map(_stored, rows.values())]
+    there = tx.execute(select(*_LIGHT, _C.fields).where(key.in_(wanted))).all()
+    for old in map(_row, there):
+        found = rows.get(_key(old))
+        if found is None:  # A text too long for an index is not what it was when it is read.
+            continue
+        new = merged(old, found)
+        if document.encode(new.fields) == document.encode(old.fields) and new == old:
+            continue
+        values = _stored(new)
+        same = and_(*(c == values[c.name] for c in _KEY))
+        rest = {name: values[name] for name in ("marker", "framework", "fields")}
+        tx.execute(update(TRAINING).where(same).values(rest))
+
+
+def _key(row: TrainingRow) -> tuple[Any, ...]:
+    return row.pod_uid, row.at_ns, row.source, row.rank_group, row.iteration
 
 
 def rows(
