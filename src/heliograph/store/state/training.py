@@ -33,7 +33,7 @@ from heliograph.core.errors import Refused
 from heliograph.core.training import TrainingRow, merged
 from heliograph.store.state import batches, document, text
 from heliograph.store.state.columns import INT64_MAX, INT64_MIN, Bytes, Int64, KeyText, metadata
-from heliograph.store.state.upsert import insert
+from heliograph.store.state.upsert import insert_new
 
 # Rows that one transaction may add or prune (20 ms on the writer).
 ROWS_MAX = 150
@@ -98,12 +98,10 @@ def add_rows(tx: Connection, rows: Sequence[TrainingRow]) -> int:
     for row in rows:
         key = _key(row)
         unique[key] = merged(unique[key], row) if key in unique else row
-    put = insert(tx, TRAINING).on_conflict_do_nothing()
-    stored = [_stored(row) for row in unique.values()]
-    done = tx.execute(put, stored, execution_options={"preserve_rowcount": True})
-    if done.rowcount < len(unique):
+    new = insert_new(tx, TRAINING, [_stored(row) for row in unique.values()])
+    if new < len(unique):
         _merge_in(tx, unique)
-    return done.rowcount
+    return new
 
 
 def _merge_in(tx: Connection, rows: Mapping[tuple[Any, ...], TrainingRow]) -> None:
