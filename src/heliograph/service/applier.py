@@ -41,6 +41,7 @@ from heliograph.store.state import batches, cursors, partials, training
 from heliograph.store.state.lanes import Lane
 from heliograph.store.state.state import State
 from heliograph.training.parse import Parsed
+from heliograph.training.rows import MARKERS
 from heliograph.wire import records as wire_records
 
 log = logging.getLogger(__name__)
@@ -347,7 +348,7 @@ class Applier:
             if record.event_type.startswith("checkpoint_"):
                 framework = str(record.attributes.get("framework", ""))
                 self._meters.checkpoint_events.add(1, record.event_type, framework)
-            elif record.event_type in effects.MARKERS:
+            elif record.event_type in MARKERS:
                 self._meters.workload_events.add(1)
 
     def _keep_rows(self, rows: Sequence[TrainingRow]) -> None:

@@ -11,9 +11,9 @@ from heliograph.core.record import Record, record_id
 from heliograph.core.training import TrainingRow
 from heliograph.receive.lines import Line
 from heliograph.training.parse import Parsed, parse_line
+from heliograph.training.rows import rows
 
 SOURCE = "log"
-MARKERS = frozenset({"training_start", "training_end"})
 
 KeepLines = Literal["findings", "all", "none"]
 
@@ -65,11 +65,9 @@ def _add(
     effects: Effects, given: Given, parsed: Parsed, arrival_ns: int, keep_lines: KeepLines
 ) -> None:
     line, pod_uid = given.line, given.pod_uid
-    if parsed.fields and pod_uid and parsed.kind == "performance":
-        effects.rows.append(_row(given, parsed, marker=None))
+    if pod_uid:
+        effects.rows.extend(rows(parsed, pod_uid=pod_uid, source=SOURCE, at_ns=line.at_ns))
     for number, event in enumerate(parsed.events):
-        if event.event_type in MARKERS and pod_uid:
-            effects.rows.append(_row(given, parsed, marker=event.event_type))
         effects.records.append(
             Record(
                 record_id=record_id(*_identity(line), event.event_type, number),
@@ -86,21 +84,6 @@ def _add(
         )
     if keep_lines == "all" and not parsed.events:
         effects.records.append(_line_record(given, arrival_ns))
-
-
-def _row(given: Given, parsed: Parsed, *, marker: str | None) -> TrainingRow:
-    fields = dict(parsed.fields)
-    iteration = fields.get("current_iteration")
-    return TrainingRow(
-        pod_uid=given.pod_uid,
-        source=SOURCE,
-        rank_group=parsed.label,
-        at_ns=given.line.at_ns,
-        iteration=iteration if isinstance(iteration, int) and marker is None else None,
-        marker=marker,
-        framework=parsed.framework,
-        fields=fields,
-    )
 
 
 def _resource(given: Given, parsed: Parsed) -> dict[str, object]:
