@@ -27,16 +27,17 @@ ARROWS = {
     "kernels": (),
     "wire": ("core", "kernels"),
     "rules": ("core", "kernels"),
-    "instruments": ("core", "wire", "kernels"),
+    "ship": ("core", "wire", "kernels"),
+    "instruments": ("core", "wire", "kernels", "ship"),
     "usage": ("core",),
     "projection": ("core",),
     "training": ("core",),
     "workloads": ("core",),
-    "receive": ("core", "wire", "kernels"),
+    "receive": ("core", "wire", "kernels", "alert.model"),
     "enrich": ("core", "workloads"),
-    "alert": ("core", "rules", *PROTOCOLS),
+    "alert": ("core", "rules"),
     "notify": ("core", "alert.model"),
-    "store": ("core", "wire"),
+    "store": ("core", "wire", "alert.model"),
     "recorder": ("core", "rules", *PROTOCOLS),
     "simulator": ("core", "wire"),
     "web": ("core", *PROTOCOLS, "alert.model"),
@@ -46,7 +47,7 @@ ARROWS = {
     ),
     "cli": ("core", "kernels", "service", "training", "simulator"),
     # The SDK's face.
-    "": ("core", "instruments", "usage", "projection", "recorder"),
+    "": ("core", "instruments", "ship", "usage", "projection", "recorder"),
 }
 # The one module that may import more than its package.
 WIRING = {"recorder.wiring": ("store", "wire")}
@@ -56,7 +57,7 @@ CHOICES = ("store.segments", "store.prometheus", "store.records", "notify")
 CHOOSERS = ("service.wiring", "service.embedded_query")
 
 SERVER_SIDE_CORE = {"samples", "matcher", "config", "columns", "document"}
-SDK = ("instruments", "usage", "projection", "recorder")
+SDK = ("instruments", "ship", "usage", "projection", "recorder")
 READS_ENVIRONMENT = ("cli", *SDK, "")
 
 BANNED_WORDS = {

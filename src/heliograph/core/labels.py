@@ -7,6 +7,7 @@ for each name and value its UTF-8 length as LEB128 varint, then the bytes. Lengt
 `{a="bc"}` and `{ab="c"}` apart.
 """
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from typing import TypeAlias
@@ -51,6 +52,16 @@ def pack_utf8(pairs: Iterable[tuple[bytes, bytes]]) -> bytes:
             out.append(length)
             out += text
     return bytes(out)
+
+
+def fingerprint(labels: Labels) -> str:
+    """32 hexadecimal digits that stand for canonical *labels*: an alert's identity."""
+    return fingerprint_of(pack(labels))
+
+
+def fingerprint_of(packed: bytes) -> str:
+    """The same for labels that `pack` has made bytes of already."""
+    return hashlib.sha256(packed).hexdigest()[:32]
 
 
 def unpack(packed: bytes) -> Labels:

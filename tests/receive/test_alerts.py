@@ -1,0 +1,325 @@
+import json
+
+import pytest
+
+from heliograph.core import instant, labels
+from heliograph.core.errors import Refused
+from heliograph.receive import alert_bodies, alert_labels, alert_webhook, alerts
+from heliograph.receive.alert_labels import Identities
+from heliograph.receive.alerts import Times
+
+NOW = instant.parse("2026-11-22T00:55:55Z")
+MINUTES = 60 * 10**9
+TIMES = Times(NOW, 5 * MINUTES)
+
+
+def v2(document):
+    body = document if isinstance(document, bytes) else json.dumps(document).encode()
+    return alerts.decode(body, Identities(classic=True), TIMES)
+
+
+def webhook(document):
+    return alert_webhook.decode(json.dumps(document).encode(), TIMES)
+
+
+def body(source, document):
+    return alert_bodies.decode(json.dumps(document).encode(), source, TIMES)
+
+
+def test_a_v2_alert_is_read_whole():
+    alert = {
+        "labels": {"b": "2", "alertname": "A", "gone": "", "severity": "high", "null": None},
+        "annotations": {"z": "1", "a": ""},
+        "startsAt": "2026-11-22T08:43:18.518764605+08:00",
+        "endsAt": "0001-01-01T00:00:00Z",
+        "generatorURL": "http://prometheus/graph?g0.expr=1",
+        "status": "nonsense",
+    }
+
+    posted = v2([alert])
+
+    (post,) = posted.posts
+    assert post.labels == (("alertname", "A"), ("b", "2"), ("severity", "high"))
+    assert post.fingerprint == labels.fingerprint(post.labels)
+    assert post.annotations == (("a", ""), ("z", "1"))
+    assert post.starts_ns == instant.parse("2026-11-22T00:43:18.518764605Z")
+    assert post.at_ns == post.starts_ns
+    assert (post.ends_ns, post.status, post.severity) == (None, "", "high")
+    assert post.resolve_after_ns == 5 * MINUTES
+    assert json.loads(post.raw) == alert
+    assert posted.unfit == [] and posted.places == [0]
+
+
+@pytest.mark.parametrize(
+    ("alert", "field", "status"),
+    [
+        pytest.param({}, "[0].labels", 422, id="labels absent"),
+        pytest.param({"labels": None}, "[0].labels", 422, id="labels null"),
+        pytest.param({"labels": {}}, "[0].labels", 400, id="labels empty"),
+        pytest.param({"labels": {"a": ""}}, "[0].labels", 400, id="all values empty"),
+        pytest.param({"labels": {"a-b": "x"}}, "[0].labels", 400, id="a name with a dash"),
+        pytest.param({"labels": {"a": 1}}, "[0].labels", 400, id="a number for a value"),
+        pytest.param({"labels": []}, "[0].labels", 400, id="labels a list"),
+        pytest.param({"labels": {"a": "b"}, "startsAt": "yesterday"}, "[0].startsAt", 400, id="a start in words"),
+        pytest.param({"labels": {"a": "b"}, "endsAt": "9" * 100}, "[0].endsAt", 400, id="an endless end"),
+        pytest.param({"labels": {"a": "b"}, "startsAt": 5}, "[0].startsAt", 400, id="a start in seconds"),
+        pytest.param(
+            {"labels": {"a": "b"}, "startsAt": "2026-01-02T00:00:00Z", "endsAt": "2026-01-01T00:00:00Z"},
+            "[0].endsAt", 400, id="the end before the start",
+        ),
+        pytest.param({"labels": {"a": "b"}, "generatorURL": "not a url %%"}, "[0].generatorURL", 422, id="no url"),
+        pytest.param({"labels": {"a": "x" * 70_000}}, "[0].labels", 400, id="labels too large"),
+        pytest.param({"labels": {f"l{i}": "x" for i in range(200)}}, "[0].labels", 400, id="too many labels"),
+        pytest.param({"labels": {"a": "b"}, "annotations": {"x": "y" * 70_000}}, "[0].annotations", 400, id="annotations too large"),
+        pytest.param(7, "[0]", 400, id="a number for an alert"),
+    ],
+)  # fmt: skip
+def test_an_unfit_alert_is_named_and_does_not_cost_the_next(alert, field, status):
+    posted = v2([alert, {"labels": {"alertname": "good"}}])
+
+    assert [(one.index, one.field, one.status) for one in posted.unfit] == [(0, field, status)]
+    assert [post.labels for post in posted.posts] == [(("alertname", "good"),)]
+    assert posted.places == [1] and posted.received == 2
+
+
+@pytest.mark.parametrize(
+    "text", [b"{}", b"[{", b"", b"null", b"[" * 5000, b'"x"', b"\xff\xfe["]
+)
+def test_a_body_that_is_no_array_is_refused(text):
+    with pytest.raises(Refused) as caught:
+        v2(text)
+    assert caught.value.status == 400
+
+
+def test_too_many_alerts_are_refused_before_any_is_read():
+    with pytest.raises(Refused) as caught:
+        v2(b"[" + b"0," * alerts.ALERTS_MAX + b"0]")
+    assert caught.value.status == 413
+
+
+def test_of_a_key_that_comes_twice_the_last_counts():
+    (post,) = v2(b'[{"labels":{"alertname":"dk1","alertname":"dk2"}}]').posts
+    assert post.labels == (("alertname", "dk2"),)
+
+
+def test_equal_bytes_are_one_identity_and_the_cache_is_bounded():
+    identities = Identities(classic=True, cache_max=4)
+    first = identities.of(b'{"a":"b"}', "")
+    assert identities.of(b'{"a":"b"}', "") is first
+    for i in range(20):
+        identities.of(b'{"a":"%d"}' % i, "")
+    assert len(identities._known) <= 4
+    assert identities.of(b'{"a":"b"}', "") == first
+
+
+def test_what_real_senders_posted_is_read(shared_data):
+    recorded = json.loads(
+        (shared_data / "recorded/alerts_in/vmalert1795_timeline.json").read_text()
+    )
+    bodies = [one["raw_body"].encode() for one in recorded["timeline"]]
+    bodies += [
+        path.read_bytes()
+        for path in (shared_data / "recorded/alerts_in").glob("prometheus*.json")
+    ]
+    assert len(bodies) >= 70
+    for one in bodies:
+        posted = v2(one)
+        assert posted.posts and not posted.unfit
+        assert all(post.starts_ns and post.ends_ns and not post.status for post in posted.posts)
+
+
+def test_the_answers_of_a_real_alertmanager_are_ours(shared_data):
+    probes = json.loads(
+        (shared_data / "recorded/alertmanager_0.25_api_v2_probes.json").read_text()
+    )
+    seen = 0
+    for case in probes["cases"]:
+        if (case["method"], case["path"]) != ("POST", "/api/v2/alerts") or case[
+            "status"
+        ] == 415:
+            continue
+        seen += 1
+        given = case["request"]
+        raw = given.encode() if isinstance(given, str) else json.dumps(given).encode()
+        try:
+            posted = v2(raw)
+            status = posted.unfit[0].status if posted.unfit else 200
+        except Refused as refused:
+            status = refused.status
+        assert status == case["status"], case["name"]
+    assert seen >= 20
+
+
+WEBHOOK = {
+    "version": "4",
+    "status": "resolved",
+    "truncatedAlerts": 3,
+    "commonLabels": {"cluster": "c1", "gpu": "9"},
+    "commonAnnotations": {"runbook": "http://r"},
+    "alerts": [
+        {
+            "status": "firing",
+            "labels": {"alertname": "A", "gpu": "0"},
+            "annotations": {"summary": "s"},
+            "startsAt": "2026-11-22T00:50:00Z",
+            "endsAt": "2026-11-22T00:59:00Z",
+            "fingerprint": "f",
+            "values": {"B": 1.5},
+        },
+        {
+            "status": "resolved",
+            "labels": {"alertname": "A"},
+            "startsAt": "2026-11-22T00:50:00Z",
+        },
+        {"status": "resolved", "labels": {"alertname": "B"}, "endsAt": "2026-11-22T00:51:00Z"},
+    ],
+}
+
+
+def test_a_webhook_mixes_firing_and_resolved():
+    posted = webhook(WEBHOOK)
+
+    one, two, three = posted.posts
+    assert posted.truncated == 3
+    assert one.labels == (("alertname", "A"), ("cluster", "c1"), ("gpu", "0"))
+    assert one.annotations == (("runbook", "http://r"), ("summary", "s"))
+    # A webhook tells of the end itself: an end ahead does not count while it says firing.
+    assert (one.status, one.ends_ns, one.resolve_after_ns) == ("firing", None, 0)
+    assert json.loads(one.raw)["values"] == {"B": 1.5}
+    assert (two.ends_ns, two.starts_ns) == (NOW, instant.parse("2026-11-22T00:50:00Z"))
+    assert three.ends_ns == instant.parse("2026-11-22T00:51:00Z")
+
+
+def test_a_bare_array_on_the_webhook_is_of_the_v2_api():
+    (post,) = webhook([{"labels": {"alertname": "A"}, "endsAt": "2026-11-22T00:59:00Z"}]).posts
+    assert (post.status, post.ends_ns) == ("", instant.parse("2026-11-22T00:59:00Z"))
+    assert post.resolve_after_ns == 5 * MINUTES
+
+
+@pytest.mark.parametrize(
+    ("alert", "field"),
+    [
+        ({"status": "odd", "labels": {"a": "b"}}, "alerts[0].status"),
+        ({"status": "firing"}, "alerts[0].labels"),
+        ({"status": "firing", "labels": "x"}, "alerts[0].labels"),
+        ({"status": "firing", "labels": {"a": "b"}, "annotations": 5}, "alerts[0].annotations"),
+        ([], "alerts[0]"),
+    ],
+)
+def test_an_unfit_webhook_alert_is_named(alert, field):
+    posted = webhook({"alerts": [alert, {"labels": {"a": "b"}}]})
+    assert [one.field for one in posted.unfit] == [field]
+    assert len(posted.posts) == 1
+
+
+def test_the_recorded_webhooks_of_a_real_alertmanager_are_read(shared_data):
+    path = shared_data / "recorded/notify_out/alertmanager025_end_to_end.json"
+    text = path.read_text()
+    found = [one for one in _objects(json.loads(text)) if one.get("version") == "4"]
+    assert found
+    for one in found:
+        assert not webhook(one).unfit
+
+
+def _objects(value):
+    if isinstance(value, dict):
+        yield value
+        for inner in value.values():
+            yield from _objects(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _objects(inner)
+    elif isinstance(value, str) and value.startswith("{"):
+        try:
+            yield from _objects(json.loads(value))
+        except ValueError:
+            return
+
+
+LOG = {
+    "rule_name": "OOMDetected",
+    "severity": "critical",
+    "message": "CUDA out of memory",
+    "pattern": "OutOfMemoryError|CUDA out of memory",
+    "workload_id": "training-job-123",
+    "pod_name": "worker-0",
+    "pod_id": "uuid-456",
+    "log_time": "2025-11-03T10:05:00Z",
+    "labels": {"error_type": "oom"},
+}
+
+
+def test_a_log_alert_is_identified_by_what_it_names():
+    post = body("log", LOG)
+
+    assert dict(post.labels) == {
+        "alertname": "OOMDetected",
+        "source": "log",
+        "error_type": "oom",
+        "pattern": LOG["pattern"],
+        "workload_id": "training-job-123",
+        "pod_name": "worker-0",
+        "pod_id": "uuid-456",
+    }
+    assert dict(post.annotations) == {"message": "CUDA out of memory"}
+    assert (post.severity, post.status, post.ends_ns) == ("critical", "firing", None)
+    assert post.starts_ns == post.at_ns == instant.parse("2025-11-03T10:05:00Z")
+    assert (post.hints.workload_id, post.hints.pod_id) == ("training-job-123", "uuid-456")
+
+
+def test_parts_of_an_identity_do_not_run_together():
+    one = body("log", {"rule_name": "ab", "workload_id": "c"})
+    other = body("log", {"rule_name": "a", "workload_id": "bc"})
+    assert one.fingerprint != other.fingerprint
+
+
+def test_each_slow_trace_is_the_same_alert():
+    trace = {
+        "rule_name": "Slow",
+        "service_name": "loader",
+        "operation": "load",
+        "duration": 5000.5,
+    }
+    one, other = (
+        body("trace", {**trace, "trace_id": "1"}),
+        body("trace", {**trace, "trace_id": "2"}),
+    )
+    assert one.fingerprint == other.fingerprint
+    assert dict(other.annotations) == {"duration": "5000.50ms", "trace_id": "2"}
+
+
+def test_a_webhook_of_any_kind_has_a_name_a_severity_and_text_for_values():
+    post = body("webhook", {"foo": 1})
+    assert dict(post.labels) == {"alertname": "generic_webhook_alert", "source": "webhook"}
+    assert (post.severity, post.status) == ("info", "firing")
+
+    post = body(
+        "webhook", {"alert_name": "X", "status": "resolved", "labels": {"n": 1, "b": True}}
+    )
+    assert dict(post.labels) == {"alertname": "X", "source": "webhook", "n": "1", "b": "true"}
+    assert post.ends_ns == NOW
+
+
+@pytest.mark.parametrize(
+    ("source", "document", "field"),
+    [
+        ("log", {}, "rule_name"),
+        ("log", {"rule_name": ""}, "rule_name"),
+        ("log", {"rule_name": ["x"]}, "rule_name"),
+        ("log", {"rule_name": "a", "labels": []}, "labels"),
+        ("log", {"rule_name": "a", "log_time": "soon"}, "log_time"),
+        ("log", {"rule_name": "a", "log_time": True}, "log_time"),
+        ("log", {"rule_name": "a", "status": "odd"}, "status"),
+        ("trace", {"rule_name": "a", "duration": "5s"}, "duration"),
+        ("webhook", {"labels": {"": "x"}}, "labels"),
+        ("webhook", {"alert_name": "x" * 70_000}, "alert_name"),
+    ],
+)
+def test_an_unfit_body_names_the_field(source, document, field):
+    with pytest.raises(Refused) as caught:
+        body(source, document)
+    assert caught.value.field == field
+
+
+def test_a_name_of_the_newer_grammar_is_taken_where_old_alertmanagers_do_not_speak():
+    assert alert_labels.identity({"a.b-c": "x"}, "", classic=False).labels == (("a.b-c", "x"),)
