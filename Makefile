@@ -13,7 +13,7 @@ ARGS ?=
 
 SOURCES = src tests tools bench setup.py
 INSTALL = pyproject.toml setup.py constraints.txt tools/bootstrap.py \
-	$(wildcard src/heliograph/kernels/*.py src/heliograph/kernels/*.pxd)
+	$(wildcard src/heliograph/kernels/*.py src/heliograph/kernels/*.px?)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo serve test check fmt lint types bench peers clean

@@ -37,7 +37,7 @@ ARROWS = {
     "enrich": ("core", "workloads"),
     "alert": ("core", "rules"),
     "notify": ("core", "alert.model"),
-    "store": ("core", "wire", "alert.model"),
+    "store": ("core", "wire", "alert.model", "alert.changes"),
     "recorder": ("core", "rules", *PROTOCOLS),
     "simulator": ("core", "wire"),
     "web": ("core", *PROTOCOLS, "alert.model"),
@@ -48,16 +48,22 @@ ARROWS = {
     "cli": ("core", "kernels", "service", "training", "simulator"),
     # The SDK's face.
     "": ("core", "instruments", "ship", "usage", "projection", "recorder"),
+    "compat_prometheus": ("core", "instruments"),
 }
+# Packages whose users import names from the package itself, as documents fix (decision 0009).
+FACES = ("instruments", "ship", "compat_prometheus")
+# Where others' code runs inside a training process, whatever it raises must not end the process.
+CATCHES_ALL = ("service.supervisor", "instruments.faults", "ship.shipper")
 # The one module that may import more than its package.
 WIRING = {"recorder.wiring": ("store", "wire")}
 # What is chosen by configuration, and who may choose. `embedded_query` is the embedded backend's
-# other half: the view over segments needs `enrich`, which a store may not import.
+# other half: the view over segments needs `enrich`, which a store may not import; `alert_wiring`
+# is the half of the composition root that opens channels.
 CHOICES = ("store.segments", "store.prometheus", "store.records", "notify")
-CHOOSERS = ("service.wiring", "service.embedded_query")
+CHOOSERS = ("service.wiring", "service.alert_wiring", "service.embedded_query")
 
 SERVER_SIDE_CORE = {"samples", "matcher", "config", "columns", "document"}
-SDK = ("instruments", "ship", "usage", "projection", "recorder")
+SDK = ("instruments", "ship", "compat_prometheus", "usage", "projection", "recorder")
 READS_ENVIRONMENT = ("cli", *SDK, "")
 
 BANNED_WORDS = {
@@ -157,7 +163,7 @@ def arrows(module: Module, tree: ast.AST) -> Iterator[tuple[int, str]]:
         elif (
             module.package == "service"
             and within(name, *CHOICES)
-            and not within(name, *PROTOCOLS)
+            and not within(name, *PROTOCOLS, "notify.protocol")
             and not within(module.inner, *CHOOSERS)
         ):
             yield line, f"imports {name}: service.wiring alone names a backend or a channel"
@@ -248,8 +254,9 @@ def clock(module: Module, tree: ast.AST) -> Iterator[tuple[int, str]]:
 
 
 def broad_excepts(module: Module, tree: ast.AST) -> Iterator[tuple[int, str]]:
-    """Catching everything is the supervisor's, unless it is to clean up and raise it again."""
-    if module.inner == "service.supervisor":
+    """Catching everything is the supervisor's and, where others' code runs inside a training process,
+    the SDK's; unless it is to clean up and raise it again."""
+    if module.inner in CATCHES_ALL:
         return
     for node in ast.walk(tree):
         if not isinstance(node, ast.ExceptHandler):
@@ -269,7 +276,7 @@ def shape(module: Module, tree: ast.Module) -> Iterator[tuple[int, str]]:
             yield node.lineno, "relative import"
         elif isinstance(node, ast.Name) and node.id == "__all__":
             yield node.lineno, "__all__: a leading underscore is the whole privacy system"
-    if module.is_init and module.inner:
+    if module.is_init and module.inner and module.inner not in FACES:
         for node in tree.body:
             if not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)):
                 yield node.lineno, "__init__ holds its contract's docstring, nothing else"

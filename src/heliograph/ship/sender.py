@@ -1,0 +1,154 @@
+"""The thread that delivers what waits in the spool, one request at a time, oldest first.
+
+    sent      on to the next
+    later     the same again: after `Retry-After`, or after a jittered wait that doubles
+    refused   dropped and counted: the same bytes would fail again
+
+It waits without end while nothing waits in the spool, and ends when it is told to.
+"""
+
+import logging
+import random
+import threading
+from collections.abc import Callable
+
+from heliograph.core.clock import Clock
+from heliograph.ship.counts import Counts
+from heliograph.ship.frame import Frame
+from heliograph.ship.post import Outcome, Poster
+from heliograph.ship.spool import Spool
+
+WAIT_S_MIN, WAIT_S_MAX = 0.5, 30.0
+
+_log = logging.getLogger("heliograph.ship")
+
+
+class Sender:
+    """Delivers what waits in *spool*; `run` is the body of its thread."""
+
+    def __init__(
+        self,
+        spool: Spool,
+        poster: Poster,
+        counts: Counts,
+        *,
+        clock: Clock,
+        compress: Callable[[bytes], bytes],
+        shown: str,
+    ) -> None:
+        self._spool = spool
+        self._poster = poster
+        self._counts = counts
+        self._clock = clock
+        self._compress = compress
+        self._shown = shown
+        self._woken = threading.Condition()
+        self._failures = 0
+        self._not_before_s = 0.0
+        self._asked_to_wait = False
+        self._idle = True
+        self._until_s: float | None = None
+        self._told: set[str] = set()
+        # Threads of many processes fail at one time and must not come back at one time.
+        self._random = random.Random()  # noqa: S311 - nothing secret
+
+    def run(self) -> None:
+        """Deliver until `finish` says that it is enough."""
+        while self._wait():
+            taken = self._spool.take()
+            if taken is None:
+                self._rest()
+                continue
+            entry, frame = taken
+            outcome = self._poster.samples(self._compress(frame.raw))
+            if self._settled(outcome, frame):
+                self._spool.done(entry)
+            else:
+                self._spool.put_back(entry)
+        self._poster.close()
+
+    def wake(self) -> None:
+        """There is something in the spool."""
+        with self._woken:
+            self._idle = False
+            self._woken.notify_all()
+
+    def wait_idle(self, timeout_s: float) -> bool:
+        """Whether everything was delivered, or given up, within *timeout_s*."""
+        with self._woken:
+            self._hurry()
+            return self._woken.wait_for(lambda: self._idle, timeout_s)
+
+    def finish(self, until_s: float) -> None:
+        """Deliver what is there, until the monotonic *until_s* at most, then end."""
+        with self._woken:
+            self._until_s = until_s
+            self._hurry()
+
+    def _hurry(self) -> None:
+        """Somebody waits: try at once what was put off, unless the receiver asked for the wait."""
+        if not self._asked_to_wait:
+            self._not_before_s = 0.0
+        self._woken.notify_all()
+
+    def _rest(self) -> None:
+        with self._woken:
+            # What came since we looked has been announced, or will be: then we look again.
+            self._idle = not self._spool.frames
+            self._woken.notify_all()
+
+    def _wait(self) -> bool:
+        """Wait for something to do; False when it is time to end."""
+        with self._woken:
+            while True:
+                now_s = self._clock.monotonic_s()
+                if self._until_s is not None and self._over(now_s):
+                    return False
+                if not self._idle and now_s >= self._not_before_s:
+                    return True
+                wait_s = None if self._idle else self._not_before_s - now_s
+                if self._until_s is not None:
+                    left_s = max(self._until_s - now_s, 0.0)
+                    wait_s = left_s if wait_s is None else min(wait_s, left_s)
+                self._woken.wait(wait_s)
+
+    def _over(self, now_s: float) -> bool:
+        assert self._until_s is not None
+        if self._idle or now_s >= self._until_s:
+            return True
+        # It failed since we were told to end, and the disk has it: the next process delivers.
+        return self._not_before_s > now_s and self._spool.durable
+
+    def _settled(self, outcome: Outcome, frame: Frame) -> bool:
+        """Count *outcome*; whether *frame* needs no further attempt."""
+        self._counts.attempts[outcome.kind] += 1
+        if outcome.kind == "later":
+            self._failures += 1
+            self._put_off(outcome)
+            self._tell("delivery is put off", outcome)
+            return False
+        self._failures = 0
+        self._asked_to_wait = False
+        if outcome.kind == "sent":
+            self._counts.delivered += frame.items
+            self._told.discard("delivery is put off")
+        else:
+            self._counts.refused += frame.items
+            self._tell("samples are refused and dropped", outcome)
+        return True
+
+    def _put_off(self, outcome: Outcome) -> None:
+        wait_s = min(WAIT_S_MAX, WAIT_S_MIN * 2.0 ** min(self._failures - 1, 16))
+        wait_s *= self._random.uniform(0.5, 1.0)
+        if outcome.retry_after_s > 0:
+            # Never earlier than asked, nor all at that one instant.
+            wait_s = outcome.retry_after_s * self._random.uniform(1.0, 1.1)
+        with self._woken:
+            self._asked_to_wait = outcome.retry_after_s > 0
+            self._not_before_s = self._clock.monotonic_s() + wait_s
+
+    def _tell(self, what: str, outcome: Outcome) -> None:
+        """Log once a cause; a receiver that came back and is gone again is another."""
+        if what not in self._told:
+            self._told.add(what)
+            _log.warning("%s: %s: %s", self._shown, what, outcome.detail)
