@@ -47,7 +47,8 @@ def test_a_v2_alert_is_read_whole():
     assert (post.ends_ns, post.status, post.severity) == (None, "", "high")
     assert post.resolve_after_ns == 5 * MINUTES
     assert json.loads(post.raw) == alert
-    assert posted.unfit == [] and posted.places == [0]
+    assert posted.unfit == []
+    assert posted.places == [0]
 
 
 @pytest.mark.parametrize(
@@ -79,7 +80,8 @@ def test_an_unfit_alert_is_named_and_does_not_cost_the_next(alert, field, status
 
     assert [(one.index, one.field, one.status) for one in posted.unfit] == [(0, field, status)]
     assert [post.labels for post in posted.posts] == [(("alertname", "good"),)]
-    assert posted.places == [1] and posted.received == 2
+    assert posted.places == [1]
+    assert posted.received == 2
 
 
 @pytest.mark.parametrize(
@@ -124,7 +126,8 @@ def test_what_real_senders_posted_is_read(shared_data):
     assert len(bodies) >= 70
     for one in bodies:
         posted = v2(one)
-        assert posted.posts and not posted.unfit
+        assert posted.posts
+        assert not posted.unfit
         assert all(post.starts_ns and post.ends_ns and not post.status for post in posted.posts)
 
 

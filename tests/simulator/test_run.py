@@ -9,6 +9,7 @@ import pytest
 from heliograph.core.clock import ManualClock
 from heliograph.receive import logs as received_logs
 from heliograph.simulator.run import (
+    ALERTS,
     CONTAINER_EVENTS,
     HISTORY_S,
     LOGS,
@@ -125,7 +126,7 @@ def go(url, clock, **more):
 def test_history_and_then_live(sink):
     told = go(sink.url, ManualClock(START))
     counted = Counter(sink.paths())
-    assert set(counted) == {PLACEMENTS, CONTAINER_EVENTS, LOGS, METRICS}
+    assert set(counted) == {PLACEMENTS, CONTAINER_EVENTS, LOGS, METRICS, ALERTS}
     assert counted[METRICS] == (HISTORY_S + 20) // TICK_S
     assert told == [
         "sending 10 minutes of history",

@@ -9,7 +9,7 @@ is resolved once `ends_ns` is past, and when its labels come again after that a 
 from enum import StrEnum
 from typing import Any
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from heliograph.core.labels import Labels
 
@@ -187,8 +187,11 @@ class Told(Struct, frozen=True):
     """What one integration was last told of one group: the engine's memory of deliveries.
 
     firing, resolved   alert ids (episodes)
-    at_ns              when it was told
+    at_ns              when it was told; 0: never for sure
     message_id         what the channel knows the message by, where it can be updated in place
+    maybe              ids that it may believe to fire though that is not what it was told last (an
+                       attempt whose end is unknown; told once, suppressed since): owed a resolve,
+                       and news when they may be told again
     """
 
     group_key: str
@@ -197,6 +200,7 @@ class Told(Struct, frozen=True):
     resolved: frozenset[str]
     at_ns: int
     message_id: str = ""
+    maybe: frozenset[str] = frozenset()
 
 
 class Outgoing(Struct, frozen=True):
@@ -265,6 +269,8 @@ class Delivery(Struct, frozen=True):
     retry_after_s  what the provider asked for, 0 when it named none
     message_id     as in `Told`
     messages       provider messages it took (split by the channel's limits)
+    unsure         not `sent`, but the receiver may have it or part of it all the same (a time-out
+                   after the request was out, some of several parts)
     """
 
     outcome: str
@@ -273,6 +279,7 @@ class Delivery(Struct, frozen=True):
     retry_after_s: float = 0.0
     message_id: str = ""
     messages: int = 1
+    unsure: bool = False
 
 
 class Entry(Struct, frozen=True):
@@ -332,46 +339,6 @@ class Silence(Struct, frozen=True):
     created_ns: int
     updated_ns: int
     schedule: dict[str, str] | None = None
-
-
-class StatDelta(Struct, frozen=True):
-    """What to add to one hourly row of the statistics (the day is the sum of its hours)."""
-
-    hour_ns: int
-    alert_name: str
-    source: str
-    severity: str
-    workload_id: str
-    cluster_name: str
-    firing: int = 0
-    resolved: int = 0
-    duration_ns: int = 0
-
-
-class Changes(Struct):
-    """What one step of the engine changed, to be written in one transaction. Lists may be empty.
-
-    alerts         new or changed episodes, whole
-    moved          (alert id, ends_ns, updated_ns, count): repeats that move nothing else;
-                   written by checkpoints, not before the answer
-    """
-
-    alerts: list[Alert] = field(default_factory=list)
-    moved: list[tuple[str, int | None, int, int]] = field(default_factory=list)
-    groups: list[Group] = field(default_factory=list)
-    groups_gone: list[str] = field(default_factory=list)
-    told: list[Told] = field(default_factory=list)
-    told_gone: list[tuple[str, str]] = field(default_factory=list)
-    outbox: list[Outgoing] = field(default_factory=list)
-    outbox_gone: list[tuple[str, str]] = field(default_factory=list)
-    entries: list[Entry] = field(default_factory=list)
-    correlations: list[Correlation] = field(default_factory=list)
-    correlations_gone: list[str] = field(default_factory=list)
-    statistics: list[StatDelta] = field(default_factory=list)
-    silences: list[Silence] = field(default_factory=list)
-
-    def __bool__(self) -> bool:
-        return any(getattr(self, name) for name in self.__struct_fields__)
 
 
 class Integration(Struct, frozen=True):

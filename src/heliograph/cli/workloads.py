@@ -2,7 +2,7 @@
 
 import click
 
-from heliograph.cli.client import URL_VARIABLE, get, inert
+from heliograph.cli.client import URL_VARIABLE, get, table
 
 
 @click.command()
@@ -23,22 +23,16 @@ def workloads(
 
         click.echo(json.dumps(answer))
         return
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(box=None)
-    for name in ("name", "namespace", "kind", "status", "run", "iteration", "loss", "uid"):
-        table.add_column(name, no_wrap=name == "uid", min_width=36 if name == "uid" else None)
+    rows = []
     for item in answer["items"]:
         state = item.get("current") or {}
         fields = state.get("fields") or {}
         loss = fields.get("lm_loss", fields.get("total_loss"))
-        shown = (
-            item["name"], item["namespace"], item["kind"], item["status"],
-            state.get("run"), fields.get("current_iteration"), loss, item["uid"],
+        rows.append(
+            (
+                item["name"], item["namespace"], item["kind"], item["status"],
+                state.get("run"), fields.get("current_iteration"), loss, item["uid"],
+            )
         )  # fmt: skip
-        cells = ("" if value is None else escape(inert(str(value))) for value in shown)
-        table.add_row(*cells)
-    Console().print(table)
+    table(("name", "namespace", "kind", "status", "run", "iteration", "loss", "uid"), rows)
     click.echo(f"{len(answer['items'])} of {answer['total']}")

@@ -16,6 +16,9 @@ Labels: TypeAlias = tuple[tuple[str, str], ...]
 
 NAME = "__name__"
 
+# The varint of a length that takes one byte, as the character of that code.
+_SHORT = tuple(map(chr, range(0x80)))
+
 
 def of(pairs: Mapping[str, str] | Iterable[tuple[str, str]]) -> Labels:
     """Canonical labels of *pairs*: sorted by name, empty values left out.
@@ -34,6 +37,13 @@ def of(pairs: Mapping[str, str] | Iterable[tuple[str, str]]) -> Labels:
 
 def pack(labels: Labels) -> bytes:
     """Identity bytes of canonical *labels*."""
+    try:
+        text = "".join([_SHORT[len(text)] + text for pair in labels for text in pair])
+    except IndexError:
+        text = ""
+    if text and text.isascii():
+        # The usual case: every length takes one byte, and every character.
+        return text.encode("ascii")
     return pack_utf8(
         (name.encode("utf-8", "surrogatepass"), value.encode("utf-8", "surrogatepass"))
         for name, value in labels

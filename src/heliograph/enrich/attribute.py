@@ -69,6 +69,8 @@ def attribute(labels: Labels, directory: Directory) -> tuple[Span, ...]:
 def attribute_identity(who: Identity, directory: Directory) -> tuple[Span, ...]:
     """The same for labels that were read already."""
     case = Case(who, directory)
+    if not case.matches and not case.named:
+        return (Span(AT_NS_MIN, AT_NS_MAX, *case.verdict([], [])),)
     spans: list[Span] = []
     for start_ns, held, running in case.stretches():
         verdict = case.verdict(held, running)
@@ -140,7 +142,7 @@ class Case:
 
     def verdict(self, held: list[Match], running: list[Pod]) -> _Verdict:
         """Owner, by, reason and pod uid, where *held* of the matches and *running* pods hold."""
-        holders = device.holders(held)
+        holders = device.holders(held) if held else set()
         if len(holders) > 1:
             return None, None, SHARED_DEVICE, ""
         if holders:

@@ -8,8 +8,6 @@ lead to the canonical labels and their fingerprint without being decoded again.
 
 import re
 from collections.abc import Mapping
-from functools import lru_cache
-from sys import intern
 from typing import NamedTuple
 
 import msgspec
@@ -18,14 +16,19 @@ from heliograph.core import labels as label
 from heliograph.core.errors import Refused
 from heliograph.core.labels import Labels
 
-# Label sets held by their bytes; beyond it the older half is forgotten.
-CACHE_MAX = 200_000
+# Label sets held by their bytes, some 1.3 kB each: for alerts whose annotations change with every
+# post. Beyond it the older half is forgotten.
+CACHE_MAX = 10_000
+# Names that are known to be good.
+NAMES_MAX = 10_000
 LABELS_MAX = 128
 NAME_BYTES_MAX = 1024
 # Of all names and values of one label set.
 SIZE_BYTES_MAX = 64 * 1024
 
 _NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*\Z", re.ASCII)
+# By whether names are classic ones.
+_GOOD: dict[bool, set[str]] = {False: set(), True: set()}
 _decoder = msgspec.json.Decoder(dict[str, str | None])
 
 
@@ -64,14 +67,12 @@ def identity(pairs: Mapping[str, str | None], field: str, *, classic: bool) -> I
     """The identity of *pairs*; empty values and nulls are absent. Raises Refused naming *field*."""
     if len(pairs) > LABELS_MAX:
         raise Refused(f"{len(pairs)} labels, limit {LABELS_MAX}", field=field, code="too_many")
-    fits = _is_classic if classic else _is_name
-    for name, value in pairs.items():
-        if value and not fits(name):
-            raise Refused(
-                f"invalid label set: invalid name {name[:100]!r}", field=field, code="name"
-            )
-    # Interned: the same names and most values stand in every alert of a site.
-    found = tuple(sorted([(intern(n), intern(value)) for n, value in pairs.items() if value]))
+    good = _GOOD[classic]
+    if not good.issuperset(pairs):
+        _check_names(pairs, field, good, classic=classic)
+    # Senders write them in order, mostly, and names are unique: values are not compared.
+    given = pairs if all(pairs.values()) else {n: value for n, value in pairs.items() if value}
+    found: Labels = tuple(sorted(given.items()))  # type: ignore[arg-type]  # no None is left
     if not found:
         raise Refused("at least one label pair required", field=field, code="no_labels")
     packed = label.pack(found)
@@ -84,7 +85,21 @@ def identity(pairs: Mapping[str, str | None], field: str, *, classic: bool) -> I
     return Identity(found, label.fingerprint_of(packed), pairs.get("severity") or "")
 
 
-@lru_cache(maxsize=10_000)
+def _check_names(
+    pairs: Mapping[str, str | None], field: str, good: set[str], *, classic: bool
+) -> None:
+    """Raise Refused for a bad name that has a value; good ones are added to *good*."""
+    fits = _is_classic if classic else _is_name
+    for name, value in pairs.items():
+        if fits(name):
+            if len(good) < NAMES_MAX:
+                good.add(name)
+        elif value:
+            raise Refused(
+                f"invalid label set: invalid name {name[:100]!r}", field=field, code="name"
+            )
+
+
 def _is_classic(name: str) -> bool:
     return _NAME.match(name) is not None and _is_name(name)
 

@@ -47,17 +47,24 @@ class Unfit(NamedTuple):
 
 class Posted(NamedTuple):
     """What a body came to: posts and what was unfit, both in order; *places* are the posts' own
-    places in the body. *truncated* is how many the sender says it left out."""
+    places in the body. *truncated* is how many the sender says it left out, *repeats* how many were
+    known and are no posts."""
 
     posts: list[Post]
     places: list[int]
     unfit: list[Unfit]
     truncated: int = 0
+    repeats: int = 0
 
     @property
     def received(self) -> int:
         """Alerts in the body."""
-        return len(self.posts) + len(self.unfit)
+        return self.kept + len(self.unfit)
+
+    @property
+    def kept(self) -> int:
+        """Alerts that were taken."""
+        return len(self.posts) + self.repeats
 
 
 class Times(NamedTuple):
@@ -87,22 +94,39 @@ _alert = msgspec.json.Decoder(_Alert)
 
 def decode(body: bytes, identities: Identities, times: Times) -> Posted:
     """The alerts of *body*. Raises Refused when it is no array of at most ALERTS_MAX."""
-    elements = json_body.document(body, _elements)
-    if len(elements) > ALERTS_MAX:
+    posted = Posted([], [], [])
+    for index, element in enumerate(elements(body)):
+        take(posted, index, element, identities, times)
+    return posted
+
+
+def elements(body: bytes) -> list[msgspec.Raw]:
+    """The alerts of *body*, not looked into. Raises Refused when it is no array of at most
+    ALERTS_MAX."""
+    found = json_body.document(body, _elements)
+    if len(found) > ALERTS_MAX:
         raise Refused(
-            f"{len(elements)} alerts, limit {ALERTS_MAX}",
+            f"{len(found)} alerts, limit {ALERTS_MAX}",
             field="body",
             code="too_many",
             status=413,
         )
-    posted = Posted([], [], [])
-    for index, element in enumerate(elements):
-        try:
-            posted.posts.append(_post(bytes(element), f"[{index}]", identities, times))
-            posted.places.append(index)
-        except Refused as refused:
-            posted.unfit.append(unfit(index, refused))
-    return posted
+    return found
+
+
+def take(
+    posted: Posted, index: int, element: msgspec.Raw, identities: Identities, times: Times
+) -> Post | None:
+    """The post of *element*, number *index* of a body; added to *posted*, or what is unfit of it."""
+    try:
+        post = _post(bytes(element), identities, times)
+    except Refused as refused:
+        field = f"[{index}]{refused.field}"
+        posted.unfit.append(Unfit(index, field, refused.code, refused.detail, refused.status))
+        return None
+    posted.posts.append(post)
+    posted.places.append(index)
+    return post
 
 
 def unfit(index: int, refused: Refused) -> Unfit:
@@ -111,31 +135,32 @@ def unfit(index: int, refused: Refused) -> Unfit:
     return Unfit(index, field, refused.code, refused.detail, refused.status)
 
 
-def _post(raw: bytes, field: str, identities: Identities, times: Times) -> Post:
+def _post(raw: bytes, identities: Identities, times: Times) -> Post:
+    """The post of *raw*. Raises Refused with a field that goes on from the alert's own."""
     try:
         alert = _alert.decode(raw)
     except msgspec.ValidationError as error:
         text, _, path = str(error).partition(" - at `$")
-        raise Refused(text, field=field + path.removesuffix("`")) from error
+        raise Refused(text, field=path.removesuffix("`")) from error
     labels = bytes(alert.labels)
     if labels == b"null":
-        raise Refused("labels in body is required", field=f"{field}.labels", status=422)
-    known = identities.of(labels, f"{field}.labels")
-    starts_ns = instant_of(alert.startsAt, f"{field}.startsAt")
-    ends_ns = instant_of(alert.endsAt, f"{field}.endsAt")
+        raise Refused("labels in body is required", field=".labels", status=422)
+    known = identities.of(labels, ".labels")
+    starts_ns = instant_of(alert.startsAt, ".startsAt")
+    ends_ns = instant_of(alert.endsAt, ".endsAt")
     if starts_ns is not None and ends_ns is not None and ends_ns < starts_ns:
-        raise Refused("start time must be before end time", field=f"{field}.endsAt")
+        raise Refused("start time must be before end time", field=".endsAt")
     return Post(
         source="metric",
         labels=known.labels,
         fingerprint=known.fingerprint,
-        annotations=annotations(alert.annotations or {}, f"{field}.annotations"),
+        annotations=annotations(alert.annotations or {}, ".annotations"),
         received_ns=times.now_ns,
         at_ns=min(times.now_ns, starts_ns if starts_ns is not None else times.now_ns),
         resolve_after_ns=times.resolve_after_ns,
         starts_ns=starts_ns,
         ends_ns=ends_ns,
-        generator_url=url(alert.generatorURL or "", f"{field}.generatorURL"),
+        generator_url=url(alert.generatorURL or "", ".generatorURL"),
         severity=known.severity,
         raw=raw,
     )
@@ -161,16 +186,18 @@ def _parsed(text: str) -> int:
 
 def annotations(given: dict[str, str | None], field: str) -> Labels:
     """*given* in order of name. Raises Refused when they are too large together."""
-    size_bytes = sum(
-        len(name.encode()) + len((text or "").encode()) for name, text in given.items()
-    )
+    texts = [*given, *filter(None, given.values())]
+    # A character takes four bytes at most: the few that may be too large are measured.
+    size_bytes = 4 * sum(map(len, texts))
+    if size_bytes > ANNOTATION_BYTES_MAX:
+        size_bytes = sum(len(text.encode()) for text in texts)
     if size_bytes > ANNOTATION_BYTES_MAX:
         raise Refused(
             f"annotations of {size_bytes} bytes, limit {ANNOTATION_BYTES_MAX}",
             field=field,
             code="too_large",
         )
-    return tuple(sorted((name, text or "") for name, text in given.items()))
+    return tuple(sorted([(name, text or "") for name, text in given.items()]))
 
 
 @lru_cache(maxsize=1024)

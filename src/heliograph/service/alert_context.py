@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from heliograph.alert.model import Context, Enriched, Post
+from heliograph.alert.model import NOBODY, Context, Enriched, Post
 from heliograph.core.owner import Pod, Workload
 from heliograph.enrich import identity
 from heliograph.enrich.attribute import Span, attribute_identity, span_at
@@ -61,11 +61,27 @@ class AlertContext:
             document=msgspec.json.encode(_document(span, pod, workload, directory)),
         )
 
+    def of_pod(self, pod_uid: str, pod_name: str, node: str) -> Context:
+        """Whose a line or a record is that names its pod so; what nobody knows is ""."""
+        directory = self._directory()
+        pod = directory.pods.get(pod_uid) if pod_uid else None
+        owner = directory.owner(pod_uid) if pod else None
+        return Context(
+            workload_id=owner.workload_uid if owner else "",
+            workload_name=owner.workload_name if owner else "",
+            workload_uid=owner.workload_uid if owner else "",
+            pod_name=pod.name if pod else pod_name,
+            pod_id=pod_uid,
+            node_name=node or (pod.node if pod else ""),
+        )
+
 
 def _who(post: Post, said: dict[str, str]) -> Identity:
     """What labels and hints say of node, device and pod."""
     who = identity.of(post.labels)
     hints = post.hints
+    if hints == NOBODY and not any(name in said for name in _POD_IDS):
+        return who
     return who._replace(
         pod_uid=hints.pod_id or _first(said, _POD_IDS) or who.pod_uid,
         pod_name=hints.pod_name or who.pod_name,
@@ -152,4 +168,7 @@ def _document(
 
 
 def _first(said: dict[str, str], names: tuple[str, ...]) -> str:
-    return next((said[name] for name in names if said.get(name)), "")
+    for name in names:
+        if value := said.get(name):
+            return value
+    return ""

@@ -7,15 +7,21 @@ from starlette.applications import Starlette
 
 from heliograph.receive.logs import LogLimits
 from heliograph.receive.remote_write import Decoder, Limits
-from heliograph.service import gauges, health, http, overview
+from heliograph.service import alert_gauges, alert_traces, gauges, health, http, overview
 from heliograph.service.admission import Admission
 from heliograph.service.auth import Gate
 from heliograph.service.config import MIB, Config, answered_hosts
 from heliograph.service.endpoints import (
+    alert_intake,
+    alert_routes,
+    alert_rules,
+    alert_v2,
+    alerts,
     operations,
     ownership,
     records,
     samples,
+    silences,
     telemetry,
     workloads,
 )
@@ -23,6 +29,7 @@ from heliograph.service.freshness import Reads
 from heliograph.service.http import Endpoint, Surroundings
 from heliograph.service.negatives import Negatives
 from heliograph.service.parts import Core, Flow
+from heliograph.service.timeline import Timeline
 from heliograph.service.trainings import Trainings
 from heliograph.store.protocol import SampleQueries
 from heliograph.web.first_page import Check
@@ -32,22 +39,16 @@ def build(config: Config, core: Core, flow: Flow, queries: SampleQueries) -> Sta
     """The ASGI application over *core* and *flow*; *queries* reads samples."""
     limits = config.limits
     admission = Admission(limits.in_flight_mb * MIB, limits.reserved_mb * MIB)
-    around = Surroundings(
-        gate=Gate(config.auth.tokens),
-        admission=admission,
-        meters=core.meters,
-        clock=core.clock,
-        body_bytes_max=limits.body_mb * MIB,
-        hosts=answered_hosts(config),
-        bug=core.supervisor.note,
-    )
+    around = _around(config, core, admission)
     trainings = Trainings(
         core.state, core.owners, core.clock, stored=lambda: core.meters.stored.value("rows")
     )
     reads = Reads(flow.executors, flow.fresh)
+    alerts_read = alerts.Reading(core.state, flow.alerts.alerting, reads, limits.list)
     listing = workloads.Workloads(
-        core.owners, trainings, core.records, core.state, reads, core.clock, limits.list
-    )
+        core.owners, trainings, core.records, core.state, reads, core.clock, limits.list,
+        Timeline(core.state, core.records, alerts.shown(alerts_read)),
+    )  # fmt: skip
     endpoints: list[Endpoint] = [
         *telemetry.endpoints(_intake(config, core, flow, around)),
         *ownership.endpoints(
@@ -64,14 +65,17 @@ def build(config: Config, core: Core, flow: Flow, queries: SampleQueries) -> Sta
             records.Reading(around, core.records, flow.executors, reads, limits.list)
         ),
     ]  # fmt: skip
+    endpoints += _alert_endpoints(config, core, flow, around, alerts_read)
     checks = _checks(config, core, flow)
     _add_gauges(core, flow, admission)
+    _add_alert_gauges(core, flow)
     seen = overview.Overview(
         meters=core.meters,
         clock=core.clock,
         checks=checks,
         listed=workloads.newest(listing),
         attributing=core.attributing,
+        alerts=alerts.newest(alerts_read),
         started_ns=core.clock.now_ns(),
     )
     own = operations.endpoints(
@@ -87,6 +91,48 @@ def build(config: Config, core: Core, flow: Flow, queries: SampleQueries) -> Sta
     return http.application([*endpoints, *own], around)
 
 
+def _around(config: Config, core: Core, admission: Admission) -> Surroundings:
+    return Surroundings(
+        gate=Gate(config.auth.tokens),
+        admission=admission,
+        meters=core.meters,
+        clock=core.clock,
+        body_bytes_max=config.limits.body_mb * MIB,
+        hosts=answered_hosts(config),
+        bug=core.supervisor.note,
+    )
+
+
+def _alert_endpoints(
+    config: Config, core: Core, flow: Flow, around: Surroundings, reading: alerts.Reading
+) -> list[Endpoint]:
+    side, limits, clock = flow.alerts, config.limits, core.clock
+    return [
+        *alert_intake.endpoints(
+            alert_intake.Intake(
+                around,
+                side.posts,
+                side.bodies,
+                side.meters,
+                clock,
+                limits.decoded_mb * MIB,
+                alert_traces.noting(flow.ingest, core.log),
+            )
+        ),
+        *alerts.endpoints(reading),
+        *alert_v2.endpoints(alert_v2.Reading(side.alerting, clock.now_ns())),
+        *silences.endpoints(silences.Silencing(around, side.alerting, limits.list)),
+        *alert_rules.endpoints(
+            alert_rules.Ruling(around, side.rules, flow.executors, clock, limits.list)
+        ),
+        *alert_routes.endpoints(
+            alert_routes.Routing(
+                around, side.alerting, side.routes, flow.executors, limits.list
+            )
+        ),
+    ]
+
+
 def _checks(config: Config, core: Core, flow: Flow) -> Callable[[], Sequence[Check]]:
     parts = health.Parts(
         supervisor=core.supervisor,
@@ -97,7 +143,7 @@ def _checks(config: Config, core: Core, flow: Flow) -> Callable[[], Sequence[Che
         forwards=tuple(flow.forwards),
         watch=flow.watch,
         data_dir=Path(config.data_dir),
-        mended=core.state.mended,
+        state=core.state,
     )
     return lambda: health.checks(parts)
 
@@ -119,6 +165,11 @@ def _add_gauges(core: Core, flow: Flow, admission: Admission) -> None:
         records=core.records,
         state=core.state,
     )
+
+
+def _add_alert_gauges(core: Core, flow: Flow) -> None:
+    side = flow.alerts
+    alert_gauges.add(core.meters.registry, side.alerting, side.deliveries, side.channels)
 
 
 def _intake(config: Config, core: Core, flow: Flow, around: Surroundings) -> telemetry.Intake:

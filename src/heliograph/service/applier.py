@@ -14,15 +14,16 @@ import contextlib
 import logging
 import os
 import threading
-from collections import Counter, OrderedDict
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol, TypeVar
 
 from sqlalchemy import Connection
 
+from heliograph.alert.model import Post
 from heliograph.core.clock import Clock
-from heliograph.core.errors import HeliographError, Refused, Unavailable
+from heliograph.core.errors import HeliographError, Unavailable
 from heliograph.core.record import Record
 from heliograph.core.samples import SampleBatch, concatenate
 from heliograph.core.training import TrainingRow
@@ -30,18 +31,19 @@ from heliograph.enrich.attribute import NAME, NO_IDENTITY, NO_WORKLOAD, POD_UID,
 from heliograph.receive.lines import Line, decode_lines
 from heliograph.service import effects
 from heliograph.service.effects import Effects, Given, KeepLines
+from heliograph.service.handover import Handover
+from heliograph.service.keeping import Keeping
 from heliograph.service.meters import Meters
+from heliograph.service.rule_feed import RuleFeed
 from heliograph.service.supervisor import Supervisor
 from heliograph.service.unfinished import Unfinished
 from heliograph.store.log.catalogue import Frame
 from heliograph.store.log.frame import Kind
 from heliograph.store.log.log import Log
 from heliograph.store.records.protocol import RecordStore
-from heliograph.store.state import batches, cursors, partials, training
+from heliograph.store.state import cursors, partials
 from heliograph.store.state.lanes import Lane
 from heliograph.store.state.state import State
-from heliograph.training.parse import Parsed
-from heliograph.training.rows import MARKERS
 from heliograph.wire import records as wire_records
 
 log = logging.getLogger(__name__)
@@ -49,13 +51,10 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 READ_BYTES_MAX = 4 * 1024 * 1024
-RECORDS_PER_APPEND = 1000
 IDLE_WAIT_S = 0.25
 RETRY_S = 0.5
 # How often state is told of frames that left nothing in it, which is most of them: samples.
 TELL_EVERY_S = 1.0
-# Lines whose parse waits for the applier; beyond it the oldest are parsed again.
-HANDED_OVER_LINES_MAX = 200_000
 # Pieces of lines after which a stretch ends: each is a row of its last transaction (20 ms).
 PIECES_PER_STRETCH = 200
 
@@ -80,6 +79,14 @@ class SampleSink(Protocol):
         ...
 
 
+class RuleApplying(NamedTuple):
+    """Rules over what streams in: their evaluation, and the engine that takes what they say; *take*
+    returns when it is kept."""
+
+    feed: RuleFeed
+    take: Callable[[Sequence[Post]], None]
+
+
 class Stores(NamedTuple):
     """Where the applier writes."""
 
@@ -89,37 +96,11 @@ class Stores(NamedTuple):
     records: RecordStore
 
 
-class Handover:
-    """Parses that ingest made for its answer and the applier need not make again; bounded."""
-
-    def __init__(self) -> None:
-        self._parsed: OrderedDict[int, Sequence[Parsed | None]] = OrderedDict()
-        self._lines = 0
-        self._lock = threading.Lock()
-
-    def put(self, seq: int, parsed: Sequence[Parsed | None]) -> None:
-        """Leave the parses of the lines of frame *seq*, one each, None where there is none."""
-        with self._lock:
-            # A sequence whose commit was refused is given again.
-            self._lines -= len(self._parsed.pop(seq, ()))
-            self._parsed[seq] = parsed
-            self._lines += len(parsed)
-            while self._lines > HANDED_OVER_LINES_MAX and self._parsed:
-                self._lines -= len(self._parsed.popitem(last=False)[1])
-
-    def take(self, seq: int) -> Sequence[Parsed | None] | None:
-        """What was left for *seq*, if it is still there."""
-        with self._lock:
-            parsed = self._parsed.pop(seq, None)
-            self._lines -= len(parsed or ())
-            return parsed
-
-
 class _Stretch(NamedTuple):
-    """What a stretch of frames comes to."""
+    """What a stretch of frames comes to; a record with the frame that told it, and its arrival."""
 
     rows: list[TrainingRow]
-    records: list[Record]
+    records: list[tuple[Record, int, int]]
 
 
 class Applier:
@@ -140,6 +121,7 @@ class Applier:
         attributed: Callable[[SampleBatch], None],
         pod_named: Callable[[str, str, int], str],
         workload_of: Callable[[str], str | None],
+        rules: RuleApplying | None = None,
     ) -> None:
         self._stores = stores
         self._supervisor = supervisor
@@ -151,6 +133,12 @@ class Applier:
         self._pod_named = pod_named
         self._workload_of = workload_of
         self.handover = Handover()
+        self._rules = rules
+        # Of these frames some may have been applied before a crash, but for their cursor.
+        self._replayed_seq = stores.log.end
+        self._keeping = Keeping(
+            stores.state, stores.records, meters, insist=self._insist, workload_of=workload_of
+        )
         self.set_aside = 0
         held = stores.state.read(cursors.get_all)
         self._effects_seq = self._told_seq = held.get(EFFECTS, 0)
@@ -197,11 +185,21 @@ class Applier:
                 else:
                     # What damage took leaves no frame to apply, and nothing to wait for.
                     self._move_to(end)
+                    self._listen()
                     self._wake.wait(IDLE_WAIT_S)
                 self._tell()
                 self._settle(closing=False)
             self._tell(closing=True)
         self._settle(closing=True)
+
+    def _listen(self) -> None:
+        """All that has arrived is applied: look whether something is missing."""
+        if self._rules is None:
+            return
+        self._rules.feed.refresh()
+        self._rules.feed.tick()
+        if self._say(self._rules):
+            self._insist(self._advance)
 
     def _settle(self, *, closing: bool) -> None:
         if self._stores.samples is not None:
@@ -209,6 +207,8 @@ class Applier:
 
     def _apply_all(self, frames: Sequence[Frame]) -> None:
         started_s = self._clock.monotonic_s()
+        if self._rules is not None:
+            self._rules.feed.refresh()
         stretch = _Stretch([], [])
         for frame in frames:
             self._insist(lambda frame=frame: self._append(frame))  # type: ignore[misc]
@@ -263,9 +263,12 @@ class Applier:
         elif frame.kind == Kind.LINES:
             found = self._effects_of(frame)
             stretch.rows.extend(found.rows)
-            stretch.records.extend(found.records)
+            self._told(frame, found.records, stretch)
         elif frame.kind == Kind.RECORDS:
-            stretch.records.extend(wire_records.decode(frame.payload))
+            self._told(frame, wire_records.decode(frame.payload), stretch)
+
+    def _told(self, frame: Frame, records: Iterable[Record], stretch: _Stretch) -> None:
+        stretch.records.extend((record, frame.seq, frame.arrival_ns) for record in records)
 
     def _effects_of(self, frame: Frame) -> Effects:
         parsed = self.handover.take(frame.seq)
@@ -286,6 +289,11 @@ class Applier:
             self._meters.log_lines.add(count, kind)
         for (framework, kind, rule), count in found.rules.items():
             self._meters.pattern_matches.add(count, framework, kind, rule)
+        if self._rules is not None:
+            for one in given:
+                self._rules.feed.line(one.line, one.pod_uid, frame.seq, frame.arrival_ns)
+            for row in found.rows:
+                self._rules.feed.row(row, frame.seq, frame.arrival_ns)
         return found
 
     def _pod_uid(self, line: Line) -> str:
@@ -312,12 +320,28 @@ class Applier:
             self._meters.unattributed.add(count, "lines", reason)
 
     def _persist(self, stretch: _Stretch, through: int) -> None:
-        self._keep_all(stretch.records, RECORDS_PER_APPEND, self._keep_records, "records")
-        self._keep_all(stretch.rows, training.ROWS_MAX, self._keep_rows, "rows")
+        new = self._keeping.records([record for record, _, _ in stretch.records])
+        self._keeping.rows(stretch.rows)
+        ruled = self._rules is not None and self._evaluate(self._rules, stretch, new)
         self._effects_seq = max(self._effects_seq, through)
-        if stretch.rows or stretch.records or self._unfinished.touched:
+        if stretch.rows or stretch.records or self._unfinished.touched or ruled:
             self._insist(self._advance)
         self._move_to(through)
+
+    def _evaluate(self, rules: RuleApplying, stretch: _Stretch, new: Sequence[Record]) -> bool:
+        """Evaluate rules over records, once for each id, and have the engine take what all rules
+        say; whether their states changed."""
+        first = {record.record_id for record in new}
+        for record, seq, arrival_ns in stretch.records:
+            if record.record_id in first or seq <= self._replayed_seq:
+                first.discard(record.record_id)
+                rules.feed.record(record, seq, arrival_ns)
+        return self._say(rules)
+
+    def _say(self, rules: RuleApplying) -> bool:
+        if posts := rules.feed.posts():
+            self._insist(lambda: rules.take(posts))
+        return rules.feed.touched
 
     def _tell(self, *, closing: bool = False) -> None:
         """Have state know, now and then, how far frames were applied that left nothing in it: to
@@ -327,44 +351,6 @@ class Applier:
             self._tell_due_s = now_s + TELL_EVERY_S
             self._insist(self._advance)
 
-    def _keep_all(
-        self, items: Sequence[T], size: int, keep: Callable[[Sequence[T]], None], kind: str
-    ) -> None:
-        """*keep* all of *items*, some at a time; one that no store can hold is dropped alone."""
-        for some in batches.cut(items, size):
-            try:
-                self._insist(lambda some=some: keep(some))  # type: ignore[misc]
-            except Refused as refused:
-                if len(some) > 1:
-                    self._keep_all(some, len(some) // 2, keep, kind)
-                    continue
-                self._meters.dropped.add(1, kind, "cannot_be_stored")
-                log.warning("dropped", extra={"kind": kind, "why": refused.detail})
-
-    def _keep_records(self, records: Sequence[Record]) -> None:
-        new = self._stores.records.append(records)
-        self._meters.stored.add(len(new), "records")
-        for record in new:
-            if record.event_type.startswith("checkpoint_"):
-                framework = str(record.attributes.get("framework", ""))
-                self._meters.checkpoint_events.add(1, record.event_type, framework)
-            elif record.event_type in MARKERS:
-                self._meters.workload_events.add(1)
-
-    def _keep_rows(self, rows: Sequence[TrainingRow]) -> None:
-        groups: dict[tuple[str, str, bool], list[TrainingRow]] = {}
-        for row in rows:
-            workload = self._workload_of(row.pod_uid) or ""
-            groups.setdefault((workload, row.source, row.marker is None), []).append(row)
-        future = self._stores.state.write(
-            lambda tx: [training.add_rows(tx, group) for group in groups.values()],
-            lane=Lane.APPLIER,
-        )
-        for (workload, source, values), new in zip(groups, future.result(), strict=True):
-            self._meters.stored.add(new, "rows")
-            if values and new:
-                self._meters.performance_saved.add(new, workload, source)
-
     def _advance(self) -> None:
         through = self._effects_seq
         self._meters.dropped.add(self._unfinished.give_up(), "lines", "unfinished")
@@ -372,10 +358,14 @@ class Applier:
 
         def move(tx: Connection) -> None:
             changes.write(tx)
+            if self._rules is not None:
+                self._rules.feed.write(tx)
             cursors.advance(tx, EFFECTS, through)
 
         self._stores.state.write(move, lane=Lane.APPLIER).result()
         self._unfinished.settle()
+        if self._rules is not None:
+            self._rules.feed.settle()
         self._told_seq = through
 
     def _insist(self, work: Callable[[], T]) -> T:

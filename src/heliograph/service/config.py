@@ -8,8 +8,10 @@ file loads and nothing asked for is silently ignored (`unbuilt`).
 import ipaddress
 from typing import Any, Literal
 
-from msgspec import Struct, field
+from msgspec import Struct, field, to_builtins
 
+from heliograph.alert import configuration
+from heliograph.alert.setup import Setup
 from heliograph.core import duration
 from heliograph.core.errors import ConfigError
 
@@ -129,16 +131,28 @@ class NotifyConfig(Struct, frozen=True):
 
 
 class AlertingConfig(Struct, frozen=True, rename={"global_": "global"}):
-    """Alertmanager's own keys; the engine is not built yet, so only the default is taken."""
+    """Alertmanager's own keys, which `alert.configuration` reads, and ours.
+
+    resolve_after   an alert of a log, a trace or a webhook resolves so long after its last repetition
+    external_url    where people reach this service; "" is its own address
+    causes          further pairs of cause and effect, by which alerts are correlated
+    builtin_rules   whether the built-in rules for training are in force
+    evaluate_every  how often rules over series are evaluated
+    """
 
     global_: Any = None
     route: Any = None
-    receivers: tuple[Any, ...] = ()
-    inhibit_rules: tuple[Any, ...] = ()
-    time_intervals: tuple[Any, ...] = ()
-    mute_time_intervals: tuple[Any, ...] = ()
-    templates: tuple[Any, ...] = ()
+    receivers: list[Any] = []
+    inhibit_rules: list[Any] = []
+    time_intervals: list[Any] = []
+    mute_time_intervals: list[Any] = []
+    templates: list[Any] = []
+    tracing: Any = None
     resolve_after: str = "1h"
+    external_url: str = ""
+    causes: list[Any] = []
+    builtin_rules: bool = True
+    evaluate_every: str = "15s"
 
 
 class RetentionConfig(Struct, frozen=True):
@@ -176,6 +190,7 @@ def check(config: Config, *, insecure: bool = False) -> None:
     _check_unbuilt(config)
     _check_tokens(config.auth)
     _check_urls(config)
+    alert_setup(config)
     if not config.metrics.prefix:
         # The view would be named like what it is a view of.
         raise ConfigError("metrics.prefix: must not be empty")
@@ -206,6 +221,23 @@ def answered_hosts(config: Config) -> frozenset[str] | None:
     return frozenset({"localhost", "127.0.0.1", "::1", host})
 
 
+def alert_setup(config: Config) -> Setup:
+    """What `alerting` says, read and checked. Raises ConfigError naming the path."""
+    alerting = config.alerting
+    own = ("external_url", "causes", "builtin_rules", "evaluate_every")
+    document = {
+        key: value
+        for key, value in to_builtins(alerting).items()
+        if key not in own and value not in (None, [], ())
+    }
+    return configuration.parse(document, external_url=external_url(config))
+
+
+def external_url(config: Config) -> str:
+    """Where people reach this service, without a slash at its end."""
+    return (config.alerting.external_url or f"http://{config.listen}").rstrip("/")
+
+
 def span_ns(text: str, key: str) -> int:
     """Nanoseconds of the duration under *key*. Raises ConfigError naming it."""
     try:
@@ -230,6 +262,7 @@ def _check_durations(config: Config) -> None:
         ("retention.records", config.retention.records),
         ("retention.training", config.retention.training),
         ("alerting.resolve_after", config.alerting.resolve_after),
+        ("alerting.evaluate_every", config.alerting.evaluate_every),
     ):
         if span_ns(text, key) <= 0:
             raise ConfigError(f"{key}: must be longer than 0")
@@ -269,6 +302,7 @@ def _check_urls(config: Config) -> None:
             "postgresql+psycopg://"
         )
     urls = {"samples.write_url": samples.write_url, "samples.query_url": samples.query_url}
+    urls["alerting.external_url"] = config.alerting.external_url or None
     urls |= {f"forward[{i}].url": forward.url for i, forward in enumerate(config.forward)}
     for key, url in urls.items():
         if url is not None and not url.startswith(("http://", "https://")):
@@ -277,10 +311,7 @@ def _check_urls(config: Config) -> None:
 
 
 def _check_unbuilt(config: Config) -> None:
-    default = Config()
     unbuilt = {
-        "alerting": config.alerting != default.alerting
-        and AlertingConfig(resolve_after=config.alerting.resolve_after) != config.alerting,
         "logs.fields": bool(config.logs.fields),
         "logs.patterns": bool(config.logs.patterns),
         "workloads.kubernetes.enabled": config.workloads.kubernetes.enabled is True,

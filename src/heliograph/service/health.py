@@ -10,6 +10,7 @@ from heliograph.service.forward import Forward
 from heliograph.service.placement_watch import PlacementWatch
 from heliograph.service.supervisor import Supervisor
 from heliograph.store.log.log import Log
+from heliograph.store.state.state import State
 from heliograph.web.first_page import Check
 
 DISK_FREE_BYTES_MIN = 100 * 1024 * 1024
@@ -28,7 +29,7 @@ class Parts(NamedTuple):
     forwards: tuple[Forward, ...]
     watch: PlacementWatch | None
     data_dir: Path
-    mended: str | None
+    state: State
 
 
 def checks(parts: Parts) -> list[Check]:
@@ -40,7 +41,7 @@ def checks(parts: Parts) -> list[Check]:
         _disk(parts.data_dir),
         *(_forward(one) for one in parts.forwards),
         *_placements(parts.watch),
-        *_mended(parts.mended),
+        *_state(parts.state),
     ]
 
 
@@ -90,5 +91,8 @@ def _placements(watch: PlacementWatch | None) -> list[Check]:
     return [Check("placement file", "ok" if watch.error is None else "warn", text)]
 
 
-def _mended(mended: str | None) -> list[Check]:
-    return [] if mended is None else [Check("state", "warn", mended)]
+def _state(state: State) -> list[Check]:
+    if state.damaged:
+        text = "damage was seen in it: a restart sets it aside and puts the hourly copy in its place"
+        return [Check("state", "bad", text)]
+    return [] if state.mended is None else [Check("state", "warn", state.mended)]

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection
 
+from heliograph.alert import silences
 from heliograph.core.clock import Clock
 from heliograph.core.duration import HOUR_NS
 from heliograph.core.errors import HeliographError
@@ -23,7 +24,14 @@ from heliograph.service.owners import Owners
 from heliograph.service.supervisor import Supervisor
 from heliograph.store.protocol import SampleStore
 from heliograph.store.records.protocol import RecordStore
-from heliograph.store.state import dirty, owners_prune, training
+from heliograph.store.state import (
+    alert_events,
+    alert_silences,
+    alerts,
+    dirty,
+    owners_prune,
+    training,
+)
 from heliograph.store.state.lanes import Lane
 from heliograph.store.state.state import State
 
@@ -43,6 +51,7 @@ class Keep(NamedTuple):
     records_ns: int
     records_bytes: int
     training_ns: int
+    alerts_ns: int
     owners_ns: int
 
 
@@ -103,6 +112,7 @@ class Maintenance:
             ("records", self._records),
             ("training", self._training),
             ("owners", self._owners),
+            ("alerts", self._alerts),
             ("trim", self._upkeep.trim),
             ("series", self._series),
             ("backup", self._backup),
@@ -146,6 +156,17 @@ class Maintenance:
         gone = self._prune(lambda tx: owners_prune.prune(tx, before_ns), owners_prune.LIMIT_MAX)
         if gone:
             self._upkeep.owners.reload()
+
+    def _alerts(self) -> None:
+        """Episodes that ended go to the history, and leave it in the end."""
+        self._prune(
+            lambda tx: alert_events.close(tx, self._clock.now_ns()), alert_events.CLOSE_MAX
+        )
+        before_ns = self._believed.now_ns() - self._keep.alerts_ns
+        gone = self._prune(lambda tx: alerts.archive(tx, before_ns), 1)
+        self._meters.dropped.add(gone, "alerts", "retention")
+        expired_ns = self._believed.now_ns() - silences.RETENTION_NS
+        self._prune(lambda tx: len(alert_silences.prune(tx, expired_ns)), 1)
 
     def _prune(self, work: Callable[[Connection], int], full: int) -> int:
         """Delete in short transactions until one is not full; how many went."""

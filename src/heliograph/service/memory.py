@@ -4,15 +4,28 @@ glibc keeps freed blocks of up to 32 MiB in the arena of the thread that asked f
 small block behind keeps them from ever being returned. Told a threshold, it maps larger blocks one
 by one, and unmaps them when they are freed. Other C libraries do so already, or have no such knob.
 Source: mallopt(3).
+
+And collections of cyclic garbage, which look at every container there is, less often than Python's
+own habit of one for every 700: what is made of requests dies without them, and with 100,000 alerts
+they took a seventh of all the time.
 """
 
 import ctypes
+import gc
 
 M_MMAP_THRESHOLD = -3
 LARGE_BYTES = 1024 * 1024
+COLLECT_AFTER = (20_000, 20, 20)
 
 
 def return_large_blocks() -> bool:
     """Have freed blocks over LARGE_BYTES returned at once; whether the C library took it."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     return mallopt is not None and bool(mallopt(M_MMAP_THRESHOLD, LARGE_BYTES))
+
+
+def collect_rarely() -> None:
+    """Have garbage collected after COLLECT_AFTER, and what there is now left out of it for good."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*COLLECT_AFTER)

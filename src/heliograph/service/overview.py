@@ -4,15 +4,17 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from heliograph import __version__
+from heliograph.alert.model import Alert, Suppression
 from heliograph.core import instant
 from heliograph.core import labels as label
 from heliograph.core.clock import Clock
 from heliograph.core.labels import Labels
 from heliograph.service.attributing import Attributing
 from heliograph.service.meters import Meters
-from heliograph.web.first_page import Check, FirstPage, Flow, Unowned, WorkloadLine
+from heliograph.web.first_page import AlertLine, Check, FirstPage, Flow, Unowned, WorkloadLine
 
 WORKLOADS_SHOWN = 50
+ALERTS_SHOWN = 20
 EXAMPLE_CHARS = 300
 PROTOCOLS = {
     "remote_write": ("Prometheus remote write, samples", "samples"),
@@ -37,6 +39,7 @@ class Overview(NamedTuple):
     """Where the page's values come from.
 
     listed   the newest workloads as `GET /v1/workloads` shows them, and their total
+    alerts   the newest alerts that fire, what holds each back, and how many there are
     """
 
     meters: Meters
@@ -44,12 +47,14 @@ class Overview(NamedTuple):
     checks: Callable[[], Sequence[Check]]
     listed: Callable[[int], tuple[Sequence[Mapping[str, Any]], int]]
     attributing: Attributing
+    alerts: Callable[[int], tuple[Sequence[tuple[Alert, Suppression]], int]]
     started_ns: int
 
 
 def page(have: Overview) -> FirstPage:
     """The values of this moment. Visits stores: for a reader thread."""
     workloads, total = have.listed(WORKLOADS_SHOWN)
+    firing, firing_total = have.alerts(ALERTS_SHOWN)
     census = have.attributing.census()
     now_ns = have.clock.now_ns()
     return FirstPage(
@@ -57,6 +62,8 @@ def page(have: Overview) -> FirstPage:
         up_since=_to_the_second(have.started_ns),
         now=_to_the_second(now_ns),
         checks=have.checks(),
+        alerts=[_alert(alert, held, now_ns) for alert, held in firing],
+        alerts_total=firing_total,
         flows=_flows(have.meters),
         workloads=[_workload(one, now_ns) for one in workloads],
         workloads_total=total,
@@ -78,6 +85,29 @@ def _flows(meters: Meters) -> list[Flow]:
         if received or rejected:
             flows.append(Flow(text, received, int(rejected)))
     return flows
+
+
+def _alert(alert: Alert, held: Suppression, now_ns: int) -> AlertLine:
+    noted = dict(alert.annotations)
+    words = (noted.get(name, "") for name in ("summary", "message", "description", "log_line"))
+    summary = next((text for text in words if text), "")
+    context = alert.context
+    reasons = (
+        ("silenced", held.silences),
+        ("inhibited", held.inhibitors),
+        ("muted", held.mutes),
+    )
+    return AlertLine(
+        id=alert.id,
+        name=alert.name or alert.id,
+        severity=alert.severity,
+        workload=context.workload_name or context.workload_id,
+        pod=context.pod_name,
+        node=context.node_name,
+        summary=summary if len(summary) <= EXAMPLE_CHARS else f"{summary[:EXAMPLE_CHARS]}…",
+        since=_ago(instant.text_of(alert.starts_ns), now_ns),
+        held=", ".join(name for name, ids in reasons if ids),
+    )
 
 
 def _workload(one: Mapping[str, Any], now_ns: int) -> WorkloadLine:

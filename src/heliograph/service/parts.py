@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from heliograph.core.clock import Clock
 from heliograph.core.series import SeriesTable
+from heliograph.service.alert_wiring import AlertSide
 from heliograph.service.applier import Applier
 from heliograph.service.attributing import Attributing
 from heliograph.service.backpressure import Backpressure
@@ -49,3 +50,4 @@ class Flow(NamedTuple):
     executors: Executors
     fresh: Freshness
     backpressure: Backpressure
+    alerts: AlertSide

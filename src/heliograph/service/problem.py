@@ -48,6 +48,14 @@ def answer(
     return encoded(_encoder.encode(plain(content)), status, headers)
 
 
+def wordy(content: Any) -> Response:
+    """The same, much faster, of *content* without fractions: a list of 10,000 alerts."""
+    try:
+        return encoded(_encoder.encode(content))
+    except UnicodeEncodeError:
+        return answer(content)
+
+
 def encoded(
     body: bytes, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Response:

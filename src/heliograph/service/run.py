@@ -60,6 +60,7 @@ def serve(
         log.error("cannot start now", extra={"why": error.detail})  # noqa: TRY400 - words suffice
         return 1
     ballast.take()
+    memory.collect_rarely()
     # The server raises the signal that stopped it once more when it is done; that one must not
     # end the process before the stores are closed.
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -17,9 +17,9 @@ from heliograph.core.errors import ConfigError
 from heliograph.core.matcher import parse as parse_matcher
 from heliograph.core.series import SeriesTable
 from heliograph.enrich.records import whose
-from heliograph.service import application
+from heliograph.service import alert_wiring, application
 from heliograph.service import config as settings
-from heliograph.service.applier import Applier, Stores
+from heliograph.service.applier import Applier, RuleApplying, Stores
 from heliograph.service.attributing import Attributing
 from heliograph.service.backpressure import Backpressure
 from heliograph.service.config import MIB, Config, ForwardConfig, span_ns
@@ -69,7 +69,7 @@ def build(config: Config, clock: Clock) -> Site:
     with ExitStack() as opened:
         core = _core(config, clock, opened)
         queries = _queries(config, core, opened)
-        flow = _flow(config, core, opened)
+        flow = _flow(config, core, queries, opened)
         app = application.build(config, core, flow, queries)
         closing = opened.pop_all()
     return Site(app, core, flow, closing.close)
@@ -157,7 +157,7 @@ def _retention(config: Config) -> Retention:
     )
 
 
-def _flow(config: Config, core: Core, opened: ExitStack) -> Flow:
+def _flow(config: Config, core: Core, queries: SampleQueries, opened: ExitStack) -> Flow:
     executors = Executors()
     targets = _targets(config)
     names = forward_names([(one.url, one.match) for one in targets])
@@ -167,7 +167,13 @@ def _flow(config: Config, core: Core, opened: ExitStack) -> Flow:
     for forward in forwards:
         opened.callback(forward.close)
     _forget_cursors(core.state, {forward.cursor for forward in forwards})
-    applier = _applier(config, core)
+    side = alert_wiring.build(
+        alert_wiring.Around(
+            config, core.clock, core.state, core.supervisor, core.meters, core.owners, queries
+        ),
+        opened,
+    )
+    applier = _applier(config, core, side.applying)
     opened.callback(applier.close)
     upkeep = LogUpkeep(core.log, core.state, core.table, applier, forwards, core.segments)
     maintenance = _maintenance(config, core, upkeep)
@@ -200,6 +206,7 @@ def _flow(config: Config, core: Core, opened: ExitStack) -> Flow:
             log_bytes=lambda: core.log.disk_bytes,
             log_bytes_max=config.limits.log_mb * MIB,
         ),
+        alerts=side,
     )
 
 
@@ -214,7 +221,7 @@ def _forget_cursors(state: State, known: set[str]) -> None:
             ).result()
 
 
-def _applier(config: Config, core: Core) -> Applier:
+def _applier(config: Config, core: Core, rules: RuleApplying) -> Applier:
     sealing = None
     if core.segments is not None:
         every_s = span_ns(config.samples.seal, "samples.seal") / 1e9
@@ -239,6 +246,7 @@ def _applier(config: Config, core: Core) -> Applier:
         attributed=core.attributing.count,
         pod_named=pod_named,
         workload_of=workload_of,
+        rules=rules,
     )
 
 
@@ -272,6 +280,7 @@ def _maintenance(config: Config, core: Core, upkeep: LogUpkeep) -> Maintenance:
         records_ns=span_ns(config.retention.records, "retention.records"),
         records_bytes=config.retention.records_mb * MIB,
         training_ns=span_ns(config.retention.training, "retention.training"),
+        alerts_ns=span_ns(config.retention.alerts, "retention.alerts"),
         owners_ns=span_ns(config.samples.retention.hour, "samples.retention.1h"),
     )
     tended = Upkeep(

@@ -1,7 +1,7 @@
 """The simulated cluster at work: ten minutes of history at once, then live.
 
 Every tick the model moves on; what happened is posted in the order in which a real cluster
-would be heard: placements, container events, logs, metrics.
+would be heard: placements, container events, logs, metrics, alerts.
 """
 
 import json
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from heliograph.core.clock import Clock
-from heliograph.simulator import events, logs
+from heliograph.simulator import alerts, events, logs
 from heliograph.simulator.cluster import SECOND_NS, Cluster, Happening
 from heliograph.simulator.metrics import Exporters, Series
 from heliograph.simulator.sender import Sender, Stopped
@@ -24,6 +24,7 @@ PLACEMENTS = "/v1/placements"
 CONTAINER_EVENTS = "/v1/container-events"
 LOGS = "/v1/logs"
 METRICS = "/v1/prometheus"
+ALERTS = "/api/v2/alerts"
 
 _JSON = {"Content-Type": "application/json"}
 _REMOTE_WRITE = dict(remote_write.HEADERS)
@@ -106,6 +107,7 @@ class Simulation:
         self.cluster = Cluster(seed=seed, start_ns=start_ns, speed=speed)
         self._seed = seed
         self._exporters = Exporters()
+        self._alerted_ns = start_ns
 
     def tick(self, at_ns: int) -> list[Post]:
         """The requests about everything up to *at_ns*, in the order to be made."""
@@ -115,6 +117,9 @@ class Simulation:
         for start in range(0, len(entries), ENTRIES_MAX):
             posts.append(_json(LOGS, entries[start : start + ENTRIES_MAX]))
         posts.append(write(self._exporters.scrape(self.cluster, at_ns)))
+        if firing := alerts.alerts(self._alerted_ns, at_ns):
+            posts.append(_json(ALERTS, firing))
+        self._alerted_ns = at_ns
         return posts
 
     def _control(self, happened: list[Happening]) -> list[Post]:

@@ -49,6 +49,20 @@ class WorkloadLine(Struct, frozen=True):
     last_seen: str
 
 
+class AlertLine(Struct, frozen=True):
+    """One alert that fires; *held* is what keeps it from being told, or ""."""
+
+    id: str
+    name: str
+    severity: str
+    workload: str
+    pod: str
+    node: str
+    summary: str
+    since: str
+    held: str
+
+
 class Unowned(Struct, frozen=True):
     """Series without an owner for one *reason*, with an example."""
 
@@ -65,6 +79,8 @@ class FirstPage(Struct, frozen=True):
     up_since: str
     now: str
     checks: Sequence[Check]
+    alerts: Sequence[AlertLine]
+    alerts_total: int
     flows: Sequence[Flow]
     workloads: Sequence[WorkloadLine]
     workloads_total: int

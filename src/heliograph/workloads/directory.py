@@ -69,7 +69,7 @@ class Directory:
     def node_of(self, name: str) -> str | None:
         """The known node that *name* means: by its name, or by its short name if that is one's."""
         exact = self._nodes.get(name.casefold())
-        if exact is not None:
+        if exact is not None or not self._nodes:
             return exact
         if _is_address(name):
             return None

@@ -13,9 +13,9 @@ from heliograph.core.errors import Refused
 from heliograph.receive import logs, remote_write
 from heliograph.receive.lines import encode_lines
 from heliograph.service import problem
-from heliograph.service.applier import Handover
 from heliograph.service.backpressure import Backpressure
 from heliograph.service.executors import Executors
+from heliograph.service.handover import Handover
 from heliograph.service.http import Endpoint, Surroundings, read_body
 from heliograph.service.ingest import Ingest
 from heliograph.service.meters import Meters

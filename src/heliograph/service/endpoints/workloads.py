@@ -15,13 +15,13 @@ from heliograph.service import params, problem, trainings
 from heliograph.service.freshness import Reads
 from heliograph.service.http import Endpoint, Parameter
 from heliograph.service.owners import Owners
+from heliograph.service.timeline import Timeline
 from heliograph.service.trainings import Present, Row, Trainings
 from heliograph.store.records.protocol import RecordStore, query_all
 from heliograph.store.state import owners_list
 from heliograph.store.state.state import State
 from heliograph.training.checkpoints import Checkpoint
 from heliograph.training.runs import Run
-from heliograph.wire import records as wire_records
 
 T = TypeVar("T")
 
@@ -41,6 +41,7 @@ class Workloads(NamedTuple):
     reads: Reads
     clock: Clock
     list_max: int
+    timeline: Timeline
 
 
 def endpoints(have: Workloads) -> list[Endpoint]:
@@ -76,8 +77,8 @@ def endpoints(have: Workloads) -> list[Endpoint]:
             bound.checkpoints, _PAGING,
         ),
         Endpoint(
-            "GET", f"{one}/timeline", "view", "Records in the order of time.", bound.timeline,
-            (*_SPAN, *_PAGING),
+            "GET", f"{one}/timeline", "view", "Records and alerts in the order of time.",
+            bound.timeline, (*_SPAN, *_PAGING),
         ),
     ]  # fmt: skip
 
@@ -160,24 +161,19 @@ class _Bound:
         return await self._have.reads.answer(found)
 
     async def timeline(self, request: Request) -> Response:
-        """Records of all pods."""
+        """Records of all pods, and alerts."""
 
         def found() -> Response:
             params.known(request, ("start", "end", "offset", "limit"))
             uid = request.path_params["uid"]
             start_ns, end_ns = _span(request)
             offset, limit = params.page(request, self._have.list_max)
-            trainings.workload_or_404(self._have.owners.directory(), uid)
-            page = self._have.records.query(
-                streams=[pod.uid for pod in self._have.trainings.pods(uid)],
-                start_ns=start_ns,
-                end_ns=end_ns,
-                newest_first=False,
-                offset=offset,
-                limit=limit,
+            directory = self._have.owners.directory()
+            trainings.workload_or_404(directory, uid)
+            items, total = self._have.timeline.page(
+                uid, directory, start_ns=start_ns, end_ns=end_ns, offset=offset, limit=limit
             )
-            items = [wire_records.document(one) for one in page.items]
-            return problem.listing(items, page.total, offset, limit)
+            return problem.listing(items, total, offset, limit)
 
         return await self._have.reads.answer(found)
 

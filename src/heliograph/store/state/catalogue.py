@@ -4,15 +4,30 @@ A module that adds a table is named here and gets a migration; a test holds the 
 """
 
 from heliograph.store.state import (
+    alert_correlations,
+    alert_events,
+    alert_groups,
+    alert_kinds,
+    alert_ledger,
+    alert_outbox,
+    alert_routes,
+    alert_rules,
+    alert_silences,
+    alert_statistics,
     columns,
     cursors,
     dirty,
     meta,
     owners,
     partials,
+    rule_states,
     training,
     versions,
 )
 
-MODULES = (cursors, dirty, meta, owners, partials, training, versions)
+MODULES = (
+    *(alert_correlations, alert_events, alert_groups, alert_kinds, alert_ledger, alert_outbox),
+    *(alert_routes, alert_rules, alert_silences, alert_statistics),
+    *(cursors, dirty, meta, owners, partials, rule_states, training, versions),
+)
 metadata = columns.metadata

@@ -117,6 +117,11 @@ class State:
         return self._lanes.waiting()
 
     @property
+    def damaged(self) -> bool:
+        """Whether damage was seen since `open`: the next one examines every page and mends."""
+        return self._home.damaged
+
+    @property
     def on_sqlite(self) -> bool:
         """Whether the state is a SQLite file, which `backup` can copy."""
         return self._path is not None
@@ -187,6 +192,7 @@ class _Home:
     path: Path | None = None
     held: lock.FolderLock | None = None
     mended: str | None = None
+    damaged: bool = False
 
     def translated(self) -> AbstractContextManager[None]:
         return seam.translated(self.name, self._on_damage)
@@ -200,6 +206,7 @@ class _Home:
             self.held = None
 
     def _on_damage(self) -> None:
+        self.damaged = True
         if self.path is not None:
             sqlite_file.mark_damaged(self.path)
 

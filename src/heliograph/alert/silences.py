@@ -1,0 +1,400 @@
+"""Silences: what may become of one, and which alerts they hold back.
+
+    pending ──► active ──► expired        by the clock alone, in [starts_ns, ends_ns)
+
+A change keeps the id while the silence can simply go on (R-Si4): an active one's end and words, and
+all times of a pending one. Anything else expires it and makes a new one, so that what was silenced
+when stays true. Nothing is ever erased here; the expired leave after `RETENTION_NS`.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from enum import StrEnum
+from typing import Any
+
+from msgspec import Struct, structs
+
+from heliograph.alert import matching, schedule
+from heliograph.alert.model import Silence
+from heliograph.alert.schedule import Schedule
+from heliograph.core import instant
+from heliograph.core.duration import HOUR_NS, SECOND_NS
+from heliograph.core.errors import Refused
+from heliograph.core.matcher import Matcher
+
+RETENTION_NS = 120 * HOUR_NS
+TEXT_CHARACTERS_MAX = 4096
+# Remembered answers; then all are forgotten.
+CACHE_MAX = 200_000
+
+_DOCUMENT_KEYS = {
+    "id", "matchers", "starts_at", "ends_at", "comment", "created_by", "schedule",
+}  # fmt: skip
+_ZERO_TIMES = ("0001-01-01T00:00:00Z", "0001-01-01T00:00:00.000Z")
+
+
+class State(StrEnum):
+    """Of a silence, at an instant."""
+
+    PENDING = "pending"
+    ACTIVE = "active"
+    EXPIRED = "expired"
+
+
+class Wanted(Struct, frozen=True):
+    """A silence as somebody asks for it. *id* "" asks for a new one; a start of None means now."""
+
+    matchers: tuple[Matcher, ...]
+    starts_ns: int | None
+    ends_ns: int | None
+    created_by: str = ""
+    comment: str = ""
+    schedule: dict[str, str] | None = None
+    id: str = ""
+
+
+def state(silence: Silence, now_ns: int) -> State:
+    """Pending before its start, expired from its end on, active between."""
+    if now_ns >= silence.ends_ns:
+        return State.EXPIRED
+    return State.PENDING if now_ns < silence.starts_ns else State.ACTIVE
+
+
+def validate(wanted: Wanted) -> None:
+    """Raises Refused when *wanted* could never be a silence, whatever the time is."""
+    if not wanted.matchers:
+        raise _refused("matchers", "silence invalid: empty list of matchers")
+    for index, matcher in enumerate(wanted.matchers):
+        if not matching.valid_name(matcher.name):
+            raise _refused(f"matchers[{index}].name", "silence invalid: invalid label matcher")
+    # Negative ones alone are allowed, though they match what is missing.
+    if all(one.op in {"=", "=~"} and one.matches("") for one in wanted.matchers):
+        raise _refused(
+            "matchers",
+            "silence invalid: at least one matcher must not match the empty string",
+        )
+    if wanted.starts_ns is None:
+        raise _refused("starts_at", "silence invalid: invalid zero start timestamp")
+    if wanted.ends_ns is None:
+        raise _refused("ends_at", "silence invalid: invalid zero end timestamp")
+    if wanted.ends_ns < wanted.starts_ns:
+        raise _refused("ends_at", "silence invalid: end time must not be before start time")
+    for field in ("created_by", "comment"):
+        if len(getattr(wanted, field)) > TEXT_CHARACTERS_MAX:
+            raise _refused(field, f"longer than {TEXT_CHARACTERS_MAX} characters")
+
+
+def create(wanted: Wanted, *, now_ns: int, new_id: str) -> Silence:
+    """The new silence that *wanted* asks for; a start in the past is moved to now.
+
+    Raises Refused.
+    """
+    starts_ns = now_ns if wanted.starts_ns is None else wanted.starts_ns
+    wanted = structs.replace(wanted, starts_ns=starts_ns)
+    if wanted.ends_ns is not None and starts_ns >= wanted.ends_ns:
+        raise _refused("ends_at", "start time must be before end time")
+    if wanted.ends_ns is not None and wanted.ends_ns <= now_ns:
+        raise _refused("ends_at", "end time can't be in the past")
+    validate(wanted)
+    assert wanted.ends_ns is not None
+    return Silence(
+        id=new_id,
+        matchers=tuple(matching.triple(matcher) for matcher in wanted.matchers),
+        starts_ns=max(starts_ns, now_ns),
+        ends_ns=wanted.ends_ns,
+        created_by=wanted.created_by,
+        comment=wanted.comment,
+        created_ns=now_ns,
+        updated_ns=now_ns,
+        schedule=wanted.schedule,
+    )
+
+
+def update(
+    existing: Silence | None, wanted: Wanted, *, now_ns: int, new_id: str
+) -> tuple[Silence, ...]:
+    """The silences that change when *wanted* is put over *existing*, the one in force last.
+
+    One with the same id where it can go on; else the expired old one (when it was not expired
+    already) and a new one. Raises Refused: 404 when *wanted* names an id and nothing exists.
+    """
+    if existing is None:
+        if wanted.id:
+            raise Refused("silence not found", field="id", code="not_found", status=404)
+        return (create(wanted, now_ns=now_ns, new_id=new_id),)
+    starts_ns = existing.starts_ns if wanted.starts_ns is None else wanted.starts_ns
+    made = create(structs.replace(wanted, starts_ns=starts_ns), now_ns=now_ns, new_id=new_id)
+    if can_update(existing, structs.replace(made, starts_ns=starts_ns), now_ns):
+        is_active = state(existing, now_ns) is State.ACTIVE
+        return (
+            structs.replace(
+                made,
+                id=existing.id,
+                # To the second they are equal; the stored one is exact.
+                starts_ns=existing.starts_ns if is_active else starts_ns,
+                created_ns=existing.created_ns,
+            ),
+        )
+    ended = expire(existing, now_ns)
+    return (made,) if ended is existing else (ended, made)
+
+
+def can_update(existing: Silence, wanted: Silence, now_ns: int) -> bool:
+    """Whether *existing* can become *wanted* and still be the same silence at *now_ns*."""
+    if (
+        sorted(existing.matchers) != sorted(wanted.matchers)
+        or existing.schedule != wanted.schedule
+    ):
+        return False
+    match state(existing, now_ns):
+        case State.ACTIVE:
+            same_start = existing.starts_ns // SECOND_NS == wanted.starts_ns // SECOND_NS
+            return same_start and wanted.ends_ns >= now_ns
+        case State.PENDING:
+            return wanted.starts_ns >= now_ns
+        case State.EXPIRED:
+            return False
+
+
+def expire(silence: Silence, now_ns: int) -> Silence:
+    """*silence*, ended now; itself when it had ended."""
+    if state(silence, now_ns) is State.EXPIRED:
+        return silence
+    return structs.replace(
+        silence,
+        starts_ns=min(silence.starts_ns, now_ns),
+        ends_ns=now_ns,
+        updated_ns=now_ns,
+    )
+
+
+def listed(silences: Iterable[Silence], now_ns: int) -> list[Silence]:
+    """Active ones, those that end first before; pending, those that start first before; then the
+    expired, the last one first."""
+
+    def order(silence: Silence) -> tuple[int, int, str]:
+        match state(silence, now_ns):
+            case State.ACTIVE:
+                return 0, silence.ends_ns, silence.id
+            case State.PENDING:
+                return 1, silence.starts_ns, silence.id
+            case State.EXPIRED:
+                return 2, -silence.ends_ns, silence.id
+
+    return sorted(silences, key=order)
+
+
+def forgettable(silence: Silence, now_ns: int) -> bool:
+    """Whether it expired so long ago that it is not listed any more."""
+    return silence.ends_ns + RETENTION_NS <= now_ns
+
+
+def from_document(document: Any) -> tuple[Wanted, list[str]]:
+    """What a /v1 body asks for, and warnings for who asks. Raises Refused that names the field."""
+    if not isinstance(document, Mapping):
+        raise _refused("", "expected an object")
+    for key in document:
+        if key not in _DOCUMENT_KEYS:
+            raise _refused(str(key), "unknown key")
+    if not document.get("matchers"):
+        raise _refused("matchers", "matchers are required")
+    matchers, warnings = matching.from_documents(document["matchers"])
+    return (
+        Wanted(
+            matchers=matchers,
+            starts_ns=_instant(document, "starts_at"),
+            ends_ns=_instant(document, "ends_at", required=True),
+            created_by=_text(document, "created_by"),
+            comment=_text(document, "comment"),
+            schedule=schedule.checked(document.get("schedule")),
+            id=_text(document, "id"),
+        ),
+        warnings,
+    )
+
+
+def from_v2(document: Any) -> Wanted:
+    """What a body of Alertmanager's API asks for.
+
+    Raises Refused: 422 where its schema is broken, 400 where only its meaning is.
+    """
+    if not isinstance(document, Mapping):
+        raise _refused("", "expected an object", status=422)
+    for key in ("matchers", "startsAt", "endsAt", "createdBy", "comment"):
+        if document.get(key) is None:
+            raise _refused(key, f"{key} in body is required", status=422)
+    for key in ("createdBy", "comment"):
+        if not isinstance(document[key], str):
+            raise _refused(key, f"{key} in body must be of type string", status=422)
+    matchers = document["matchers"]
+    if not isinstance(matchers, Sequence) or isinstance(matchers, str | bytes):
+        raise _refused("matchers", "matchers in body must be of type array", status=422)
+    if not matchers:
+        raise _refused("matchers", "matchers in body should have at least 1 items", status=422)
+    if len(matchers) > matching.MATCHERS_MAX:
+        raise _refused("matchers", f"{len(matchers)} matchers, limit {matching.MATCHERS_MAX}")
+    id_ = document.get("id")
+    if not isinstance(id_, str | None):
+        raise _refused("id", "id in body must be of type string", status=422)
+    return Wanted(
+        matchers=tuple(
+            matching.from_v2(one, field=f"matchers[{i}]") for i, one in enumerate(matchers)
+        ),
+        starts_ns=_v2_instant(document, "startsAt"),
+        ends_ns=_v2_instant(document, "endsAt"),
+        created_by=document["createdBy"],
+        comment=document["comment"],
+        id=id_ or "",
+    )
+
+
+class _Compiled:
+    __slots__ = ("matchers", "schedule", "silence")
+
+    def __init__(self, silence: Silence) -> None:
+        self.silence = silence
+        self.matchers = [Matcher(*one) for one in silence.matchers]
+        self.schedule = Schedule(silence.schedule) if silence.schedule else None
+
+    def in_force(self, now_ns: int) -> bool:
+        if not self.silence.starts_ns <= now_ns < self.silence.ends_ns:
+            return False
+        return self.schedule is None or self.schedule.in_force(now_ns)
+
+
+class Silencer:
+    """The silences there are, and which of them hold back an alert. Answers are remembered, by the
+    values of the labels that silences ask about, until the set of silences changes."""
+
+    def __init__(self, silences: Iterable[Silence] = ()) -> None:
+        self._all: dict[str, _Compiled] = {}
+        # (name, value) that a silence needs → ids; ids of the others
+        self._needing: dict[tuple[str, str], list[str]] = {}
+        self._others: list[str] = []
+        self._names: tuple[str, ...] = ()
+        self._cache: dict[tuple[str | None, ...], tuple[_Compiled, ...]] = {}
+        for silence in silences:
+            self.put(silence)
+
+    def put(self, silence: Silence) -> None:
+        """Add *silence*, or replace the one of its id."""
+        old = self._all.get(silence.id)
+        if old is not None and old.silence.matchers == silence.matchers:
+            if old.silence.schedule != silence.schedule:
+                old.schedule = Schedule(silence.schedule) if silence.schedule else None
+            # What it matches is as it was.
+            old.silence = silence
+            return
+        self.remove(silence.id)
+        self._all[silence.id] = compiled = _Compiled(silence)
+        self._bucket(compiled).append(silence.id)
+        self._changed()
+
+    def remove(self, silence_id: str) -> None:
+        """Forget the silence of *silence_id*, if there is one."""
+        compiled = self._all.pop(silence_id, None)
+        if compiled is not None:
+            self._bucket(compiled).remove(silence_id)
+            self._changed()
+
+    def get(self, silence_id: str) -> Silence | None:
+        """The silence of *silence_id*, or None."""
+        compiled = self._all.get(silence_id)
+        return None if compiled is None else compiled.silence
+
+    def silenced_by(
+        self,
+        fingerprint: str,  # noqa: ARG002 - who is asked about; what matchers see decides
+        seen: Mapping[str, str],
+        now_ns: int,
+    ) -> tuple[str, ...]:
+        """Ids of the silences in force at *now_ns* that match *seen*, sorted; () for none."""
+        if not self._all:
+            return ()
+        key = tuple(map(seen.get, self._names))
+        found = self._cache.get(key)
+        if found is None:
+            if len(self._cache) >= CACHE_MAX:
+                self._cache.clear()
+            found = self._cache[key] = self._matching(seen)
+        if not found:
+            return ()
+        return tuple(sorted(one.silence.id for one in found if one.in_force(now_ns)))
+
+    def next_change_ns(self, now_ns: int) -> int | None:
+        """An instant after *now_ns* until which what is in force does not change; None: never."""
+        soonest: int | None = None
+        for one in self._all.values():
+            edge_ns = _next_edge_ns(one, now_ns)
+            if edge_ns is not None and (soonest is None or edge_ns < soonest):
+                soonest = edge_ns
+        return soonest
+
+    def _changed(self) -> None:
+        names = {m.name for compiled in self._all.values() for m in compiled.matchers}
+        self._names = tuple(sorted(names))
+        self._cache.clear()
+
+    def _bucket(self, compiled: _Compiled) -> list[str]:
+        for matcher in compiled.matchers:
+            if matcher.op == "=" and matcher.value:
+                return self._needing.setdefault((matcher.name, matcher.value), [])
+        return self._others
+
+    def _matching(self, seen: Mapping[str, str]) -> tuple[_Compiled, ...]:
+        ids = list(self._others)
+        for pair in seen.items():
+            ids += self._needing.get(pair, ())
+        candidates = (self._all[one] for one in ids)
+        return tuple(c for c in candidates if matching.all_match(c.matchers, seen))
+
+
+def _next_edge_ns(one: _Compiled, now_ns: int) -> int | None:
+    silence = one.silence
+    if now_ns >= silence.ends_ns:
+        return None
+    if now_ns < silence.starts_ns:
+        return silence.starts_ns
+    if one.schedule is None:
+        return silence.ends_ns
+    return min(silence.ends_ns, one.schedule.next_change_ns(now_ns))
+
+
+def _instant(document: Mapping[str, Any], key: str, *, required: bool = False) -> int | None:
+    value = document.get(key)
+    if value is None:
+        if required:
+            raise _refused(key, "required")
+        return None
+    try:
+        if isinstance(value, str):
+            return instant.parse(value)
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return instant.of_seconds(value)
+    except ValueError as error:
+        raise _refused(key, str(error)) from error
+    raise _refused(key, "expected an instant, e.g. 2026-01-01T00:00:00Z")
+
+
+def _v2_instant(document: Mapping[str, Any], key: str) -> int | None:
+    value = document[key]
+    if not isinstance(value, str):
+        raise _refused(key, f"{key} in body must be of type date-time", status=422)
+    if value in _ZERO_TIMES:
+        return None
+    try:
+        return instant.parse(value)
+    except ValueError as error:
+        raise _refused(key, str(error)) from error
+
+
+def _text(document: Mapping[str, Any], key: str) -> str:
+    value = document.get(key)
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise _refused(key, "expected text")
+    return value
+
+
+def _refused(field: str, detail: str, *, status: int = 400) -> Refused:
+    return Refused(f"{field}: {detail}" if field else detail, field=field, status=status)

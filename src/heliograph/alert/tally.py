@@ -1,0 +1,49 @@
+"""The statistics of alerts, as what to add to hourly rows.
+
+An episode counts in the hour in which it starts: once when it fires, once more, with how long it
+took, when it is over. When something of that changes later, it is taken out and put in again.
+"""
+
+from typing import TypeAlias
+
+from heliograph.alert.changes import StatDelta
+from heliograph.alert.model import Alert
+from heliograph.core.duration import HOUR_NS
+
+# Hour, alert name, source, severity, workload id, cluster name.
+_Row: TypeAlias = tuple[int, str, str, str, str, str]
+
+
+class Tally:
+    """What to add since the last commit."""
+
+    def __init__(self) -> None:
+        self._sums: dict[_Row, list[int]] = {}
+
+    def add(self, alert: Alert, *, fired: bool, over: bool, sign: int = 1) -> None:
+        """Count *alert*, or take it out again with a *sign* of -1. *fired*: it was seen to fire."""
+        row = (
+            alert.starts_ns - alert.starts_ns % HOUR_NS,
+            alert.name,
+            alert.source,
+            alert.severity,
+            alert.context.workload_id,
+            alert.context.cluster_name,
+        )
+        sums = self._sums.get(row)
+        if sums is None:
+            sums = self._sums[row] = [0, 0, 0]
+        if fired:
+            sums[0] += sign
+        if over:
+            assert alert.ends_ns is not None
+            sums[1] += sign
+            sums[2] += sign * max(0, alert.ends_ns - alert.starts_ns)
+
+    def deltas(self) -> list[StatDelta]:
+        """What to add, rows that come to nothing left out."""
+        return [StatDelta(*row, *sums) for row, sums in self._sums.items() if any(sums)]
+
+    def clear(self) -> None:
+        """It is added, or never was."""
+        self._sums.clear()

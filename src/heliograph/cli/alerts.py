@@ -1,0 +1,115 @@
+"""`heliograph alerts`: what fires, what became of one alert, and how often."""
+
+import json
+from typing import Any
+
+import click
+
+from heliograph.cli.client import URL_VARIABLE, ask, get, inert, table
+
+FILTERS = ("status", "severity", "source", "alert_name", "workload_id", "pod_name", "node_name")
+_url = click.option(
+    "--url", envvar=URL_VARIABLE, default="http://127.0.0.1:8989", show_default=True
+)
+_as_json = click.option("--json", "as_json", is_flag=True, help="Print the service's answer.")
+
+
+@click.group()
+def alerts() -> None:
+    """Alerts of a running service."""
+
+
+@alerts.command("list")
+@_url
+@click.option(
+    "--status", type=click.Choice(["firing", "resolved"]), help="Only of this status."
+)
+@click.option("--severity", help="Only of this severity.")
+@click.option("--source", help="metric, log, trace, webhook or event.")
+@click.option("--name", "alert_name", help="Only of this name.")
+@click.option("--workload", "workload_id", help="Only of this workload.")
+@click.option("--pod", "pod_name", help="Only of this pod.")
+@click.option("--node", "node_name", help="Only of this node.")
+@click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 1000))
+@_as_json
+def list_(url: str, limit: int, as_json: bool, **filters: str | None) -> None:
+    """List alerts, newest first."""
+    answer = get(url, "/v1/alerts", {**filters, "limit": limit})
+    if as_json:
+        click.echo(json.dumps(answer))
+        return
+    table(
+        ("starts", "status", "severity", "alert", "workload", "pod", "node", "id"),
+        (
+            (
+                item["starts_at"][:19], _status(item), item["severity"], item["alert_name"],
+                item["workload_name"] or item["workload_id"], item["pod_name"],
+                item["node_name"], item["id"],
+            )
+            for item in answer["items"]
+        ),
+    )  # fmt: skip
+    click.echo(f"{len(answer['items'])} of {answer['total']}")
+
+
+@alerts.command()
+@_url
+@click.argument("alert_id")
+@_as_json
+def show(url: str, alert_id: str, as_json: bool) -> None:
+    """Show one alert: whose it is, who was told, and why not."""
+    alert = ask("GET", url, f"/v1/alerts/{alert_id}")
+    related = ask("GET", url, f"/v1/alerts/{alert_id}/correlations")["items"]
+    if as_json:
+        click.echo(json.dumps({**alert, "correlations": related}))
+        return
+    click.echo(f"{inert(alert['alert_name'])}  {_status(alert)}  {inert(alert['severity'])}")
+    click.echo(f"from {alert['starts_at']} to {alert['ends_at'] or 'now'}")
+    for name in ("labels", "annotations"):
+        for key, value in alert[name].items():
+            click.echo(f"  {name[:-1]} {inert(key)}: {inert(value)}")
+    for one in related:
+        names = ", ".join(inert(member["alert_name"]) for member in one["alerts"])
+        click.echo(
+            f"  related ({one['correlation_type']}, {one['correlation_score']:.2f}): {names}"
+        )
+        click.echo(f"    {inert(one['reason'])}")
+    table(
+        ("at", "receiver", "channel", "what", "because"),
+        (
+            (
+                one["at"], one["receiver"], one["channel"],
+                " ".join(filter(None, (one["kind"], one["stage"]))),
+                one["cause"] or one["answer"],
+            )
+            for one in alert["notifications"]
+        ),
+    )  # fmt: skip
+
+
+@alerts.command()
+@_url
+@click.option("--from", "date_from", help="A date or an instant.")
+@click.option("--to", "date_to", help="A date or an instant.")
+@click.option("--group-by", default="day", show_default=True, help="Names, by commas.")
+@_as_json
+def statistics(url: str, as_json: bool, **parameters: str | None) -> None:
+    """Count alerts, by day unless told otherwise."""
+    answer = get(url, "/v1/alerts/statistics", parameters)
+    if as_json:
+        click.echo(json.dumps(answer))
+        return
+    names = list(dict.fromkeys(name for item in answer["items"] for name in item["group"]))
+    counts = ("firing_count", "resolved_count", "avg_duration_seconds")
+    table(
+        (*names, "firing", "resolved", "mean seconds"),
+        (
+            (*(item["group"].get(name) for name in names), *(item[name] for name in counts))
+            for item in answer["items"]
+        ),
+    )
+
+
+def _status(item: dict[str, Any]) -> str:
+    held = [name for name, ids in item["suppressed_by"].items() if ids]
+    return f"{item['status']} ({', '.join(held)})" if held else str(item["status"])

@@ -1,0 +1,115 @@
+"""`heliograph silence`: make, list and end silences.
+
+heliograph silence add 'alertname="GPUHot"' 'node=~"gpu-0.*"' --for 2h --comment "new fans"
+"""
+
+import getpass
+import json
+
+import click
+
+from heliograph.cli.client import URL_VARIABLE, ask, get, inert, table
+
+_url = click.option(
+    "--url", envvar=URL_VARIABLE, default="http://127.0.0.1:8989", show_default=True
+)
+_as_json = click.option("--json", "as_json", is_flag=True, help="Print the service's answer.")
+
+
+@click.group()
+def silence() -> None:
+    """Silences of a running service."""
+
+
+@silence.command()
+@_url
+@click.argument("matchers", nargs=-1, required=True)
+@click.option("--for", "span", default="1h", show_default=True, help="How long, as 2h or 30m.")
+@click.option("--comment", required=True, help="Why.")
+@click.option("--by", "created_by", help="Who; the user's name unless told otherwise.")
+@_as_json
+def add(
+    url: str,
+    matchers: tuple[str, ...],
+    span: str,
+    comment: str,
+    created_by: str | None,
+    as_json: bool,
+) -> None:
+    """Silence the alerts that all MATCHERS match (`name="value"`, also != =~ !~)."""
+    from heliograph.core import duration, instant
+    from heliograph.core.clock import SystemClock
+    from heliograph.core.matcher import parse
+
+    try:
+        read = [parse(text) for text in matchers]
+        ends_ns = SystemClock().now_ns() + duration.parse(span)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+    document = {
+        "matchers": [
+            {
+                "name": one.name,
+                "value": one.value,
+                "is_regex": one.op.endswith("~"),
+                "is_equal": not one.op.startswith("!"),
+            }
+            for one in read
+        ],
+        "ends_at": instant.text_of(ends_ns),
+        "comment": comment,
+        "created_by": created_by or getpass.getuser(),
+    }
+    answer = ask("POST", url, "/v1/silences", document=document)
+    if as_json:
+        click.echo(json.dumps(answer))
+        return
+    click.echo(f"{answer['silence_id']}  matches {answer['matches_now']} alerts now")
+    for warning in answer["warnings"]:
+        click.echo(f"warning: {inert(warning)}", err=True)
+
+
+@silence.command("list")
+@_url
+@click.option(
+    "--state",
+    default="active",
+    show_default=True,
+    type=click.Choice(["pending", "active", "expired", "all"]),
+)
+@_as_json
+def list_(url: str, state: str, as_json: bool) -> None:
+    """List silences."""
+    answer = get(url, "/v1/silences", {"state": state})
+    if as_json:
+        click.echo(json.dumps(answer))
+        return
+    table(
+        ("id", "state", "matchers", "ends", "by", "comment"),
+        (
+            (
+                item["id"], item["state"],
+                " ".join(_text(matcher) for matcher in item["matchers"]),
+                item["ends_at"], item["created_by"], item["comment"],
+            )
+            for item in answer["items"]
+        ),
+    )  # fmt: skip
+
+
+@silence.command()
+@_url
+@click.argument("silence_ids", nargs=-1, required=True)
+def expire(url: str, silence_ids: tuple[str, ...]) -> None:
+    """End silences now."""
+    for silence_id in silence_ids:
+        ask("DELETE", url, f"/v1/silences/{silence_id}")
+        click.echo(f"expired {silence_id}")
+
+
+def _text(matcher: dict[str, object]) -> str:
+    op = ("=" if matcher.get("is_equal", True) else "!") + (
+        "~" if matcher.get("is_regex") else ""
+    )
+    op = {"!": "!="}.get(op, op)
+    return f'{matcher["name"]}{op}"{matcher["value"]}"'

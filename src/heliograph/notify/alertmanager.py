@@ -1,0 +1,176 @@
+"""The Alertmanager channel: its API v2, all peers of a cluster.
+
+    POST <url>/api/v2/alerts   [{"labels", "annotations", "startsAt", "endsAt", "generatorURL"}, …]
+
+    url            one, or all peers with commas between
+    http_config, timeout
+
+An Alertmanager forgets what is not repeated: what fires ends four repetitions ahead, and the runner
+repeats it every `resend_s`, what resolved for `resolved_for_s`. Each peer gets all of it, since peers
+do not tell each other of alerts; one that does not answer is tried once more, and then again with the
+next repetition. It is told when one peer took it, as Prometheus has it: a dead peer must not keep a
+resolve from the others. A label name that older versions refuse is written with `_`, and the answer
+says so. Source: Prometheus `rules/alerting.go` and notifier; Alertmanager openapi.yaml.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from heliograph.alert.model import Delivery, Integration, Message, Status
+from heliograph.core.duration import SECOND_NS
+from heliograph.core.errors import ConfigError, Refused
+from heliograph.notify import facts, kit, outcome
+from heliograph.notify.documents import go_time
+from heliograph.notify.facts import Shown
+from heliograph.notify.guard import parts
+from heliograph.notify.kit import Attempt, Kit
+from heliograph.notify.outcome import Kind
+from heliograph.notify.split import clean
+
+RESEND_S = 60.0
+RESOLVED_FOR_S = 900.0
+# Repetitions that may be lost before a firing alert ends at the receiver.
+LOST_MAX = 4
+ALERTS_PER_REQUEST = 500
+PEERS_MAX = 32
+TRIES = 2
+PAUSE_S = 0.5
+_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*\Z")
+
+
+class Alertmanager:
+    """See the module and `notify`."""
+
+    resend_s: float | None = RESEND_S
+    resolved_for_s = RESOLVED_FOR_S
+    together_max = 1
+    together_from = 2
+
+    def __init__(self, kit: Kit) -> None:
+        self._kit = kit
+
+    def deliver(self, message: Message, integration: Integration) -> Delivery:
+        """All alerts to all peers."""
+        try:
+            attempt = Attempt(self._kit, integration)
+        except ConfigError as error:
+            return kit.refused(error)
+        peers = peers_of(attempt.settings.get("url"))
+        bodies, renamed = self._bodies(message)
+        came = [self._tell(attempt, peer, bodies) for peer in peers]
+        told = [one for one in came if one.outcome == "sent"]
+        failed = [(n, one) for n, one in enumerate(came, 1) if one.outcome != "sent"]
+        words = [
+            f"peer {n} of {len(peers)}: {one.status or ''} {one.answer}" for n, one in failed
+        ]
+        if renamed:
+            self._kit.counts["label_renamed"] += len(renamed)
+            words.append(f"renamed labels: {', '.join(sorted(renamed)[:20])}")
+        said = attempt.say("; ".join(words))
+        if told:
+            return attempt.sent(told[0].status, messages=len(told) * len(bodies), words=said)
+        later = [one for _, one in failed if one.outcome == "later"]
+        worst = later[0] if later else failed[0][1]
+        return msgspec.structs.replace(worst, answer=said)
+
+    def deliver_together(
+        self, messages: Sequence[Message], integration: Integration
+    ) -> tuple[Delivery, ...]:
+        """Each by itself."""
+        return kit.one_by_one(self, messages, integration)
+
+    def wait_s(self, integration: Integration, *, urgent: bool) -> float:  # noqa: ARG002
+        """Never."""
+        return 0.0
+
+    def _tell(self, attempt: Attempt, peer: str, bodies: Sequence[bytes]) -> Delivery:
+        came = Delivery("refused", "no peer")
+        for body in bodies:
+            for trial in range(TRIES):
+                if trial:
+                    self._kit.clock.sleep(PAUSE_S)
+                came = self._post(attempt, peer, body)
+                # A time-out has cost its time already; one more would hold up the others.
+                if came.outcome != "later" or "Timeout" in came.answer:
+                    break
+            if came.outcome != "sent":
+                return came
+        return came
+
+    def _post(self, attempt: Attempt, peer: str, body: bytes) -> Delivery:
+        url = f"{peer}/api/v2/alerts"
+        answer = attempt.post(url, body, {"Content-Type": "application/json"})
+        if not answer.status:
+            return attempt.unheard(answer)
+        verdict = outcome.of_status(answer.status, answer.body, answer.retry_after_s)
+        if verdict.kind is Kind.DELIVERED:
+            return Delivery("sent", status=answer.status)
+        return attempt.judged(verdict, answer)
+
+    def _bodies(self, message: Message) -> tuple[list[bytes], set[str]]:
+        renamed: set[str] = set()
+        now_ns = max(self._kit.clock.now_ns(), message.now_ns)
+        alerts = [_alert(one, now_ns, renamed) for one in facts.of(message).alerts]
+        chunks = range(0, len(alerts), ALERTS_PER_REQUEST)
+        return [
+            msgspec.json.encode(alerts[start : start + ALERTS_PER_REQUEST]) for start in chunks
+        ] or [b"[]"], renamed
+
+
+def peers_of(given: Any) -> list[str]:
+    """The addresses of the peers, without the path of the API where it was written too."""
+    texts = given if isinstance(given, list | tuple) else str(given or "").split(",")
+    peers = []
+    for text in texts:
+        peer = str(text).strip().rstrip("/")
+        peer = re.sub(r"/api/v[12](?:/alerts)?\Z", "", peer)
+        if peer and peer not in peers:
+            peers.append(peer)
+    return peers[:PEERS_MAX]
+
+
+def _alert(one: Shown, now_ns: int, renamed: set[str]) -> dict[str, Any]:
+    alert = one.alert
+    firing = one.status is Status.FIRING
+    if firing:
+        ends_ns = max(now_ns, alert.starts_ns) + round(LOST_MAX * RESEND_S) * SECOND_NS
+    else:
+        ends_ns = max(alert.ends_ns or now_ns, alert.starts_ns)
+    document: dict[str, Any] = {
+        # As it was posted: a sender that tells this Alertmanager too must meet the same alert.
+        "labels": _named({clean(k): clean(v) for k, v in alert.labels}, renamed),
+        "annotations": _named(one.annotations, renamed),
+        "startsAt": go_time(alert.starts_ns),
+        "endsAt": go_time(ends_ns),
+    }
+    if _is_url(alert.generator_url):
+        document["generatorURL"] = alert.generator_url
+    return document
+
+
+def _named(pairs: Mapping[str, str], renamed: set[str]) -> dict[str, str]:
+    """*pairs* under names that every version takes; none is lost to another of the same name."""
+    out = {name: value for name, value in sorted(pairs.items()) if _NAME.match(name)}
+    for name in sorted(pairs):
+        if name in out:
+            continue
+        renamed.add(name[:64])
+        plain = re.sub(r"[^a-zA-Z0-9_]", "_", name)
+        plain = f"_{plain}" if plain[:1].isdigit() else plain
+        while plain in out:
+            plain += "_"
+        out[plain] = pairs[name]
+    return out
+
+
+def _is_url(text: str) -> bool:
+    if not text.isascii() or not text.startswith(("http://", "https://")):
+        return False
+    try:
+        parts(text)
+    except Refused:
+        return False
+    return True

@@ -1,0 +1,138 @@
+"""The two bodies of a webhook.
+
+    alertmanager   {"receiver", "status", "alerts": […], "groupLabels", …, "version": "4"}
+    heliograph     {"status", "receiver", "group_labels", "alerts": [as GET /v1/alerts has them], …}
+
+Source: Alertmanager, "Webhook receiver", version 4; its fingerprint: FNV-1a, 64 bits, over names
+and values of the sorted labels, each followed by the byte 255.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from heliograph.alert.model import Alert, Status
+from heliograph.core import instant
+from heliograph.notify.facts import Facts, Shown, plain
+from heliograph.notify.split import clean
+
+ZERO_TIME = "0001-01-01T00:00:00Z"
+_FNV_START, _FNV_PRIME, _BITS = 0xCBF29CE484222325, 0x100000001B3, 0xFFFFFFFFFFFFFFFF
+
+
+def alertmanager(facts: Facts, *, alerts_max: int = 0) -> dict[str, Any]:
+    """The webhook of version 4, of at most *alerts_max* alerts (0: all); it says how many are not."""
+    message = facts.message
+    shown, left_out = _cut(facts, alerts_max)
+    return {
+        "receiver": clean(message.receiver),
+        "status": facts.status.value,
+        "alerts": [_foreign(one) for one in shown],
+        "groupLabels": plain(facts.group_labels),
+        "commonLabels": plain(facts.shared_labels),
+        "commonAnnotations": plain(facts.shared_annotations),
+        "externalURL": clean(message.external_url),
+        "version": "4",
+        "groupKey": clean(message.group_key),
+        "truncatedAlerts": left_out,
+        "notification_reason": message.reason.value,
+    }
+
+
+def heliograph(facts: Facts, *, alerts_max: int = 0) -> dict[str, Any]:
+    """Our own: whole alerts, with whose they are and what was posted."""
+    message = facts.message
+    shown, left_out = _cut(facts, alerts_max)
+    return {
+        "status": facts.status.value,
+        "receiver": clean(message.receiver),
+        "group_labels": plain(facts.group_labels),
+        "alerts": [_own(one) for one in shown],
+        "common_labels": plain(facts.shared_labels),
+        "common_annotations": plain(facts.shared_annotations),
+        "group_key": clean(message.group_key),
+        "key": message.key,
+        "reason": message.reason.value,
+        "external_url": clean(message.external_url),
+        "truncated": left_out,
+    }
+
+
+def go_time(at_ns: int) -> str:
+    """RFC 3339 as Go writes it: no zeros at the end of the fraction."""
+    text = instant.text_of(at_ns)
+    return text[:-1].rstrip("0") + "Z" if "." in text else text
+
+
+def foreign_fingerprint(labels: Mapping[str, str]) -> str:
+    """What Alertmanager calls an alert of *labels*."""
+    result = _FNV_START
+    for name in sorted(labels):
+        for text in (name, labels[name]):
+            for byte in text.encode("utf-8", "replace"):
+                result = ((result ^ byte) * _FNV_PRIME) & _BITS
+            result = ((result ^ 255) * _FNV_PRIME) & _BITS
+    return f"{result:016x}"
+
+
+def _cut(facts: Facts, alerts_max: int) -> tuple[tuple[Shown, ...], int]:
+    if alerts_max <= 0 or len(facts.alerts) <= alerts_max:
+        return facts.alerts, facts.message.truncated
+    left_out = len(facts.alerts) - alerts_max
+    return facts.alerts[:alerts_max], facts.message.truncated + left_out
+
+
+def _foreign(one: Shown) -> dict[str, Any]:
+    alert = one.alert
+    over = one.status is Status.RESOLVED and alert.ends_ns is not None
+    return {
+        "status": one.status.value,
+        "labels": plain(one.labels),
+        "annotations": plain(one.annotations),
+        "startsAt": go_time(alert.starts_ns),
+        "endsAt": go_time(alert.ends_ns or 0) if over else ZERO_TIME,
+        "generatorURL": clean(alert.generator_url),
+        # Of the labels that it was posted with, as Alertmanager would have it.
+        "fingerprint": foreign_fingerprint(dict(alert.labels)),
+    }
+
+
+def _own(one: Shown) -> dict[str, Any]:
+    alert, whose = one.alert, one.alert.context
+    return {
+        "id": alert.id,
+        "fingerprint": alert.fingerprint,
+        "source": alert.source,
+        "alert_name": clean(alert.name),
+        "severity": clean(alert.severity),
+        "status": one.status.value,
+        "suppressed_by": {"silences": [], "inhibitors": [], "mutes": []},
+        "starts_at": instant.text_of(alert.starts_ns),
+        "ends_at": instant.text_of(alert.ends_ns) if alert.ends_ns is not None else None,
+        "updated_at": instant.text_of(alert.updated_ns),
+        "labels": plain(one.labels),
+        "annotations": plain(one.annotations),
+        "workload_id": clean(whose.workload_id),
+        "workload_name": clean(whose.workload_name),
+        "workload_uid": clean(whose.workload_uid),
+        "pod_name": clean(whose.pod_name),
+        "pod_id": clean(whose.pod_id),
+        "node_name": clean(whose.node_name),
+        "cluster_name": clean(whose.cluster_name),
+        "generator_url": clean(alert.generator_url),
+        "enriched_data": _document(alert.enriched),
+        "raw_data": _document(alert.raw),
+        "count": alert.count,
+        "episode": alert.episode,
+    }
+
+
+def _document(raw: bytes) -> Any:
+    """The kept document, or None where only the store has it."""
+    if not raw or raw == Alert.__struct_defaults__[-1]:
+        return None
+    try:
+        return msgspec.Raw(raw) if msgspec.json.decode(raw) is not None else None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None

@@ -1,0 +1,197 @@
+"""What a channel may say of a message: labels and annotations as they are shown, and who has which
+status; computed once for an attempt.
+
+    facts = of(message)
+    subject(facts) == "[FIRING:2] GPUXidError gpu-node-01 (c1 train llama-worker-0 critical)"
+
+An alert is shown with the labels that it was posted with, and with alertname, severity and
+workload_id from elsewhere where it lacks them. Source of the subject: Alertmanager's default.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from urllib.parse import quote_plus
+
+from msgspec import Struct
+
+from heliograph.alert.model import Alert, Message, Status
+from heliograph.core.labels import Labels
+from heliograph.notify.split import clean
+from heliograph.notify.template_values import Alerts, Fields, Moment, Pairs
+
+# Of values in a subject; what is longer is no subject.
+SUBJECT_CHARS_MAX = 900
+_RANKS = {"critical": 0, "page": 0, "high": 1, "error": 1, "warning": 2, "warn": 2, "info": 4}
+
+
+class Shown(Struct, frozen=True):
+    """One alert as it is shown."""
+
+    alert: Alert
+    status: Status
+    labels: Pairs
+    annotations: Pairs
+
+
+class Facts(Struct, frozen=True):
+    """One message as it is shown; *alerts* critical first, firing before resolved."""
+
+    message: Message
+    status: Status
+    alerts: tuple[Shown, ...]
+    group_labels: Pairs
+    shared_labels: Pairs
+    shared_annotations: Pairs
+
+    @property
+    def firing(self) -> list[Shown]:
+        """Those that fire."""
+        return [one for one in self.alerts if one.status is Status.FIRING]
+
+    @property
+    def urgent(self) -> bool:
+        """Whether a critical alert fires among them."""
+        return any(rank(one) == 0 for one in self.firing)
+
+
+def of(message: Message) -> Facts:
+    """The facts of *message*."""
+    alerts = [_shown(alert, message.now_ns) for alert in message.alerts]
+    alerts.sort(key=lambda one: (one.status is not Status.FIRING, rank(one)))
+    shared = _pairs(message.common_labels)
+    if alerts and "workload_id" not in shared:
+        ids = {one.labels.get("workload_id", "") for one in alerts}
+        if len(ids) == 1 and "" not in ids:
+            shared["workload_id"] = ids.pop()
+    return Facts(
+        message=message,
+        status=message.status,
+        alerts=tuple(alerts),
+        group_labels=_pairs(message.group_labels),
+        shared_labels=shared,
+        shared_annotations=_pairs(message.common_annotations),
+    )
+
+
+def rank(shown: Shown) -> int:
+    """0 for what is critical, more for what is less so."""
+    return _RANKS.get(shown.labels.get("severity", "").lower(), 3)
+
+
+def urgent(message: Message) -> bool:
+    """`Facts.urgent`, without the rest of them."""
+    return any(
+        _RANKS.get(alert.severity.lower()) == 0
+        for alert in message.alerts
+        if alert.status(message.now_ns) is Status.FIRING
+    )
+
+
+def together(messages: Sequence[Message]) -> Message:
+    """One message of all *messages*: each alert once, as the latest of them has it."""
+    latest = max(messages, key=lambda message: message.now_ns)
+    alerts = {alert.id: alert for message in messages for alert in message.alerts}
+    chosen = tuple(alerts.values())
+    return Message(
+        key="+".join(sorted(message.key for message in messages))[:200],
+        receiver=latest.receiver,
+        group_key="",
+        group_labels=_in_all([message.group_labels for message in messages]),
+        reason=latest.reason,
+        alerts=chosen,
+        now_ns=latest.now_ns,
+        external_url=latest.external_url,
+        common_labels=_in_all([message.common_labels for message in messages]),
+        common_annotations=_in_all([message.common_annotations for message in messages]),
+        truncated=sum(message.truncated for message in messages),
+    )
+
+
+def subject(facts: Facts) -> str:
+    """One line that says what it is about."""
+    count = f":{len(facts.firing)}" if facts.status is Status.FIRING else ""
+    group = facts.group_labels
+    parts = [f"[{facts.status.value.upper()}{count}]", *_values(group)]
+    others = Pairs({k: v for k, v in facts.shared_labels.items() if k not in group})
+    if others:
+        parts.append(f"({' '.join(_values(others))})")
+    line = " ".join(" ".join(parts).split())
+    return line if len(line) <= SUBJECT_CHARS_MAX else line[: SUBJECT_CHARS_MAX - 1] + "…"
+
+
+def page(facts: Facts) -> str:
+    """Where the alerts are seen: Alertmanager's address of a receiver's alerts."""
+    url = facts.message.external_url.rstrip("/")
+    return f"{url}/#/alerts?receiver={_quoted(facts.message.receiver)}"
+
+
+def data(facts: Facts) -> Fields:
+    """What a template sees: Alertmanager's `Data`."""
+    message = facts.message
+    return Fields(
+        {
+            "Receiver": clean(message.receiver),
+            "Status": facts.status.value,
+            "Alerts": Alerts(_alert(one) for one in facts.alerts),
+            "GroupLabels": facts.group_labels,
+            "CommonLabels": facts.shared_labels,
+            "CommonAnnotations": facts.shared_annotations,
+            "ExternalURL": message.external_url,
+            "GroupKey": clean(message.group_key),
+            "NotificationReason": message.reason.value,
+            "TruncatedAlerts": message.truncated,
+        }
+    )
+
+
+def _alert(one: Shown) -> Fields:
+    alert = one.alert
+    ends_ns = alert.ends_ns if one.status is Status.RESOLVED else None
+    return Fields(
+        {
+            "Status": one.status.value,
+            "Labels": one.labels,
+            "Annotations": one.annotations,
+            "StartsAt": Moment(alert.starts_ns),
+            "EndsAt": Moment(ends_ns),
+            "GeneratorURL": clean(alert.generator_url),
+            "Fingerprint": alert.fingerprint,
+        }
+    )
+
+
+def _shown(alert: Alert, now_ns: int) -> Shown:
+    labels = _pairs(alert.labels)
+    if alert.context.workload_id:
+        labels.setdefault("workload_id", clean(alert.context.workload_id))
+    return Shown(
+        alert=alert,
+        status=alert.status(now_ns),
+        labels=labels,
+        annotations=_pairs(alert.annotations),
+    )
+
+
+def _pairs(labels: Iterable[tuple[str, str]]) -> Pairs:
+    return Pairs({clean(name): clean(value) for name, value in labels})
+
+
+def _values(pairs: Pairs) -> list[str]:
+    return [pairs[name] for name in pairs.sorted_names()]
+
+
+def _in_all(labels: Sequence[Labels]) -> Labels:
+    first, *others = [dict(one) for one in labels]
+    return tuple(
+        (name, value)
+        for name, value in first.items()
+        if all(other.get(name) == value for other in others)
+    )
+
+
+def _quoted(text: str) -> str:
+    return quote_plus(text, errors="replace")
+
+
+def plain(pairs: Mapping[str, str]) -> dict[str, str]:
+    """*pairs* as a document has them: sorted by name."""
+    return {name: pairs[name] for name in sorted(pairs)}

@@ -1,0 +1,42 @@
+"""Settings that Alertmanager has and we cannot honour: said, and never ignored, for a channel that
+sends without its credentials or around its proxy would be worse than none."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from heliograph.core.errors import ConfigError
+from heliograph.notify.secret import files_named
+
+_HTTP = ("oauth2", "proxy_from_environment", "no_proxy", "proxy_connect_header")
+_REFERENCES = ("_ref",)
+
+
+def usable(settings: Mapping[str, Any], *, guarded: bool) -> None:
+    """Raises ConfigError, naming the key, for what we lack; and where *guarded* (the settings came
+    over the API) for what is the operator's alone: files of this machine, and a proxy."""
+    http = settings.get("http_config")
+    http = http if isinstance(http, Mapping) else {}
+    for key in _HTTP:
+        if http.get(key):
+            raise ConfigError(f"http_config.{key}: not supported")
+    for key in _deep(settings):
+        if key.endswith(_REFERENCES):
+            raise ConfigError(
+                f"{key}: secret references are not supported, write {key[:-4]}_file"
+            )
+    if not guarded:
+        return
+    if files := files_named(settings):
+        raise ConfigError(f"{files[0]}: files are named in the configuration alone")
+    if http.get("proxy_url"):
+        raise ConfigError("http_config.proxy_url: a channel of the API takes no proxy")
+
+
+def _deep(settings: Mapping[str, Any]) -> list[str]:
+    found: list[str] = []
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            found += _deep(value)
+        elif value:
+            found.append(str(key))
+    return found

@@ -1,0 +1,124 @@
+"""Alerts that were posted before, known again by their bytes.
+
+    [{"labels": {…}, "annotations": {…}, "generatorURL": "…", "startsAt": "…", "endsAt": "…"}, …]
+      └────── these three, as they are ──────┘ → what they came to  └── read anew ──┘
+
+A firing alert comes again every few seconds, and nothing of it has changed but its end. So of bytes
+that were once read in full and found good, a digest leads to the identity and to the number that
+stands for the words; only the two times are read. What is not known, or not written plainly, is for
+`receive.alerts`.
+"""
+
+from hashlib import blake2b
+from typing import NamedTuple
+
+import msgspec
+
+from heliograph.core.errors import Refused
+from heliograph.receive.alerts import ALERTS_MAX, instant_of
+
+# Alerts that are known again; beyond it the older half is forgotten. 250 bytes each.
+KNOWN_MAX = 200_000
+# Times that are known again: an evaluation's alerts have one end, and starts come again.
+TIMES_MAX = 20_000
+_DIGEST_BYTES = 16
+
+
+class Words(NamedTuple):
+    """What labels, annotations and URL came to: the identity, and `book.said_of` the words."""
+
+    fingerprint: str
+    said: int
+
+
+class Repeat(NamedTuple):
+    """An alert whose words are known; None where a time was not given."""
+
+    fingerprint: str
+    said: int
+    starts_ns: int | None
+    ends_ns: int | None
+
+
+class Glance(NamedTuple):
+    """A body as far as it was looked at: for each alert its digest, and what is known of it."""
+
+    digests: list[bytes]
+    found: list[Repeat | None]
+
+
+_ABSENT = msgspec.Raw(b"")
+
+
+class _Seen(msgspec.Struct, gc=False):
+    labels: msgspec.Raw = _ABSENT
+    annotations: msgspec.Raw = _ABSENT
+    generatorURL: msgspec.Raw = _ABSENT  # noqa: N815 - the API's names
+    startsAt: str | None = None  # noqa: N815
+    endsAt: str | None = None  # noqa: N815
+
+
+_decoder = msgspec.json.Decoder(list[_Seen])
+
+
+class Repeats:
+    """Words by the digest of their bytes, at most *known_max*. Not thread-safe."""
+
+    def __init__(self, known_max: int = KNOWN_MAX) -> None:
+        self._known_max = known_max
+        self._known: dict[bytes, Words] = {}
+        self._times: dict[str | None, int | None] = {None: None}
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def glance(self, body: bytes) -> Glance | None:
+        """What is known of the alerts of *body*; None when it must be read in full, and be refused
+        perhaps."""
+        try:
+            alerts = _decoder.decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return None
+        if len(alerts) > ALERTS_MAX:
+            return None
+        known, times = self._known, self._times
+        digests: list[bytes] = []
+        found: list[Repeat | None] = []
+        for one in alerts:
+            # No mark in between: each is JSON, which says itself where it ends.
+            said = b"".join((one.labels, one.annotations, one.generatorURL))
+            digest = blake2b(said, digest_size=_DIGEST_BYTES).digest()
+            digests.append(digest)
+            words = known.get(digest)
+            if words is None:
+                found.append(None)
+                continue
+            try:
+                starts_ns, ends_ns = times[one.startsAt], times[one.endsAt]
+            except KeyError:
+                try:
+                    starts_ns, ends_ns = self._time(one.startsAt), self._time(one.endsAt)
+                except Refused:
+                    found.append(None)
+                    continue
+            if starts_ns is not None and ends_ns is not None and ends_ns < starts_ns:
+                found.append(None)
+            else:
+                found.append(Repeat(words.fingerprint, words.said, starts_ns, ends_ns))
+        return Glance(digests, found)
+
+    def learn(self, digest: bytes, words: Words) -> None:
+        """The bytes of *digest* were read in full, and came to *words*."""
+        known = self._known
+        if len(known) >= self._known_max:
+            for old in list(known)[: self._known_max // 2 + 1]:
+                del known[old]
+        known[digest] = words
+
+    def _time(self, text: str | None) -> int | None:
+        times = self._times
+        if len(times) >= TIMES_MAX:
+            times.clear()
+            times[None] = None
+        at_ns = times[text] = instant_of(text, "")
+        return at_ns

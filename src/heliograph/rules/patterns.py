@@ -1,0 +1,109 @@
+"""Which of many user patterns match a line: one pass over the line, however many there are.
+
+    PatternSet(["NCCL (?:error|WARN)", "(?i)out of memory"]).matches("NCCL WARN …")  →  (0,)
+
+Patterns are RE2, unanchored. All but the steep ones are one automaton (`re2.Set`), whose time
+does not grow with their number. A *steep* pattern counts far (`.{100}`), so that its automaton can
+need more states than there is memory for. Steep patterns are kept apart, and searched only in the
+beginning of a line, which bounds what hostile ones can cost.
+"""
+
+import re
+from collections.abc import Sequence
+
+import re2
+
+from heliograph.core.matcher import compile_pattern
+
+STEEP_REPEATS_MIN = 16
+STEEP_PROGRAM_MIN = 2000
+STEEP_LINE_BYTES_MAX = 4096
+SET_MEMORY_BYTES_MAX = 32 * 1024 * 1024
+
+_NAMED = re.compile(r"(?<!\\)((?:\\\\)*)\(\?P?<[A-Za-z_]\w*>")
+_COUNTED = re.compile(r"\{(\d+)(?:,(\d*))?\}")
+
+
+def encoded(text: str) -> bytes:
+    """*text* as RE2 reads it; a lone surrogate, which UTF-8 lacks, becomes `?`."""
+    return text.encode("utf-8", "replace")
+
+
+class Pattern:
+    """One user pattern. Immutable.
+
+    names   its named groups, in order
+    Raises ValueError when it is not RE2, too long or too big.
+    """
+
+    __slots__ = ("_regexp", "names", "steep", "text")
+
+    def __init__(self, text: str, *, ignore_case: bool = False) -> None:
+        self.text = f"(?i:{text})" if ignore_case else text
+        # The text as it was given is checked first: `)(?:` would pass inside the brackets.
+        self._regexp = compile_pattern(text)
+        if ignore_case:
+            self._regexp = compile_pattern(self.text)
+        groups = sorted(self._regexp.groupindex.items(), key=lambda item: item[1])
+        self.names = tuple(name for name, _ in groups)
+        counted = [int(n) for pair in _COUNTED.findall(self.text) for n in pair if n]
+        size = self._regexp.programsize
+        self.steep = max(counted, default=0) >= STEEP_REPEATS_MIN or size >= STEEP_PROGRAM_MIN
+
+    def found_in(self, line: bytes) -> bool:
+        """Whether it occurs in *line*."""
+        return self._regexp.search(line) is not None
+
+    def groups(self, line: bytes) -> dict[str, str]:
+        """The named groups of its first occurrence in *line*; those that took no part are ""."""
+        if not self.names:
+            return {}
+        match = self._regexp.search(line)
+        if match is None:
+            return dict.fromkeys(self.names, "")
+        return {
+            name: (match.group(name) or b"").decode("utf-8", "replace") for name in self.names
+        }
+
+
+class PatternSet:
+    """Many patterns, searched together. Immutable."""
+
+    __slots__ = ("_any_steep", "_places", "_set", "_steep")
+
+    def __init__(self, patterns: Sequence[Pattern]) -> None:
+        self._steep = [(n, pattern) for n, pattern in enumerate(patterns) if pattern.steep]
+        self._places = [n for n, pattern in enumerate(patterns) if not pattern.steep]
+        self._set: re2.Set | None = None
+        options = re2.Options()
+        options.log_errors = False
+        options.never_capture = True
+        options.max_mem = SET_MEMORY_BYTES_MAX
+        # One look for all of them, since it is rare that any occurs.
+        self._any_steep = (
+            re2.compile("|".join(f"(?:{_nameless(p.text)})" for _, p in self._steep), options)
+            if self._steep
+            else None
+        )
+        if self._places:
+            self._set = re2.Set.SearchSet(options)
+            for place in self._places:
+                self._set.Add(patterns[place].text)
+            self._set.Compile()
+
+    def matches(self, line: bytes) -> tuple[int, ...]:
+        """The numbers of the patterns that occur in *line*, in order; usually none."""
+        found = self._set.Match(line) if self._set is not None else None
+        if not self._steep:
+            return tuple(sorted([self._places[n] for n in found])) if found else ()
+        numbers = [self._places[n] for n in found or ()]
+        head = line[:STEEP_LINE_BYTES_MAX]
+        if self._any_steep is not None and self._any_steep.search(head) is None:
+            return tuple(sorted(numbers))
+        numbers += [n for n, pattern in self._steep if pattern.found_in(head)]
+        return tuple(sorted(numbers))
+
+
+def _nameless(text: str) -> str:
+    """*text* with its named groups unnamed: two patterns may use one name."""
+    return _NAMED.sub(r"\1(", text)

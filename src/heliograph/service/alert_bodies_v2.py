@@ -1,0 +1,157 @@
+"""Bodies of Alertmanager's v2 API into the engine: repeats in passing, the rest in transactions.
+
+    every alert is a known repeat ─► noted here and now, between two turns ─► answered
+    else                          ─► the engine's next turn, in pieces that one transaction may take
+
+What only repeats is in memory before it is answered, and no more need be: when that is lost, the
+alert fires until the end that is on disk, and its sender repeats it again before that. Everything
+else is on disk before it is answered. The alerts of a body are taken in its order.
+"""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import Any
+
+import msgspec
+
+from heliograph.alert.book import said_of
+from heliograph.alert.engine import Engine
+from heliograph.alert.taking import Enrich
+from heliograph.receive import alerts
+from heliograph.receive.alert_labels import Identities
+from heliograph.receive.alert_repeats import Glance, Repeat, Repeats, Words
+from heliograph.receive.alerts import Posted, Times
+from heliograph.service.alerting import ALERTS_PER_TURN, Alerting, AtOnce, Turn
+
+# A larger body must not hold up the event loop.
+IN_PASSING_BYTES_MAX = 256 * 1024
+
+
+class BodiesV2:
+    """Takes bodies. Thread-safe: what it remembers is touched by whoever has the engine."""
+
+    def __init__(
+        self, alerting: Alerting, enrich: Enrich, resolve_after_ns: Callable[[], int]
+    ) -> None:
+        self._alerting = alerting
+        self._enrich = enrich
+        self._resolve_after_ns = resolve_after_ns
+        self._identities = Identities(classic=True)
+        self._repeats = Repeats()
+
+    def take(self, body: bytes) -> "Posted | Future[Posted]":
+        """What *body* came to, at once where all of it are repeats, else when all is kept.
+
+        The future raises Refused for a body that is no array. Raises Unavailable when too many
+        wait.
+        """
+        one = _Body(body, self._enrich, self._identities, self._repeats)
+        after_ns = self._resolve_after_ns()
+        if len(body) <= IN_PASSING_BYTES_MAX and self._alerting.in_passing(
+            lambda turn: one.all_repeats(turn, after_ns)
+        ):
+            return one.posted
+        done: Future[Posted] = Future()
+        self._follow(one, after_ns, done, urgent=False)
+        return done
+
+    def _follow(
+        self, one: "_Body", after_ns: int, done: "Future[Posted]", *, urgent: bool
+    ) -> None:
+        """Take a piece of *one*; once it is kept, the rest, before what came later."""
+
+        def piece(turn: Turn) -> Any:
+            complete = one.take(turn, after_ns)
+            return complete if one.to_be_kept else AtOnce(complete)
+
+        def kept(future: "Future[Any]") -> None:
+            error = future.exception()
+            if error is not None:
+                done.set_exception(error)
+            elif future.result():
+                done.set_result(one.posted)
+            else:
+                self._follow(one, after_ns, done, urgent=True)
+
+        self._alerting.submit(piece, urgent=urgent).add_done_callback(kept)
+
+
+class _Body:
+    """A body and how far it has been taken.
+
+    to_be_kept   whether something of it must be on disk before it is answered
+    """
+
+    def __init__(
+        self, body: bytes, enrich: Enrich, identities: Identities, repeats: Repeats
+    ) -> None:
+        self.posted = Posted([], [], [])
+        self.to_be_kept = False
+        self._body = body
+        self._enrich = enrich
+        self._identities = identities
+        self._repeats = repeats
+        self._glance: Glance | None = None
+        self._looked = False
+        self._elements: Sequence[msgspec.Raw] | None = None
+        self._next = 0
+
+    def all_repeats(self, turn: Turn, after_ns: int) -> bool:
+        """Whether all are repeats; they are noted as far as they are."""
+        found = self._found()
+        if found is None or None in found:
+            return False
+        engine, now_ns = turn.engine, turn.now_ns
+        for one in found:
+            if one is None or not _repeated(engine, one, after_ns, now_ns):
+                self._note_repeats()
+                return False
+            self._next += 1
+        self._note_repeats()
+        return True
+
+    def take(self, turn: Turn, after_ns: int) -> bool:
+        """Take alerts until there are none left (True), or enough for one transaction."""
+        found = self._found()
+        engine, now_ns = turn.engine, turn.now_ns
+        times = Times(now_ns, after_ns)
+        if found is None and self._elements is None:
+            self._elements = alerts.elements(self._body)
+        count = len(found if found is not None else self._elements or ())
+        while self._next < count:
+            known = found[self._next] if found is not None else None
+            if known is None or not _repeated(engine, known, after_ns, now_ns):
+                self._take_whole(engine, times)
+            self._next += 1
+            if engine.pending >= ALERTS_PER_TURN:
+                break
+        self._note_repeats()
+        return self._next == count
+
+    def _take_whole(self, engine: Engine, times: Times) -> None:
+        if self._elements is None:
+            self._elements = alerts.elements(self._body)
+        index = self._next
+        post = alerts.take(self.posted, index, self._elements[index], self._identities, times)
+        if post is None:
+            return
+        taken = engine.take(post, self._enrich, times.now_ns)
+        if not taken.durable:
+            self.to_be_kept = True
+        if self._glance is not None:
+            words = Words(post.fingerprint, said_of(post))
+            self._repeats.learn(self._glance.digests[index], words)
+
+    def _found(self) -> list[Repeat | None] | None:
+        if not self._looked:
+            self._glance = self._repeats.glance(self._body)
+            self._looked = True
+        return None if self._glance is None else self._glance.found
+
+    def _note_repeats(self) -> None:
+        whole = len(self.posted.posts) + len(self.posted.unfit)
+        self.posted = self.posted._replace(repeats=self._next - whole)
+
+
+def _repeated(engine: Engine, one: Repeat, after_ns: int, now_ns: int) -> bool:
+    return engine.repeat(*one, after_ns, now_ns) is not None

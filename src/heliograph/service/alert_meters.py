@@ -1,0 +1,72 @@
+"""Self-metrics of the alert engine: a number for every stage that an alert goes through."""
+
+from heliograph.alert.changes import Changes
+from heliograph.alert.model import Status
+from heliograph.service.measure import Registry
+
+PREFIX = "heliograph_alerts_"
+
+
+class AlertMeters:
+    """Counters and histograms of intake, engine and delivery; gauges are read when asked for."""
+
+    def __init__(self, registry: Registry) -> None:
+        counter, histogram = registry.counter, registry.histogram
+        self.received = counter(f"{PREFIX}received_total", "Alerts posted.", ("source",))
+        self.rejected = counter(
+            f"{PREFIX}rejected_total", "Alerts refused for good.", ("source", "reason")
+        )
+        self.truncated = counter(
+            f"{PREFIX}truncated_total", "Alerts that a sender says it left out.", ("source",)
+        )
+        self.intake_seconds = histogram(
+            f"{PREFIX}intake_seconds", "From a post's arrival to its answer.", ("source",)
+        )
+        self.episodes = counter(
+            f"{PREFIX}episodes_total", "Episodes that began or ended.", ("source", "status")
+        )
+        self.correlations = counter(
+            f"{PREFIX}correlations_total", "Correlations made or changed.", ("type",)
+        )
+        self.planned = counter(
+            f"{PREFIX}notifications_planned_total", "Messages put into the outbox.", ("reason",)
+        )
+        self.entries = counter(
+            f"{PREFIX}notifications_total",
+            "Lines of the ledger: an alert and a channel, sent, failed, dead or held.",
+            ("channel", "kind", "stage"),
+        )
+        self.attempts = counter(
+            f"{PREFIX}attempts_total", "Attempts to deliver a message.", ("channel", "outcome")
+        )
+        self.attempt_seconds = histogram(
+            f"{PREFIX}attempt_seconds", "Time of one attempt.", ("channel",)
+        )
+        self.turn_seconds = histogram(
+            f"{PREFIX}turn_seconds", "Time of one turn of the engine.", ()
+        )
+        self.failed_turns = counter(
+            f"{PREFIX}failed_turns_total", "Turns that the store did not take.", ("reason",)
+        )
+        self.rule_evaluations = counter(
+            f"{PREFIX}rule_evaluations_total", "Rules evaluated by the ticker.", ("source",)
+        )
+        self.rule_failures = counter(
+            f"{PREFIX}rule_failures_total", "Evaluations that could not be made.", ("source",)
+        )
+        self.rule_firings = counter(
+            f"{PREFIX}rule_firings_total", "Posts that rules made.", ("source",)
+        )
+
+    def count(self, changes: Changes) -> None:
+        """Count what a committed turn changed."""
+        for delta in changes.statistics:
+            self.episodes.add(delta.firing, delta.source, Status.FIRING)
+            self.episodes.add(delta.resolved, delta.source, Status.RESOLVED)
+        for correlation in changes.correlations:
+            self.correlations.add(1, correlation.type)
+        for outgoing in changes.outbox:
+            if not outgoing.attempts:
+                self.planned.add(1, outgoing.reason)
+        for entry in changes.entries:
+            self.entries.add(1, entry.channel, entry.kind, entry.stage)

@@ -1,0 +1,370 @@
+"""The one thread that owns the alert engine: posts, edits and time in, one transaction a turn out.
+
+    turn    what waits (posts, edits, questions, outcomes of attempts), then the engine's own step
+            ── one transaction ──► commit ──► answers, attempts
+
+Between two turns, and while a transaction is written, others may note repeats (`in_passing`).
+
+The engine changes in memory first. When the transaction fails it goes back to where it was, and all
+who waited for the turn are told to come again: memory is never ahead of the store, except for
+repeats that move an end alone, which are written by checkpoints.
+"""
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Collection
+from concurrent.futures import Future
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+from sqlalchemy import Connection
+
+from heliograph.alert.changes import Changes
+from heliograph.alert.engine import Engine
+from heliograph.core.clock import Clock
+from heliograph.core.errors import HeliographError, Refused, Unavailable
+from heliograph.service.alert_meters import AlertMeters
+from heliograph.service.supervisor import Supervisor
+from heliograph.store.state import alerts
+from heliograph.store.state.lanes import Lane
+from heliograph.store.state.state import State
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+# Jobs that may wait; one more is told to come again.
+WAITING_MAX = 10_000
+# Jobs of one turn, and new or changed alerts after which a turn ends (20 ms on the writer).
+JOBS_PER_TURN = 64
+ALERTS_PER_TURN = 300
+CHECKPOINT_EVERY_S = 2.0
+# Moved ends that one transaction of a checkpoint writes.
+MOVED_PER_TRANSACTION = 1000
+IDLE_S = 1.0
+# How long the end may take to write what moved.
+CLOSE_S = 3.0
+RETRY_S = 0.5
+
+
+class Turn:
+    """What a job works with: the engine, the instant, and what goes into the turn's transaction.
+
+    now_ns   the engine's time: it never goes back while the process lives
+    """
+
+    def __init__(self, engine: Engine, now_ns: int) -> None:
+        self.engine = engine
+        self.now_ns = now_ns
+        self.writes: list[Callable[[Connection], Any]] = []
+
+    def also(self, write: Callable[[Connection], Any]) -> None:
+        """Have *write* be part of the turn's transaction."""
+        self.writes.append(write)
+
+
+class _Job(NamedTuple):
+    work: Callable[[Turn], Any]
+    done: Future[Any]
+    alone: bool
+
+
+class AtOnce(NamedTuple):
+    """What a job answers that need not wait for the turn's transaction: it changed nothing, but
+    for ends that repeats moved."""
+
+    value: Any
+
+
+class Outbound(Protocol):
+    """How messages leave: begun in a turn, sent when it is on disk.
+
+    full   integrations that have no room for an attempt now
+    """
+
+    @property
+    def full(self) -> Collection[str]: ...
+
+    def begin(self, engine: Engine, now_ns: int) -> None:
+        """Take what is due out of the outbox, as far as there is room and rate."""
+        ...
+
+    def send(self, alerting: "Alerting") -> None:
+        """Make the attempts that were begun."""
+        ...
+
+    def drop(self) -> None:
+        """Forget what was begun: it is not on disk."""
+        ...
+
+
+class EngineTime:
+    """Wall time for the engine: it follows the wall clock forwards and never goes back.
+
+    A clock that an operator sets back an hour must not hold flushes for an hour: time then goes on
+    as the monotonic clock does.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._now_ns = clock.now_ns()
+        self._seen_s = clock.monotonic_s()
+
+    def now_ns(self) -> int:
+        """Now; at least what it was plus what has passed."""
+        seen_s = self._clock.monotonic_s()
+        passed_ns = round((seen_s - self._seen_s) * 1e9)
+        self._now_ns = max(self._clock.now_ns(), self._now_ns + max(0, passed_ns))
+        self._seen_s = seen_s
+        return self._now_ns
+
+
+class Alerting:
+    """Runs *engine*. Thread-safe. *deliveries* begins attempts in a turn and makes them after it."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        state: State,
+        supervisor: Supervisor,
+        meters: AlertMeters,
+        clock: Clock,
+        *,
+        deliveries: Outbound,
+    ) -> None:
+        self._engine = engine
+        self._state = state
+        self._supervisor = supervisor
+        self._meters = meters
+        self._clock = clock
+        self._time = EngineTime(clock)
+        self._deliveries = deliveries
+        self._jobs: deque[_Job] = deque()
+        self._changed = threading.Condition()
+        # Who has it may work with the engine.
+        self._mine = threading.Lock()
+        self._closing = self._ended = False
+        self._thread: threading.Thread | None = None
+        self._checkpoint_due_s = clock.monotonic_s() + CHECKPOINT_EVERY_S
+
+    def start(self) -> None:
+        """Begin to take turns."""
+        self._thread = self._supervisor.thread("alerts", self._run)
+
+    def close(self) -> None:
+        """Take no more, finish what waits, write what moved."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        if self._thread is not None:
+            self._thread.join()
+
+    @property
+    def closing(self) -> bool:
+        """Whether no more turns will be taken than those for what waits."""
+        return self._closing
+
+    @property
+    def waiting(self) -> int:
+        """Jobs that wait for their turn."""
+        return len(self._jobs)
+
+    def gauges(self) -> dict[str, int]:
+        """How much the engine holds of what can grow."""
+        return self._engine.gauges()
+
+    def counts(self) -> dict[str, int]:
+        """What the engine did, by name."""
+        return dict(self._engine.counts)
+
+    def submit(
+        self, work: Callable[[Turn], T], *, urgent: bool = False, alone: bool = False
+    ) -> Future[T]:
+        """Run *work* in a turn; the future is done when what it changed is on disk.
+
+        *work* raises what it has to say before it changes anything; what it answers as `AtOnce` is
+        told before the turn is on disk. *urgent* goes first, and is
+        not refused for a full queue; *alone* has a transaction of its own, for what the store
+        may refuse. Raises Unavailable when too many wait.
+        """
+        done: Future[T] = Future()
+        job = _Job(work, done, alone)
+        with self._changed:
+            if self._ended or (self._closing and not urgent):
+                raise Unavailable("the service stops", code="closed")
+            if len(self._jobs) >= WAITING_MAX and not urgent:
+                raise Unavailable(
+                    f"{WAITING_MAX} alert requests wait already", code="alerts_busy"
+                )
+            if urgent:
+                self._jobs.appendleft(job)
+            else:
+                self._jobs.append(job)
+            self._changed.notify()
+        return done
+
+    def in_passing(self, work: Callable[[Turn], bool]) -> bool:
+        """What *work* answers, run here and now; False where the engine is busy or others wait.
+
+        *work* may call nothing of the engine but `repeat`, and must be quick.
+        """
+        if self._jobs or self._closing or not self._mine.acquire(blocking=False):
+            return False
+        try:
+            return work(Turn(self._engine, self._time.now_ns()))
+        finally:
+            self._mine.release()
+
+    def wake(self) -> None:
+        """Have a look at what is due, soon."""
+        with self._changed:
+            self._changed.notify()
+
+    def _run(self) -> None:
+        try:
+            while (jobs := self._gather()) or not self._closing:
+                self._turn(jobs)
+            until_s = self._clock.monotonic_s() + CLOSE_S
+            while self._turn([]) and self._clock.monotonic_s() < until_s:
+                pass
+        finally:
+            self._refuse_the_rest()
+
+    def _refuse_the_rest(self) -> None:
+        """There are no more turns: nobody must wait for one."""
+        with self._changed:
+            self._ended = True
+            left = list(self._jobs)
+            self._jobs.clear()
+        for job in left:
+            if job.done.set_running_or_notify_cancel():
+                job.done.set_exception(Unavailable("the service stops", code="closed"))
+
+    def _gather(self) -> list[_Job]:
+        """The jobs of the next turn, after waiting for one or for what is due."""
+        with self._changed:
+            if not self._jobs and not self._closing:
+                self._changed.wait(self._idle_s())
+            jobs: list[_Job] = []
+            while self._jobs and len(jobs) < JOBS_PER_TURN:
+                if self._jobs[0].alone and jobs:
+                    break
+                jobs.append(self._jobs.popleft())
+                if jobs[-1].alone:
+                    break
+            return jobs
+
+    def _idle_s(self) -> float:
+        # What has no room is looked at when an attempt has ended.
+        due_ns = self._engine.due_ns(self._deliveries.full)
+        if due_ns is None:
+            return IDLE_S
+        return min(IDLE_S, max(0.0, (due_ns - self._time.now_ns()) / 1e9))
+
+    def _turn(self, jobs: list[_Job]) -> bool:
+        """Do *jobs* as far as they fit one transaction, step, write, answer, send; whether there is
+        more to be written."""
+        started_s = self._clock.monotonic_s()
+        with self._mine:
+            turn = Turn(self._engine, self._time.now_ns())
+            answers, failed = self._worked(jobs, turn)
+            if failed is None:
+                failed = self._supervisor.attempt(
+                    lambda: self._stepped(turn), where="alert_step"
+                )
+            changes = None if failed is not None else self._changes(started_s)
+        if changes is not None:
+            failed = self._written(changes, turn)
+        with self._mine:
+            if failed is None:
+                self._engine.commit()
+            else:
+                self._engine.abort()
+                self._deliveries.drop()
+        for done, answer in answers:
+            if failed is None:
+                done.set_result(answer)
+            else:
+                done.set_exception(_told(failed))
+        self._meters.turn_seconds.observe(self._clock.monotonic_s() - started_s)
+        if failed is None:
+            self._deliveries.send(self)
+        elif not answers:
+            # Nobody waits for the answer, so nobody slows it down: a full disk, a lost database.
+            self._clock.sleep(RETRY_S)
+        return changes is not None and failed is None and not changes.alive_ns
+
+    def _worked(
+        self, jobs: list[_Job], turn: Turn
+    ) -> tuple[list[tuple[Future[Any], Any]], Exception | None]:
+        """What *jobs* answered, and the bug that ended them; those that did not fit go back."""
+        answers: list[tuple[Future[Any], Any]] = []
+        left = deque(jobs)
+        bug: Exception | None = None
+        while left and bug is None and self._engine.pending < ALERTS_PER_TURN:
+            job = left.popleft()
+            if not job.done.set_running_or_notify_cancel():
+                continue
+            found: list[Any] = []
+            error = self._supervisor.attempt(
+                lambda job=job, found=found: found.append(job.work(turn)),  # type: ignore[misc]
+                where="alerts",
+            )
+            if error is None and isinstance(found[0], AtOnce):
+                job.done.set_result(found[0].value)
+            elif error is None:
+                answers.append((job.done, found[0]))
+            else:
+                job.done.set_exception(error.with_traceback(None))
+                # What a bug left half done goes, and with it the turn.
+                bug = None if isinstance(error, HeliographError) else error
+        with self._changed:
+            self._jobs.extendleft(reversed(left))
+        return answers, bug
+
+    def _stepped(self, turn: Turn) -> None:
+        self._engine.step(turn.now_ns)
+        self._deliveries.begin(self._engine, turn.now_ns)
+
+    def _changes(self, now_s: float) -> Changes:
+        """What the turn's transaction writes.
+
+        Ends that repeats moved are written now and then, some at a time, and most of them late:
+        what of them is lost is made good at start-up.
+        """
+        due = now_s >= self._checkpoint_due_s or self._closing
+        changes = self._engine.changes(
+            checkpoint=MOVED_PER_TRANSACTION if due else 0, early=self._closing
+        )
+        if changes.alive_ns:
+            # Else there is more of it, for the next turn.
+            self._checkpoint_due_s = now_s + CHECKPOINT_EVERY_S
+        return changes
+
+    def _written(self, changes: Changes, turn: Turn) -> HeliographError | None:
+        """Write what the turn changed, in one transaction; why not, where it could not be."""
+        if not changes and not turn.writes and not changes.alive_ns:
+            return None
+
+        def write(tx: Connection) -> None:
+            alerts.write(tx, changes)
+            for one in turn.writes:
+                one(tx)
+
+        try:
+            self._state.write(write, lane=Lane.ALERTS).result()
+        except (Unavailable, Refused) as error:
+            self._meters.failed_turns.add(1, error.code)
+            log.warning("alerts are not kept", extra={"why": error.detail})
+            # Also when there was no more of it.
+            self._checkpoint_due_s = 0.0
+            return error
+        self._meters.count(changes)
+        return None
+
+
+def _told(failed: Exception) -> Exception:
+    """What those are told who waited for a turn that failed."""
+    if isinstance(failed, HeliographError):
+        return failed
+    return Unavailable("the turn failed; come again", code="turn_failed")

@@ -1,0 +1,204 @@
+"""Attempts to deliver: from the engine's outbox to the channels' threads, and the outcome back.
+
+    in a turn       ready ─► budget of the provider ─► begin (silences once more)
+    after it        a worker thread for each: the attempt is on disk before it is made
+    worker          deliver, blocking ─► settle, in the engine's next turn
+
+A channel that hangs takes its own places only: each integration has a few, and the others go on. A
+burst for one robot that its rate cannot carry becomes a digest.
+"""
+
+import logging
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from msgspec import structs
+
+from heliograph.alert.engine import Engine
+from heliograph.alert.model import Alert, Delivery, Integration, Message, Outgoing
+from heliograph.core.clock import Clock
+from heliograph.core.errors import Unavailable
+from heliograph.notify.protocol import Channel
+from heliograph.service.alert_meters import AlertMeters
+from heliograph.service.alerting import Alerting, Turn
+from heliograph.service.supervisor import Supervisor
+from heliograph.service.workers import Workers
+
+log = logging.getLogger(__name__)
+
+PER_INTEGRATION = 4
+# How long a stop waits for the attempts that run.
+CLOSE_S = 3.0
+REPORT_AGAIN_S = 1.0
+
+
+# Ids → alerts with their documents, of those that are stored.
+Whole = Callable[[Sequence[str]], Mapping[str, Alert]]
+
+
+class _Begun(NamedTuple):
+    """One attempt to be made: messages of one integration, more than one as a digest."""
+
+    integration: Integration
+    messages: Sequence[tuple[Outgoing, Message]]
+
+
+class Deliveries:
+    """Begins what is due and reports what came of it. `begin` runs on the engine's thread."""
+
+    def __init__(
+        self,
+        channels: Mapping[str, Channel],
+        supervisor: Supervisor,
+        meters: AlertMeters,
+        clock: Clock,
+        *,
+        whole: Whole,
+    ) -> None:
+        self._channels = channels
+        self._whole = whole
+        self._supervisor = supervisor
+        self._meters = meters
+        self._clock = clock
+        self._workers = Workers("notify")
+        self._closing = False
+        self._busy: Counter[str] = Counter()
+        self._lock = threading.Lock()
+        self._begun: list[_Begun] = []
+
+    @property
+    def in_flight(self) -> int:
+        """Attempts being made."""
+        return sum(self._busy.values())
+
+    @property
+    def full(self) -> frozenset[str]:
+        """Integrations that have no room for an attempt now."""
+        with self._lock:
+            return frozenset(
+                name for name, busy in self._busy.items() if busy >= PER_INTEGRATION
+            )
+
+    def close(self) -> None:
+        """Begin no more attempts, and wait a little for those that run: their outcome still reaches
+        the engine. One that is open then is made again, with its key, after the next start."""
+        self._closing = True
+        if not self._workers.close(CLOSE_S):
+            log.warning("attempts left open", extra={"attempts": self.in_flight})
+
+    def begin(self, engine: Engine, now_ns: int) -> None:
+        """Begin the attempts that are due, as far as there is room and rate."""
+        if self._closing:
+            return
+        waiting: dict[str, list[Outgoing]] = {}
+        for outgoing in engine.ready(now_ns, self.full):
+            waiting.setdefault(outgoing.integration, []).append(outgoing)
+        for name, found in waiting.items():
+            integration = engine.integration(name)
+            if integration is not None:
+                self._begin_one(engine, integration, found, now_ns)
+
+    def send(self, alerting: Alerting) -> None:
+        """Hand what was begun to the workers."""
+        begun, self._begun = self._begun, []
+        for one in begun:
+            with self._lock:
+                self._busy[one.integration.id] += 1
+            self._workers.submit(lambda one=one: self._attempt(alerting, one))  # type: ignore[misc]
+
+    def drop(self) -> None:
+        """What was begun is not on disk: it stays in the outbox."""
+        self._begun = []
+
+    def _begin_one(
+        self, engine: Engine, integration: Integration, found: list[Outgoing], now_ns: int
+    ) -> None:
+        channel = self._channels[integration.kind]
+        together = channel.together_max if len(found) >= channel.together_from else 1
+        # The worst first: of a burst, what is critical has the budget before the rest.
+        found.sort(key=lambda one: (not engine.urgent(one), one.due_ns))
+        room = PER_INTEGRATION - self._busy[integration.id]
+        for some in _cut(found, together)[: max(0, room)]:
+            wait_s = channel.wait_s(integration, urgent=engine.urgent(some[0]))
+            if wait_s > 0:
+                for outgoing in found:
+                    engine.postpone(outgoing, now_ns + round(wait_s * 1e9), "rate", now_ns)
+                return
+            messages = [
+                (outgoing, message)
+                for outgoing in some
+                if (message := engine.begin(outgoing, now_ns)) is not None
+            ]
+            found = found[len(some) :]
+            if messages:
+                self._begun.append(_Begun(integration, messages))
+
+    def _attempt(self, alerting: Alerting, one: _Begun) -> None:
+        integration = one.integration
+        channel = self._channels[integration.kind]
+        found: list[Delivery] = []
+        started_s = self._clock.monotonic_s()
+
+        def deliver() -> None:
+            messages = [self._filled(message) for _, message in one.messages]
+            if len(messages) == 1:
+                found.append(channel.deliver(messages[0], integration))
+            else:
+                found.extend(channel.deliver_together(messages, integration))
+
+        error = self._supervisor.attempt(deliver, where="notify")
+        if error is not None or len(found) != len(one.messages):
+            failed = Delivery("later", "a bug of ours; it is in the log", unsure=True)
+            found = [failed] * len(one.messages)
+        self._meters.attempt_seconds.observe(
+            self._clock.monotonic_s() - started_s, integration.kind
+        )
+        for delivery in found:
+            self._meters.attempts.add(1, integration.kind, delivery.outcome)
+        with self._lock:
+            self._busy[integration.id] -= 1
+            if not self._busy[integration.id]:
+                del self._busy[integration.id]
+        outcomes = [
+            (outgoing, message.key, delivery)
+            for (outgoing, message), delivery in zip(one.messages, found, strict=True)
+        ]
+        self._report(alerting, outcomes)
+
+    def _filled(self, message: Message) -> Message:
+        """*message* with what its alerts were posted as and what is known of them beyond: the engine
+        does not hold that. Without it, where the store is busy: the message matters more."""
+        try:
+            documents = self._whole([alert.id for alert in message.alerts])
+        except Unavailable:
+            return message
+        alerts = tuple(
+            structs.replace(alert, raw=found.raw, enriched=found.enriched)
+            if (found := documents.get(alert.id)) is not None
+            else alert
+            for alert in message.alerts
+        )
+        return structs.replace(message, alerts=alerts)
+
+    def _report(
+        self, alerting: Alerting, outcomes: Iterable[tuple[Outgoing, str, Delivery]]
+    ) -> None:
+        def settle(turn: Turn) -> None:
+            for outgoing, key, delivery in outcomes:
+                turn.engine.settle(outgoing, delivery, turn.now_ns, key=key)
+
+        def report() -> None:
+            alerting.submit(settle, urgent=True).result()
+
+        # What the provider has taken must be noted, whatever the store says now: else it is told
+        # again.
+        while self._supervisor.attempt(report, where="notify") is not None:
+            if alerting.closing:
+                return
+            self._clock.sleep(REPORT_AGAIN_S)
+
+
+def _cut(found: list[Outgoing], size: int) -> list[list[Outgoing]]:
+    return [found[start : start + size] for start in range(0, len(found), size)]

@@ -1,0 +1,221 @@
+"""Alerts in: Alertmanager's v2 API on three paths, its webhook, and single alerts of three kinds.
+
+Decoding happens where the engine is, so that what a post says and when the engine took it can never
+be out of order.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from heliograph.alert.model import Post
+from heliograph.alert.taking import Taken
+from heliograph.core.clock import Clock
+from heliograph.core.errors import Refused
+from heliograph.receive import alert_bodies, alert_webhook, json_body
+from heliograph.receive.alerts import Posted, Times
+from heliograph.service import problem
+from heliograph.service.alert_bodies_v2 import BodiesV2
+from heliograph.service.alert_meters import AlertMeters
+from heliograph.service.alert_posts import AlertPosts
+from heliograph.service.http import Endpoint, Surroundings, read_body
+
+ERRORS_SHOWN_MAX = 20
+JSON = "application/json"
+
+
+class Intake(NamedTuple):
+    """What the endpoints of this module work with; *note* has rules see what a trace alert tells."""
+
+    around: Surroundings
+    posts: AlertPosts
+    bodies: BodiesV2
+    meters: AlertMeters
+    clock: Clock
+    decoded_bytes_max: int
+    note: Callable[[Post], "Future[None] | None"]
+
+
+def endpoints(intake: Intake) -> list[Endpoint]:
+    """`POST /api/v2/alerts` and its kin, `/v1/alerts/metric|log|trace|webhook`."""
+
+    async def post_v2(request: Request) -> Response:
+        with _counted(intake, "alertmanager") as note:
+            body = await _body(request, intake, strictly=True)
+            posted = intake.bodies.take(body)
+            if isinstance(posted, Future):
+                posted = await asyncio.wrap_future(posted)
+            note(posted)
+        return _v2_answer(posted)
+
+    async def post_metric(request: Request) -> Response:
+        posted, taken = await _post(request, intake, "metric", alert_webhook.decode)
+        return _metric_answer(posted, taken)
+
+    def single(source: str) -> Callable[[Request], Any]:
+        async def post(request: Request) -> Response:
+            posted, taken = await _post(
+                request, intake, source, lambda body, times: _one(body, source, times)
+            )
+            (one,) = taken
+            noted = intake.note(posted.posts[0]) if source == "trace" else None
+            if noted is not None:
+                await asyncio.wrap_future(noted)
+            answer = {"alert_id": one.alert_id, "status": one.status, "new": one.new}
+            return problem.answer(answer, 201 if one.new else 200)
+
+        return post
+
+    return [
+        _endpoint(
+            "/api/v2/alerts",
+            "Alerts as Prometheus and vmalert post them (Alertmanager v2).",
+            post_v2,
+            returns="200; 400 names what was refused, the rest is kept",
+            aliases=("/v1/alerts/metric/api/v2/alerts", "/v1/api/v2/alerts"),
+        ),
+        _endpoint(
+            "/v1/alerts/metric",
+            "Alerts as Alertmanager or Grafana hand them on (webhook version 4).",
+            post_metric,
+            returns="how many were taken, which were refused, and the ids",
+        ),
+        *(
+            _endpoint(f"/v1/alerts/{source}", text, single(source), returns="the alert's id")
+            for source, text in (
+                ("log", "An alert from a log pattern."),
+                ("trace", "An alert from a trace."),
+                ("webhook", "An alert from anything else."),
+            )
+        ),
+    ]
+
+
+def _endpoint(
+    path: str,
+    summary: str,
+    answer: Callable[[Request], Any],
+    *,
+    returns: str,
+    aliases: tuple[str, ...] = (),
+) -> Endpoint:
+    return Endpoint(
+        "POST",
+        path,
+        "ingest",
+        summary,
+        answer,
+        request=(JSON,),
+        returns=returns,
+        control=True,
+        aliases=aliases,
+    )
+
+
+async def _post(
+    request: Request, intake: Intake, source: str, decode: Callable[[bytes, Times], Posted]
+) -> tuple[Posted, list[Taken]]:
+    with _counted(intake, source) as note:
+        body = await _body(request, intake, strictly=False)
+        future = intake.posts.submit(lambda times: decode(body, times))
+        posted, taken = await asyncio.wrap_future(future)
+        note(posted)
+    return posted, taken
+
+
+async def _body(request: Request, intake: Intake, *, strictly: bool) -> bytes:
+    _require_json(request, strictly=strictly)
+    return json_body.inflated(
+        await read_body(request, intake.around),
+        content_encoding=request.headers.get("content-encoding"),
+        decoded_bytes_max=intake.decoded_bytes_max,
+    )
+
+
+@contextmanager
+def _counted(intake: Intake, source: str) -> Iterator[Callable[[Posted], None]]:
+    """Count what a body of *source* came to, of which the block tells."""
+    meters = intake.meters
+    started_s = intake.clock.monotonic_s()
+
+    def note(posted: Posted) -> None:
+        meters.received.add(posted.kept, source)
+        if posted.truncated:
+            meters.truncated.add(posted.truncated, source)
+        for one in posted.unfit:
+            meters.rejected.add(1, source, one.reason)
+        meters.intake_seconds.observe(intake.clock.monotonic_s() - started_s, source)
+
+    try:
+        yield note
+    except Refused as error:
+        meters.rejected.add(1, source, error.code)
+        raise
+
+
+def _require_json(request: Request, *, strictly: bool) -> None:
+    """Refused 415, as Alertmanager answers; the webhooks are posted by scripts, which say anything."""
+    given = request.headers.get(
+        "content-type", "application/octet-stream" if strictly else JSON
+    )
+    media = given.partition(";")[0].strip().lower()
+    if strictly and media != JSON:
+        raise Refused(
+            f"unsupported media type {media[:60]!r}, only [{JSON}] are allowed",
+            field="Content-Type",
+            code="content_type",
+            status=415,
+        )
+
+
+def _one(body: bytes, source: str, times: Times) -> Posted:
+    post: Post = alert_bodies.decode(body, source, times)
+    return Posted([post], [0], [])
+
+
+def _v2_answer(posted: Posted) -> Response:
+    if not posted.unfit:
+        return Response(status_code=200)
+    first = posted.unfit[0]
+    return problem.problem(
+        first.status,
+        f"{first.field}: {first.detail}",
+        code="partly_refused" if posted.kept else first.reason,
+        errors=_errors(posted),
+        extra={"kept_alerts": posted.kept, "refused_alerts": len(posted.unfit)},
+    )
+
+
+def _metric_answer(posted: Posted, taken: list[Taken]) -> Response:
+    document = {
+        "received": posted.received,
+        "processed": len(taken),
+        "rejected": [
+            {"index": one.index, "reason": one.reason, "field": one.field, "detail": one.detail}
+            for one in posted.unfit[:1000]
+        ],
+        "alert_ids": [one.alert_id for one in taken],
+    }
+    if posted.unfit and not taken:
+        # Nothing was kept: a sender must not take this for success.
+        first = posted.unfit[0]
+        return problem.problem(
+            400,
+            f"{first.field}: {first.detail}",
+            code=first.reason,
+            errors=_errors(posted),
+            extra=document,
+        )
+    return problem.answer(document)
+
+
+def _errors(posted: Posted) -> list[dict[str, str]]:
+    return [
+        {"field": one.field, "message": one.detail, "code": one.reason}
+        for one in posted.unfit[:ERRORS_SHOWN_MAX]
+    ]

@@ -1,0 +1,221 @@
+"""Alertmanager's v2 read API, well enough that `amtool` and dashboards work unmodified.
+
+Only what is active is listed, as there: an alert that has resolved is not. Source: Alertmanager's
+OpenAPI document, v2.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
+from typing import Any, NamedTuple, TypeVar
+
+import re2
+from starlette.requests import Request
+from starlette.responses import Response
+
+from heliograph import __version__
+from heliograph.alert.model import Alert, Suppression
+from heliograph.core import instant
+from heliograph.core.errors import Refused
+from heliograph.core.matcher import Matcher, compile_pattern
+from heliograph.service import alert_view, problem
+from heliograph.service.alerting import Alerting, Turn
+from heliograph.service.endpoints.foreign import in_foreign_words, v2_paths
+from heliograph.service.endpoints.silences import filters
+from heliograph.service.http import Endpoint, Parameter
+
+T = TypeVar("T")
+
+# Alerts of one answer; Alertmanager has no limit, and its clients no paging.
+ALERTS_MAX = 20_000
+
+
+class Wanted(NamedTuple):
+    """Which alerts an answer is about."""
+
+    matchers: Sequence[Matcher]
+    receiver: "re2._Regexp[str] | None"
+    active: bool
+    silenced: bool
+    inhibited: bool
+    muted: bool
+
+    def has(self, suppression: Suppression) -> bool:
+        """Whether an alert so suppressed is wanted."""
+        if not suppression:
+            return self.active
+        return (
+            (self.silenced or not suppression.silences)
+            and (self.inhibited or not suppression.inhibitors)
+            and (self.muted or not suppression.mutes)
+        )
+
+    def told_to(self, names: Sequence[str]) -> bool:
+        """Whether one of the receivers *names* is wanted."""
+        pattern = self.receiver
+        return pattern is None or any(pattern.fullmatch(name) is not None for name in names)
+
+
+class Reading(NamedTuple):
+    """What the endpoints of this module work with."""
+
+    alerting: Alerting
+    started_ns: int
+
+    async def ask(self, work: Callable[[Turn], T]) -> T:
+        """Run *work* on the engine's thread."""
+        return await asyncio.wrap_future(self.alerting.submit(work))
+
+
+def endpoints(reading: Reading) -> list[Endpoint]:
+    """`GET /api/v2/{status,alerts,alerts/groups,receivers}`."""
+
+    async def status(_: Request) -> Response:
+        original = await reading.ask(lambda turn: turn.engine.setup.original)
+        return problem.answer(_status(original, reading.started_ns))
+
+    async def alerts(request: Request) -> Response:
+        wanted = _wanted(request)
+        return problem.wordy(await reading.ask(lambda turn: _alerts(turn, wanted)))
+
+    async def groups(request: Request) -> Response:
+        wanted = _wanted(request)
+        return problem.wordy(await reading.ask(lambda turn: _groups(turn, wanted)))
+
+    async def receivers(_: Request) -> Response:
+        names = await reading.ask(lambda turn: sorted(turn.engine.setup.receivers))
+        return problem.answer([{"name": name} for name in names])
+
+    choosing = tuple(
+        Parameter(name, text)
+        for name, text in (
+            ("filter", "matchers, any number of times"),
+            ("receiver", "pattern of a receiver's name"),
+            ("active", "false leaves out what may be told"),
+            ("silenced", "false leaves out what a silence holds back"),
+            ("inhibited", "false leaves out what another alert holds back"),
+            ("unprocessed", "taken, and means nothing: all that is stored has been processed"),
+            ("muted", "false leaves out what a time interval holds back"),
+        )
+    )
+    return [
+        _endpoint("status", "Version and configuration (Alertmanager v2).", status),
+        _endpoint("alerts", "Active alerts (Alertmanager v2).", alerts, choosing),
+        _endpoint(
+            "alerts/groups", "Active alerts by group (Alertmanager v2).", groups, choosing
+        ),
+        _endpoint("receivers", "Names of receivers (Alertmanager v2).", receivers),
+    ]
+
+
+def _endpoint(
+    path: str, summary: str, answer: Any, parameters: tuple[Parameter, ...] = ()
+) -> Endpoint:
+    first, *aliases = v2_paths(path)
+    return Endpoint(
+        "GET",
+        first,
+        "view",
+        summary,
+        in_foreign_words(answer),
+        parameters,
+        aliases=tuple(aliases),
+    )
+
+
+def _wanted(request: Request) -> Wanted:
+    def flag(name: str) -> bool:
+        given = request.query_params.get(name, "true")
+        if given not in {"true", "false"}:
+            raise Refused(
+                f"{name} in query must be of type boolean: {given[:40]!r}",
+                field=name,
+                status=422,
+            )
+        return given == "true"
+
+    flag("unprocessed")
+    receiver = request.query_params.get("receiver")
+    try:
+        pattern = compile_pattern(receiver) if receiver else None
+    except ValueError as error:
+        raise Refused(f"failed to parse receiver param: {error}", field="receiver") from error
+    return Wanted(
+        matchers=filters(request),
+        receiver=pattern,
+        active=flag("active"),
+        silenced=flag("silenced"),
+        inhibited=flag("inhibited"),
+        muted=flag("muted"),
+    )
+
+
+def _status(original: str, started_ns: int) -> dict[str, Any]:
+    return {
+        "cluster": {"status": "disabled", "peers": []},
+        "config": {"original": original},
+        "uptime": instant.text_of(started_ns),
+        "versionInfo": {
+            "branch": "",
+            "buildDate": "",
+            "buildUser": "",
+            "goVersion": "",
+            "revision": "",
+            "version": f"heliograph {__version__}",
+        },
+    }
+
+
+def _alerts(turn: Turn, wanted: Wanted) -> list[Mapping[str, Any]]:
+    found = [
+        view
+        for alert in turn.engine.find(wanted.matchers, turn.now_ns)
+        if (view := _view(turn, alert, wanted)) is not None
+    ]
+    if len(found) > ALERTS_MAX:
+        raise Refused(
+            f"{len(found)} alerts, limit {ALERTS_MAX}: narrow the filter",
+            field="filter",
+            code="too_many",
+            status=413,
+        )
+    return sorted(found, key=itemgetter("fingerprint"))
+
+
+def _view(turn: Turn, alert: Alert, wanted: Wanted) -> Mapping[str, Any] | None:
+    """*alert* as the API has it, where it is wanted."""
+    engine = turn.engine
+    receivers = sorted({group.receiver for group in engine.groups_of(alert.id)})
+    if not wanted.told_to(receivers):
+        return None
+    suppression = engine.suppression(alert.id, turn.now_ns)
+    if not wanted.has(suppression):
+        return None
+    horizon_ns = engine.setup.resolve_timeout_ns
+    return alert_view.alert_v2(alert, turn.now_ns, suppression, receivers, horizon_ns)
+
+
+def _groups(turn: Turn, wanted: Wanted) -> list[Mapping[str, Any]]:
+    found: list[dict[str, Any]] = []
+    for group, members in turn.engine.groups(turn.now_ns):
+        if not wanted.told_to([group.receiver]):
+            continue
+        views = [
+            view
+            for alert in members
+            if all(matcher.matches(_label(alert, matcher.name)) for matcher in wanted.matchers)
+            and (view := _view(turn, alert, wanted)) is not None
+        ]
+        if views:
+            found.append(
+                {
+                    "labels": dict(group.labels),
+                    "receiver": {"name": group.receiver},
+                    "alerts": sorted(views, key=lambda view: str(view["fingerprint"])),
+                }
+            )
+    return sorted(found, key=lambda one: (str(one["labels"]), str(one["receiver"])))
+
+
+def _label(alert: Alert, name: str) -> str:
+    return next((value for key, value in alert.labels if key == name), "")

@@ -1,0 +1,225 @@
+"""Silences over `/v1/silences`, and over Alertmanager's `/api/v2/silences`."""
+
+import asyncio
+import uuid
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from heliograph.alert import matching, silences
+from heliograph.alert.model import Silence
+from heliograph.alert.silences import State, Wanted
+from heliograph.core.errors import Refused
+from heliograph.receive import json_body
+from heliograph.service import alert_view, params, problem
+from heliograph.service.alerting import Alerting, Turn
+from heliograph.service.endpoints.foreign import in_foreign_words, v2_paths
+from heliograph.service.http import Endpoint, Parameter, Surroundings, read_body
+
+T = TypeVar("T")
+
+STATES = ("pending", "active", "expired", "all")
+JSON = ("application/json",)
+
+_document = msgspec.json.Decoder()
+
+
+class Silencing(NamedTuple):
+    """What the endpoints of this module work with."""
+
+    around: Surroundings
+    alerting: Alerting
+    list_max: int
+
+    async def ask(self, work: Callable[[Turn], T]) -> T:
+        """Run *work* on the engine's thread."""
+        return await asyncio.wrap_future(self.alerting.submit(work))
+
+
+def endpoints(silencing: Silencing) -> list[Endpoint]:
+    """CRUD of silences in both forms."""
+    return [*_ours(silencing), *_foreign(silencing)]
+
+
+def _ours(silencing: Silencing) -> list[Endpoint]:
+    async def post(request: Request) -> Response:
+        wanted, warnings = silences.from_document(await _body(request, silencing))
+        return await _answer_put(silencing, wanted, warnings, status=201)
+
+    async def put(request: Request) -> Response:
+        wanted, warnings = silences.from_document(await _body(request, silencing))
+        wanted = msgspec.structs.replace(wanted, id=request.path_params["silence_id"])
+        return await _answer_put(silencing, wanted, warnings, status=200)
+
+    async def listed(request: Request) -> Response:
+        params.known(request, ("state", "offset", "limit"))
+        state = params.choice(request, "state", STATES, "active")
+        offset, limit = params.page(request, silencing.list_max)
+
+        def work(turn: Turn) -> tuple[list[Silence], int]:
+            return silences.listed(turn.engine.silences(), turn.now_ns), turn.now_ns
+
+        found, now_ns = await silencing.ask(work)
+        chosen = [one for one in found if state in {"all", silences.state(one, now_ns)}]
+        items = [alert_view.silence(one, now_ns) for one in chosen[offset : offset + limit]]
+        return problem.listing(items, len(chosen), offset, limit)
+
+    async def one(request: Request) -> Response:
+        silence_id = request.path_params["silence_id"]
+        found, now_ns = await silencing.ask(
+            lambda turn: (_known(turn, silence_id), turn.now_ns)
+        )
+        return problem.answer(alert_view.silence(found, now_ns))
+
+    async def delete(request: Request) -> Response:
+        silence_id = request.path_params["silence_id"]
+        await silencing.ask(lambda turn: _expire(turn, silence_id))
+        return Response(status_code=204)
+
+    listing = tuple(
+        Parameter(name, text)
+        for name, text in (
+            ("state", "pending, active (default), expired or all"),
+            ("offset", "items to leave out"),
+            ("limit", "items at most"),
+        )
+    )
+    path = "/v1/silences/{silence_id}"
+    return [
+        Endpoint(
+            "POST", "/v1/silences", "edit", "Make a silence.", post,
+            request=JSON, returns="its id, and how many alerts it holds back now", control=True,
+        ),
+        Endpoint("GET", "/v1/silences", "view", "List silences.", listed, listing),
+        Endpoint("GET", path, "view", "One silence.", one),
+        Endpoint(
+            "PUT", path, "edit", "Change a silence; its id where it can go on, else a new one.", put,
+            request=JSON, control=True,
+        ),
+        Endpoint(
+            "DELETE", path, "edit", "End a silence now.", delete, returns="204", control=True
+        ),
+    ]  # fmt: skip
+
+
+def _foreign(silencing: Silencing) -> list[Endpoint]:
+    async def post(request: Request) -> Response:
+        wanted = silences.from_v2(await _body(request, silencing))
+        made, _ = await silencing.ask(lambda turn: _put(turn, wanted))
+        return problem.answer({"silenceID": made.id})
+
+    async def listed(request: Request) -> Response:
+        matchers = filters(request)
+
+        def work(turn: Turn) -> tuple[list[Silence], int]:
+            return silences.listed(turn.engine.silences(), turn.now_ns), turn.now_ns
+
+        found, now_ns = await silencing.ask(work)
+        return problem.answer(
+            [
+                alert_view.silence_v2(one, now_ns)
+                for one in found
+                if all(_has(one, matcher) for matcher in matchers)
+            ]
+        )
+
+    async def one(request: Request) -> Response:
+        silence_id = _uuid(request)
+        found, now_ns = await silencing.ask(
+            lambda turn: (_known(turn, silence_id), turn.now_ns)
+        )
+        return problem.answer(alert_view.silence_v2(found, now_ns))
+
+    async def delete(request: Request) -> Response:
+        silence_id = _uuid(request)
+        await silencing.ask(lambda turn: _expire(turn, silence_id))
+        return Response(status_code=200)
+
+    def endpoint(method: str, path: str, summary: str, answer: Any) -> Endpoint:
+        first, *aliases = v2_paths(path)
+        return Endpoint(
+            method,
+            first,
+            "view" if method == "GET" else "edit",
+            summary,
+            in_foreign_words(answer),
+            request=JSON if method == "POST" else (),
+            control=True,
+            aliases=tuple(aliases),
+        )
+
+    return [
+        endpoint("POST", "silences", "Make or change a silence (Alertmanager v2).", post),
+        endpoint("GET", "silences", "List silences (Alertmanager v2).", listed),
+        endpoint("GET", "silence/{silence_id}", "One silence (Alertmanager v2).", one),
+        endpoint("DELETE", "silence/{silence_id}", "End a silence (Alertmanager v2).", delete),
+    ]
+
+
+def filters(request: Request) -> list[Any]:
+    """The matchers of `filter=`, as Alertmanager reads them. Raises Refused."""
+    found = []
+    for text in request.query_params.getlist("filter"):
+        if len(text) > params.MATCHER_CHARS_MAX:
+            raise Refused(f"{len(text)} characters", field="filter")
+        try:
+            found += matching.parse_matchers(text)
+        except ValueError as error:
+            raise Refused(f"bad matcher format: {error}", field="filter") from error
+    if len(found) > params.MATCHERS_MAX:
+        raise Refused(f"{len(found)} matchers, limit {params.MATCHERS_MAX}", field="filter")
+    return found
+
+
+async def _body(request: Request, silencing: Silencing) -> Any:
+    return json_body.document(await read_body(request, silencing.around), _document)
+
+
+async def _answer_put(
+    silencing: Silencing, wanted: Wanted, warnings: list[str], *, status: int
+) -> Response:
+    made, matches = await silencing.ask(lambda turn: _put(turn, wanted))
+    answer = {"silence_id": made.id, "matches_now": matches, "warnings": warnings}
+    return problem.answer(answer, status)
+
+
+def _put(turn: Turn, wanted: Wanted) -> tuple[Silence, int]:
+    """Put what is *wanted* into force; the silence, and how many firing alerts it matches now."""
+    existing = turn.engine.silence(wanted.id) if wanted.id else None
+    changed = silences.update(existing, wanted, now_ns=turn.now_ns, new_id=str(uuid.uuid4()))
+    for silence in changed:
+        turn.engine.put_silence(silence)
+    return changed[-1], sum(1 for _ in turn.engine.find(wanted.matchers, turn.now_ns))
+
+
+def _expire(turn: Turn, silence_id: str) -> None:
+    known = _known(turn, silence_id)
+    if silences.state(known, turn.now_ns) is not State.EXPIRED:
+        turn.engine.put_silence(silences.expire(known, turn.now_ns))
+
+
+def _known(turn: Turn, silence_id: str) -> Silence:
+    found = turn.engine.silence(silence_id)
+    if found is None:
+        raise Refused("silence not found", field="id", code="not_found", status=404)
+    return found
+
+
+def _has(silence: Silence, matcher: Any) -> bool:
+    """Whether a matcher of *silence* on that label has a value that *matcher* matches."""
+    return any(
+        name == matcher.name and matcher.matches(value) for name, _, value in silence.matchers
+    )
+
+
+def _uuid(request: Request) -> str:
+    given = str(request.path_params["silence_id"])
+    try:
+        uuid.UUID(given)
+    except ValueError as error:
+        words = f"silenceID in path must be of type uuid: {given[:60]!r}"
+        raise Refused(words, field="silence_id", status=422) from error
+    return given

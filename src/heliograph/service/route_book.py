@@ -1,0 +1,135 @@
+"""Routes made over the API: stored with the engine's other changes, in force from the same turn on."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from heliograph.alert import routing_rules, setup
+from heliograph.alert.model import Integration, Receiver
+from heliograph.alert.routes import Route
+from heliograph.alert.setup import Setup
+from heliograph.core.errors import Refused
+from heliograph.service.alerting import Turn
+from heliograph.store.state import alert_routes
+from heliograph.store.state.alert_routes import RouteKept, RouteShown
+from heliograph.store.state.state import State
+
+Document = Mapping[str, Any]
+
+
+class RouteBook:
+    """Keeps routes in state. *file* is the setup of the configuration; *check* raises Refused for a
+    channel that may not be: an address that the guard refuses, a template that is none.
+    """
+
+    def __init__(self, state: State, file: Setup, check: Callable[[Integration], None]) -> None:
+        self._state = state
+        self._file = file
+        self._check = check
+
+    def setup(self) -> Setup:
+        """The file's setup with the stored routes before its tree. A stored route that can no longer
+        be read, because the file lost what it names, is left out."""
+        return self._with(self._state.read(alert_routes.load), strictly=False)
+
+    def check(self, document: Document, route_id: str | None = None) -> None:
+        """Look at the channels of *document*, names resolved, as it would stand over *route_id*.
+
+        It may take seconds, so it is not done in a turn. Raises Refused.
+        """
+        if route_id is not None:
+            document = self._unmasked(document, self._kept(route_id))
+        _, receiver, _ = routing_rules.from_document("new", document, self._file)
+        for integration in receiver.integrations:
+            self._check(integration)
+
+    def create(self, turn: Turn, route_id: str, document: Document) -> Sequence[str]:
+        """Make a route, tried after all others; warnings for who wrote it. Raises Refused."""
+        warnings = self._read(route_id, document)
+        kept = self._state.read(alert_routes.load)
+        new = RouteKept(route_id, len(kept), msgspec.json.encode(document))
+        self._put_into_force(turn, [*kept, new])
+        turn.also(
+            lambda tx: alert_routes.create(
+                tx,
+                route_id,
+                document=new.document,
+                shown=_shown(document),
+                now_ns=turn.now_ns,
+            )
+        )
+        return warnings
+
+    def replace(self, turn: Turn, route_id: str, document: Document) -> Sequence[str]:
+        """Put *document* in place of a route. Raises Refused, 404 where there is none."""
+        before = self._kept(route_id)
+        document = self._unmasked(document, before)
+        warnings = self._read(route_id, document)
+        changed = before._replace(document=msgspec.json.encode(document))
+        kept = self._state.read(alert_routes.load)
+        self._put_into_force(turn, [changed if one.id == route_id else one for one in kept])
+        turn.also(
+            lambda tx: alert_routes.replace(
+                tx,
+                route_id,
+                document=changed.document,
+                shown=_shown(document),
+                now_ns=turn.now_ns,
+            )
+        )
+        return warnings
+
+    def remove(self, turn: Turn, route_id: str) -> None:
+        """Remove a route. Raises Refused, 404 where there is none."""
+        self._kept(route_id)
+        kept = self._state.read(alert_routes.load)
+        self._put_into_force(turn, [one for one in kept if one.id != route_id])
+        turn.also(lambda tx: alert_routes.remove(tx, route_id))
+
+    def one(self, route_id: str) -> RouteShown:
+        """A route without its secrets. Raises Refused (404)."""
+        return self._state.read(lambda tx: alert_routes.one(tx, route_id))
+
+    def page(self, offset: int, limit: int) -> tuple[list[RouteShown], int]:
+        """Routes in their order, without their secrets, and how many there are."""
+        return self._state.read(lambda tx: alert_routes.page(tx, offset=offset, limit=limit))
+
+    def _kept(self, route_id: str) -> RouteKept:
+        for one in self._state.read(alert_routes.load):
+            if one.id == route_id:
+                return one
+        raise Refused(f"no route {route_id[:100]!r}", code="not_found", status=404)
+
+    @staticmethod
+    def _unmasked(document: Document, before: RouteKept) -> Document:
+        found: Document = routing_rules.unmasked(document, msgspec.json.decode(before.document))
+        return found
+
+    def _read(self, route_id: str, document: Document) -> Sequence[str]:
+        """Warnings for who wrote *document*. Raises Refused."""
+        _, _, warnings = routing_rules.from_document(route_id, document, self._file)
+        return warnings
+
+    def _put_into_force(self, turn: Turn, kept: Sequence[RouteKept]) -> None:
+        turn.engine.reload(self._with(kept, strictly=True), turn.now_ns)
+
+    def _with(self, kept: Sequence[RouteKept], *, strictly: bool) -> Setup:
+        routes: list[Route] = []
+        receivers: list[Receiver] = []
+        for one in kept:
+            try:
+                route, receiver, _ = routing_rules.from_document(
+                    one.id, msgspec.json.decode(one.document), self._file
+                )
+            except Refused:
+                if strictly:
+                    raise
+                continue
+            routes.append(route)
+            receivers.append(receiver)
+        return setup.with_api_routes(self._file, routes, receivers)
+
+
+def _shown(document: Document) -> bytes:
+    return msgspec.json.encode(routing_rules.masked(document))

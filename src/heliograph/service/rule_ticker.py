@@ -1,0 +1,153 @@
+"""Rules over series, on a ticker: asked of the sample store, told to the engine in one transaction
+with what the rule must remember."""
+
+import threading
+from collections.abc import Sequence
+
+from heliograph.alert import rule_metrics
+from heliograph.alert.model import Post
+from heliograph.alert.rule_metrics import Query
+from heliograph.alert.rules import Rule, Series, StateRow
+from heliograph.core.clock import Clock
+from heliograph.core.errors import HeliographError
+from heliograph.service.alert_meters import AlertMeters
+from heliograph.service.alert_posts import Enrich
+from heliograph.service.alerting import Alerting, Turn
+from heliograph.service.rule_book import RuleBook
+from heliograph.service.supervisor import Supervisor
+from heliograph.store.protocol import RangeQuery, SampleQueries
+from heliograph.store.state import rule_states
+from heliograph.store.state.state import State
+
+# Points of one rule's question; more are left out, and counted as a failure.
+POINTS_MAX = 1_000_000
+# One row of state holds a rule over series: its key.
+WHOLE = ""
+SOURCE = "metric"
+
+
+class RuleTicker:
+    """Evaluates every *every_s* seconds on a thread of its own."""
+
+    def __init__(
+        self,
+        book: RuleBook,
+        queries: SampleQueries,
+        alerting: Alerting,
+        enrich: Enrich,
+        state: State,
+        supervisor: Supervisor,
+        meters: AlertMeters,
+        clock: Clock,
+        *,
+        every_s: float,
+        resolve_after_ns: int,
+    ) -> None:
+        self._book = book
+        self._queries = queries
+        self._alerting = alerting
+        self._enrich = enrich
+        self._supervisor = supervisor
+        self._meters = meters
+        self._clock = clock
+        self._every_s = every_s
+        self._resolve_after_ns = resolve_after_ns
+        self._since_ns = clock.now_ns()
+        self._closing = threading.Event()
+        self._thread: threading.Thread | None = None
+        # By id, as they were when they were last evaluated.
+        self._evaluated: dict[str, Rule] = {}
+        self._states = {
+            rule_id: stored
+            for rule_id, key, stored in state.read(rule_states.load)
+            if key == WHOLE and stored is not None
+        }
+
+    def start(self) -> None:
+        """Begin to evaluate."""
+        self._thread = self._supervisor.thread("rules", self._run)
+
+    def close(self) -> None:
+        """Stop after the rule in work."""
+        self._closing.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        while not self._closing.wait(self._every_s):
+            self._retire()
+            for rule in self._book.rules().enabled:
+                if self._closing.is_set():
+                    return
+                asked = rule_metrics.query(rule, self._clock.now_ns())
+                if asked is not None:
+                    error = self._supervisor.attempt(
+                        lambda rule=rule, asked=asked: self._evaluate(rule, asked),  # type: ignore[misc]
+                        where="rules",
+                    )
+                    self._meters.rule_evaluations.add(1, rule.source)
+                    self._meters.rule_failures.add(error is not None, rule.source)
+
+    def _evaluate(self, rule: Rule, asked: Query) -> None:
+        before = self._states.get(rule.id, b"")
+        answer = rule_metrics.evaluate(
+            rule,
+            before,
+            self._series(asked),
+            now_ns=self._clock.now_ns(),
+            since_ns=self._since_ns,
+            resolve_after_ns=self._resolve_after_ns,
+        )
+        self._evaluated[rule.id] = rule
+        if not answer.posts and answer.state == before:
+            return
+        self._say(rule.id, answer.posts, answer.state)
+
+    def _retire(self) -> None:
+        """End what rules said that are no more, or are another one now."""
+        rules = {rule.id: rule for rule in self._book.rules().enabled}
+        for rule_id, rule in list(self._evaluated.items()):
+            if rules.get(rule_id) == rule:
+                continue
+            posts = rule_metrics.retire(
+                rule, self._states.get(rule_id, b""), now_ns=self._clock.now_ns()
+            )
+            error = self._supervisor.attempt(
+                lambda rule_id=rule_id, posts=posts: self._say(rule_id, posts, b""),  # type: ignore[misc]
+                where="rules",
+            )
+            if error is None:
+                del self._evaluated[rule_id]
+
+    def _say(self, rule_id: str, posts: Sequence[Post], state: bytes) -> None:
+        """Have the engine take *posts*, and keep *state* with them."""
+        rows = [StateRow(rule_id, WHOLE, state or None)]
+
+        def work(turn: Turn) -> None:
+            for post in posts:
+                turn.engine.take(post, self._enrich, turn.now_ns)
+            turn.also(lambda tx: rule_states.put(tx, rows, now_ns=turn.now_ns))
+
+        self._meters.rule_firings.add(len(posts), SOURCE)
+        self._alerting.submit(work).result()
+        self._states[rule_id] = state
+
+    def _series(self, asked: Query) -> Sequence[Series]:
+        found = self._queries.range(
+            RangeQuery(
+                asked.metric, asked.match, asked.start_ns, asked.end_ns, None, "", POINTS_MAX
+            )
+        )
+        if found.truncated:
+            raise HeliographError(f"{asked.metric}: over {POINTS_MAX} points")
+        return [
+            Series(
+                one.labels,
+                [
+                    (ms * 1_000_000, value)
+                    for ms, value in zip(one.at_ms, one.value, strict=True)
+                    if value is not None
+                ],
+            )
+            for one in found.series
+        ]

@@ -1,0 +1,128 @@
+"""All that the alert engine changes in one transaction, and all that it needs to start again.
+
+    state.write(lambda tx: alerts.write(tx, changes), lane=Lane.ALERTS)
+    kept = state.read(lambda tx: alerts.load(tx))
+
+The tables are one module each (`alert_*`); here they are put together.
+"""
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection
+from sqlalchemy import text as sql
+
+from heliograph.alert.changes import Changes, Kept
+from heliograph.alert.model import Alert
+from heliograph.store.state import (
+    alert_correlations,
+    alert_events,
+    alert_groups,
+    alert_ledger,
+    alert_outbox,
+    alert_silences,
+    alert_statistics,
+    batches,
+    meta,
+)
+
+# Episodes that one call of `archive` may take (20 ms on the writer).
+ARCHIVE_MAX = 60
+# How long before the store was last whole an episode may have ended and still be loaded.
+RECENT_NS = 3_600_000_000_000
+# The row of `meta` that holds `alive_ns`.
+ALIVE = "alerts_alive_ns"
+
+
+def write(tx: Connection, changes: Changes) -> None:
+    """Keep all of *changes*, in pieces of each table's `BATCH_MAX`; the caller sees to it that
+    they are few enough for 20 ms: some 300 alerts.
+
+    What is gone goes first; with `alive_ns`, at most `CLOSE_MAX` episodes that ended by then are
+    closed. Writing the same again changes nothing, but for `statistics`, which
+    are added: a transaction is all or nothing, so a step that failed is written whole once more.
+    """
+    alert_outbox.remove(tx, changes.outbox_gone)
+    alert_groups.delete_told(tx, changes.told_gone)
+    alert_groups.delete_groups(tx, changes.groups_gone)
+    alert_correlations.delete(tx, changes.correlations_gone)
+    for alerts in batches.cut(changes.alerts, alert_events.BATCH_MAX):
+        alert_events.put(tx, alerts)
+    checkpoint(tx, changes.moved)
+    for groups in batches.cut(changes.groups, alert_groups.BATCH_MAX):
+        alert_groups.put_groups(tx, groups)
+    for told in batches.cut(changes.told, alert_groups.BATCH_MAX):
+        alert_groups.put_told(tx, told)
+    for outgoing in batches.cut(changes.outbox, alert_groups.BATCH_MAX):
+        alert_outbox.put(tx, outgoing)
+    for entries in batches.cut(changes.entries, alert_ledger.BATCH_MAX):
+        alert_ledger.add(tx, entries)
+    for correlations in batches.cut(changes.correlations, alert_correlations.BATCH_MAX):
+        alert_correlations.put(tx, correlations)
+    for deltas in batches.cut(changes.statistics, alert_statistics.BATCH_MAX):
+        alert_statistics.add(tx, deltas)
+    for silences in batches.cut(changes.silences, alert_silences.BATCH_MAX):
+        alert_silences.put(tx, silences)
+    if changes.alive_ns and changes.alive_ns > _alive_ns(tx):
+        meta.put(tx, ALIVE, str(changes.alive_ns))
+        # What ended by then and was not moved just now is over, whoever noticed.
+        alert_events.close(tx, changes.alive_ns)
+
+
+def checkpoint(tx: Connection, moved: Sequence[tuple[str, int | None, int, int]]) -> None:
+    """Keep (id, `ends_ns`, `updated_ns`, `count`) of repeated episodes; unknown ids are left out."""
+    for some in batches.cut(moved, alert_events.BATCH_MAX):
+        alert_events.move(tx, some)
+
+
+def load(tx: Connection) -> Kept:
+    """What the engine starts from; the documents of alerts are b""."""
+    alive_ns = _alive_ns(tx)
+    groups, told = alert_groups.load(tx)
+    outbox = alert_outbox.load(tx)
+    alerts: dict[str, Alert] = {
+        alert.id: alert for alert in alert_events.select(tx, "is_open = 1", {})
+    }
+    since = {"since": alive_ns - RECENT_NS}
+    recent = alert_events.select(tx, "is_open = 0 AND ends_ns > :since", since)
+    alerts |= {alert.id: alert for alert in recent}
+    named = {each for t in told for each in (*t.firing, *t.maybe)}
+    named |= {each for o in outbox for each in (*o.firing, *o.resolved)}
+    alerts |= {alert.id: alert for alert in alert_events.many(tx, named - alerts.keys())}
+    return Kept(
+        alerts=list(alerts.values()),
+        groups=groups,
+        told=told,
+        outbox=outbox,
+        silences=alert_silences.load(tx),
+        correlations=alert_correlations.of_all(tx, list(alerts)),
+        alive_ns=alive_ns,
+    )
+
+
+def archive(tx: Connection, before_ns: int, limit: int = ARCHIVE_MAX) -> int:
+    """Delete at most *limit* episodes that ended before *before_ns*, oldest first, with their
+    ledger and their places in correlations; return how many rows went or were closed.
+
+    Call it again, in another transaction, until it returns 0. Statistics stay. Then lines of the
+    ledger that are older, of episodes that still fire.
+    """
+    assert limit <= ARCHIVE_MAX
+    if closed := alert_events.close(tx, before_ns):
+        return closed
+    oldest = sql(
+        "SELECT id FROM alert_events WHERE is_open = 0 AND ends_ns < :before "
+        "ORDER BY ends_ns LIMIT :limit"
+    )
+    ids = list(tx.execute(oldest, {"before": before_ns, "limit": limit}).scalars())
+    if not ids:
+        return alert_ledger.prune(tx, before_ns)
+    lines = alert_ledger.forget(tx, ids)
+    if lines == alert_ledger.BATCH_MAX:
+        return lines
+    alert_correlations.forget(tx, ids)
+    key = alert_events.EVENTS.c.id
+    return lines + tx.execute(alert_events.EVENTS.delete().where(key.in_(ids))).rowcount
+
+
+def _alive_ns(tx: Connection) -> int:
+    return int(meta.get(tx, ALIVE) or 0)

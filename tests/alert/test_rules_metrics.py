@@ -1,0 +1,166 @@
+"""Rules over series: what is asked for, and what each tick says."""
+
+import math
+
+import pytest
+
+from heliograph.alert import rule_metrics
+from heliograph.alert.rule_decode import decode
+from heliograph.alert.rules import Series
+from heliograph.core.duration import MINUTE_NS, SECOND_NS
+
+S = SECOND_NS
+T0 = 1_767_225_600 * S
+LABELS = (("__name__", "m"), ("job", "train"), ("pod", "p0"))
+RUNS = {"metric": "m", "agg": "increase", "window": "5m", "op": "==", "value": 0, "for": "2m"}
+SLOW = {"metric": "m", "agg": "last", "op": ">", "value": 10, "for": "1m"}
+
+
+def rule(config, **over):
+    given = {
+        "name": "R",
+        "source": "metric",
+        "severity": "warning",
+        **over,
+        "rule_config": config,
+    }
+    return decode(given, rule_id="r")
+
+
+def every(step_s, count, value):
+    return [(T0 + n * step_s * S, value(n)) for n in range(count)]
+
+
+def story(one, series, seconds, since_ns=T0):
+    """(second, status) of every post, evaluated at each of *seconds*."""
+    state, told = b"", []
+    for at_s in seconds:
+        now_ns = T0 + at_s * S
+        asked = rule_metrics.query(one, now_ns)
+        window = [
+            Series(s.labels, inside)
+            for s in series
+            if (inside := [p for p in s.points if asked.start_ns <= p[0] < asked.end_ns])
+        ]
+        answer = rule_metrics.evaluate(one, state, window, now_ns=now_ns, since_ns=since_ns)
+        state = answer.state
+        told += [(at_s, post.status) for post in answer.posts]
+    return told
+
+
+def test_what_is_asked_for():
+    one = rule({**SLOW, "match": ['job="train"']})
+    asked = rule_metrics.query(one, T0)
+    assert (asked.metric, [str(m) for m in asked.match]) == ("m", ['job="train"'])
+    assert asked.start_ns <= T0 - 5 * MINUTE_NS < T0 < asked.end_ns
+    assert (
+        rule_metrics.query(
+            decode({"name": "x", "source": "log", "rule_config": {"pattern": "x"}}), 0
+        )
+        is None
+    )
+
+
+def test_a_threshold_fires_after_its_for_repeats_and_ends():
+    points = every(15, 40, lambda n: 12.5 if 8 <= n < 20 else 1.0)
+    told = story(rule(SLOW), [Series(LABELS, points)], range(0, 360, 30))
+    assert told == [
+        (180, "firing"),
+        (210, "firing"),
+        (240, "firing"),
+        (270, "firing"),
+        (300, "resolved"),
+    ]
+
+
+def test_what_does_not_last_does_not_fire():
+    points = every(15, 40, lambda n: 12.5 if 8 <= n < 11 else 1.0)
+    assert story(rule(SLOW), [Series(LABELS, points)], range(0, 360, 15)) == []
+
+
+def test_the_post_has_the_labels_of_the_series_and_the_value():
+    one = rule({**SLOW, "for": "0s"}, labels={"team": "a"},
+               annotations={"summary": "{{ $labels.pod }} at {{ $value }}%"})  # fmt: skip
+    answer = rule_metrics.evaluate(one, b"", [Series(LABELS, [(T0, 12.5)])], now_ns=T0)
+    (post,) = answer.posts
+    assert dict(post.labels) == {
+        "alertname": "R", "severity": "warning", "team": "a", "job": "train", "pod": "p0",
+    }  # fmt: skip
+    assert dict(post.annotations) == {
+        "summary": "p0 at 12.5%", "value": "12.5", "match_reason": "last of m over 5m > 10",
+    }  # fmt: skip
+    assert (post.starts_ns, post.ends_ns, post.source) == (T0, None, "metric")
+
+
+def test_a_counter_that_stands_still():
+    """`increase(telemetry_collection_runs_total[5m]) == 0` for 2 minutes."""
+    still = [Series(LABELS, every(15, 80, lambda n: min(n, 20)))]
+    moving = [Series(LABELS, every(15, 80, lambda n: n))]
+    told = story(rule(RUNS), still, range(0, 1200, 30))
+    # It stops at 300 s; for 5 minutes the window still sees it move, then 2 minutes pass.
+    assert told[0] == (720, "firing")
+    assert story(rule(RUNS), moving, range(60, 1200, 30)) == []
+
+
+def test_a_series_that_ends_has_no_condition():
+    points = every(15, 20, lambda n: 12.5)
+    told = story(rule(SLOW), [Series(LABELS, points)], range(0, 1500, 60))
+    assert told[-1][1] == "resolved"
+    # Five minutes of window, and five of lateness, after the last point at 285 s.
+    assert told[-1][0] == 900
+
+
+def test_a_client_whose_clock_is_behind_is_judged_by_its_own_points():
+    behind = [(at - 4 * MINUTE_NS, value) for at, value in every(15, 40, lambda n: 12.5)]
+    ahead = [(at + 60 * MINUTE_NS, value) for at, value in every(15, 40, lambda n: 12.5)]
+    told = story(rule({**SLOW, "for": "0s"}), [Series(LABELS, behind)], range(300, 400, 60))
+    assert told == [(300, "firing"), (360, "firing")]
+    assert (
+        story(rule({**SLOW, "for": "0s"}), [Series(LABELS, ahead)], range(300, 400, 60)) == []
+    )
+
+
+def test_nan_points_say_nothing():
+    assert story(rule({**SLOW, "for": "0s"}), [Series(LABELS, [(T0, math.nan)])], [0, 30]) == []
+
+
+def test_a_rule_that_is_removed_ends_what_it_said():
+    one = rule({**SLOW, "for": "0s"})
+    answer = rule_metrics.evaluate(one, b"", [Series(LABELS, [(T0, 12.5)])], now_ns=T0)
+    (over,) = rule_metrics.retire(one, answer.state, now_ns=T0 + S)
+    assert (over.status, over.ends_ns, over.fingerprint) == (
+        "resolved", T0 + S, answer.posts[0].fingerprint,
+    )  # fmt: skip
+    assert rule_metrics.retire(one, b"", now_ns=T0) == []
+
+
+@pytest.mark.parametrize("by", [[], ["pod"]])
+def test_absence_of_a_series(by):
+    one = rule({"match": {"metric": "m"}, "window": "5m", "by": by}, rule_type="absence")
+    points = [
+        *every(30, 10, lambda n: 1.0),
+        *[(T0 + t * S, 1.0) for t in range(1200, 1500, 30)],
+    ]
+    told = story(one, [Series(LABELS, points)], range(0, 1500, 60))
+    assert told[0] == (600, "firing")
+    assert told[-1] == (1200, "resolved")
+    assert {status for _, status in told[:-1]} == {"firing"}
+
+
+def test_an_anomaly_of_a_series():
+    one = rule({"metric": "m", "z": 8, "least": 20, "window": "1h"}, rule_type="anomaly")
+    points = every(30, 100, lambda n: 100 + (n % 5) + (400 if n == 80 else 0))
+    told = story(one, [Series(LABELS, points)], range(0, 3000, 30))
+    assert told == [(2400, "firing"), (2430, "resolved")]
+
+
+def test_a_state_of_another_kind_is_begun_anew():
+    assert rule_metrics.evaluate(rule(SLOW), b"\xc1x", [], now_ns=T0) == ([], b"", 0)
+    absence = rule({"match": {"metric": "m"}, "window": "5m", "by": ["a"]}, rule_type="absence")
+    assert rule_metrics.evaluate(absence, b"\xc1x", [], now_ns=T0).posts == []
+
+
+def test_other_rules_are_not_evaluated_here():
+    other = decode({"name": "x", "source": "log", "rule_config": {"pattern": "x"}})
+    with pytest.raises(ValueError, match="no rule over series"):
+        rule_metrics.evaluate(other, b"", [], now_ns=0)

@@ -1,0 +1,197 @@
+"""Trying a rule over given input."""
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from heliograph.alert.rule_trial import trial
+from heliograph.core.errors import Refused
+
+NOW_NS = 1_767_225_600_000_000_000
+
+
+def rule(config, **over):
+    return {"name": "R", "source": "log", "severity": "warning", **over, "rule_config": config}
+
+
+def tried(one, **given):
+    return trial({"rule": one, **given}, now_ns=NOW_NS)
+
+
+def test_lines_as_text_and_as_objects():
+    answer = tried(
+        rule(
+            {"pattern": "NCCL", "threshold": {"count": 2, "window": "1m", "by": ["pod_name"]}}
+        ),
+        lines=[
+            {"message": "NCCL a", "pod_name": "p0", "date": "2026-01-01T00:00:00Z"},
+            {"log": "NCCL b", "pod_name": "p0", "timestamp": 1767225630},
+            {"log": "NCCL c", "pod_name": "p1", "timestamp": 1767225630.5},
+            "fine",
+        ],
+    )
+    (alert,) = answer.pop("alerts")
+    assert answer == {"evaluated": 4, "matched": 3, "fires": True, "truncated": False}
+    assert alert["labels"] == {"alertname": "R", "severity": "warning", "pod_name": "p0"}
+    assert alert["annotations"]["log_line"] == "NCCL b"
+    assert (alert["status"], alert["at"], alert["count"]) == (
+        "firing",
+        "2026-01-01T00:00:30Z",
+        1,
+    )
+
+
+def test_a_rule_that_does_not_fire():
+    assert tried(rule({"pattern": "NCCL"}, enabled=False), lines=["fine"]) == {
+        "evaluated": 1, "matched": 0, "fires": False, "alerts": [], "truncated": False,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("one", "given"),
+    [
+        (rule({"event_type": "oom"}, source="event"), {"records": [{"event_type": "oom"}]}),
+        (
+            rule({"value_ms": 10}, source="trace"),
+            {"traces": [{"operation": "a", "duration": 11}]},
+        ),
+        (
+            rule({"field": "lm_loss", "op": "nan"}, rule_type="field"),
+            {"rows": [{"fields": {"lm_loss": "nan"}}]},
+        ),
+        (
+            rule({"metric": "m", "value": 1}, source="metric"),
+            {
+                "series": [
+                    {"labels": {"__name__": "m", "pod": "p"}, "points": [[0, 1], [30_000, 2]]}
+                ]
+            },
+        ),
+        (
+            rule({"match": {"pattern": "alive"}, "window": "1m"}, rule_type="absence"),
+            {"lines": [{"log": "alive", "timestamp": 1767225000}]},
+        ),
+    ],
+)
+def test_every_kind_of_input(one, given):
+    assert tried(one, **given)["fires"] is True
+
+
+def test_series_that_the_rule_does_not_ask_for_are_not_looked_at():
+    one = rule({"metric": "m", "value": 1, "match": ['pod="q"']}, source="metric")
+    series = [
+        {"labels": {"pod": "p"}, "points": [[0, 5]]},
+        {"labels": {"__name__": "n", "pod": "q"}, "points": [[0, 5]]},
+    ]
+    assert tried(one, series=series)["alerts"] == []
+
+
+def test_silence_that_is_broken_resolves():
+    one = rule({"match": {"pattern": "alive"}, "window": "1m"}, rule_type="absence")
+    lines = [{"log": "alive", "timestamp": 1767225000 + t} for t in (0, 30, 300)]
+    answer = tried(one, lines=lines, now=1767225301)
+    assert [alert["status"] for alert in answer["alerts"]] == ["firing", "resolved"]
+
+
+@pytest.mark.parametrize(
+    ("document", "field"),
+    [
+        ({}, "rule"),
+        ({"rule": {}}, "name"),
+        ({"rule": rule({"pattern": "("})}, "rule_config.pattern"),
+        ({"rule": rule({"pattern": "x"}), "lines": 3}, "lines"),
+        ({"rule": rule({"pattern": "x"}), "lines": [3]}, "lines[0]"),
+        ({"rule": rule({"pattern": "x"}), "lines": [{"date": "soon"}]}, "lines[0].date"),
+        ({"rule": rule({"pattern": "x"}), "lines": ["x"] * 10_001}, "lines"),
+        (
+            {
+                "rule": rule({"metric": "m", "value": 1}, source="metric"),
+                "series": [{"points": 3}],
+            },
+            "series[0].points",
+        ),
+    ],
+)
+def test_what_is_refused(document, field):
+    with pytest.raises(Refused) as refused:
+        trial(document, now_ns=NOW_NS)
+    assert refused.value.field == field
+
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
+ANYTHING = st.recursive(
+    SCALARS,
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+CONFIGS = [
+    {
+        "pattern": "x",
+        "exclude": "y",
+        "match": ['a="b"'],
+        "threshold": {"count": 2, "window": "1m", "by": ["pod"]},
+    },
+    {
+        "metric": "m",
+        "match": ['a="b"'],
+        "agg": "mean",
+        "window": "1m",
+        "op": ">",
+        "value": 1,
+        "for": "1m",
+    },
+    {
+        "service_name": "a",
+        "operation": "b",
+        "op": ">",
+        "value_ms": 1,
+        "threshold": {"count": 2, "window": 9},
+    },
+    {
+        "event_type": ["a"],
+        "severity": "b",
+        "attributes": {"a": {"op": ">", "value": 1}, "b": "c*"},
+    },
+    {"match": {"fields": ["a"]}, "window": "1m", "by": ["pod"], "until": {"event_type": "b"}},
+    {"fields": ["a"], "z": 3, "direction": "up", "size": 9, "least": 3, "by": ["pod"]},
+]
+SOURCES = ["log", "metric", "trace", "event", "log", "event"]
+TYPES = ["pattern", "threshold", "duration", "match", "absence", "anomaly"]
+GIVEN = {
+    "lines": [{"message": "x", "pod": "p", "date": 1}],
+    "records": [
+        {"event_type": "a", "attributes": {"a": 2, "b": "cc"}, "resource": {"node": "n"}}
+    ],
+    "traces": [{"service_name": "a", "operation": "b", "duration": 2}],
+    "rows": [{"fields": {"a": 1.5}}],
+    "series": [{"labels": {"a": "b"}, "points": [[0, 2], [1000, "NaN"]]}],
+}
+
+
+def changed(document, draw):
+    """*document* with one of its parts, wherever, being anything."""
+    if isinstance(document, dict) and document and draw(st.booleans() | st.just(True)):
+        key = draw(st.sampled_from(sorted(document)))
+        if isinstance(document[key], dict | list) and draw(st.booleans()):
+            return {**document, key: changed(document[key], draw)}
+        return {**document, key: draw(ANYTHING)}
+    if isinstance(document, list) and document:
+        return [changed(document[0], draw), *document[1:]]
+    return draw(ANYTHING)
+
+
+@settings(max_examples=400)
+@given(st.data())
+def test_anything_is_an_answer_or_is_refused(data):
+    number = data.draw(st.integers(0, len(CONFIGS) - 1))
+    one = rule(CONFIGS[number], source=SOURCES[number], rule_type=TYPES[number])
+    document = changed({"rule": one, **GIVEN}, data.draw)
+    try:
+        answer = trial(document, now_ns=NOW_NS)
+    except Refused:
+        return
+    json.dumps(answer, allow_nan=False)

@@ -1,0 +1,183 @@
+import json
+import urllib.request
+
+import pytest
+import yaml
+from msgspec import structs
+
+from heliograph.core.clock import SystemClock
+from heliograph.notify.alertmanager import RESEND_S, peers_of
+from tests.notify.fakes import (
+    NEW_YEAR_NS,
+    SECOND_NS,
+    Provider,
+    Reply,
+    alert,
+    channels,
+    in_turn,
+    integration,
+    message,
+)
+from tests.notify.real import alertmanager_command
+from tests.peers import answers, free_port
+
+CONFIG = "route: {receiver: none}\nreceivers: [{name: none}]\n"
+
+
+def get(url):
+    with urllib.request.urlopen(url, timeout=5) as response:
+        return json.loads(response.read())
+
+
+def moved(one, by_ns):
+    ends_ns = None if one.ends_ns is None else one.ends_ns + by_ns
+    return structs.replace(one, starts_ns=one.starts_ns + by_ns, ends_ns=ends_ns)
+
+
+@pytest.fixture
+def peers(start, tmp_path):
+    """Two real Alertmanagers that do not know each other."""
+    (tmp_path / "am.yml").write_text(CONFIG)
+    urls, running = [], []
+    program, before = alertmanager_command()
+    for number in range(2):
+        port = free_port()
+        running.append(
+            start(
+                program,
+                *before,
+                f"--config.file={tmp_path / 'am.yml'}",
+                f"--storage.path={tmp_path / str(number)}",
+                f"--web.listen-address=127.0.0.1:{port}",
+                "--cluster.listen-address=",
+            )
+        )
+        urls.append(f"http://127.0.0.1:{port}")
+    for one, url in zip(running, urls, strict=True):
+        one.wait_for(answers(f"{url}/-/ready"))
+    return urls
+
+
+def test_real_alertmanagers_take_what_fires_and_what_resolves(peers):
+    clock = SystemClock()
+    shift_ns = clock.now_ns() - NEW_YEAR_NS
+    hot = alert("GPUHot", severity="critical", annotations={"summary": "热 <b>"}, pod="llm-0")
+    odd = alert(
+        "Odd", **{"app.kubernetes.io/name": "x", "0zone": "y", "app_kubernetes_io_name": "z"}
+    )
+    alerts = [
+        moved(structs.replace(one, generator_url="http://vm/g?x=1"), shift_ns)
+        for one in (hot, odd)
+    ]
+    alerts.append(moved(structs.replace(alert("Bad"), generator_url="not a url"), shift_ns))
+    firing = structs.replace(message(*alerts), now_ns=clock.now_ns())
+    target = integration("alertmanager", url=",".join(peers))
+    opened = channels(clock)
+    came = opened["alertmanager"].deliver(firing, target)
+    assert came.outcome == "sent", came
+    assert "renamed labels: 0zone, app.kubernetes.io/name" in came.answer
+    for url in peers:
+        kept = {one["labels"]["alertname"]: one for one in get(f"{url}/api/v2/alerts")}
+        assert set(kept) == {"GPUHot", "Odd", "Bad"}
+        assert kept["GPUHot"]["labels"] == {
+            "alertname": "GPUHot",
+            "severity": "critical",
+            "pod": "llm-0",
+        }
+        assert kept["GPUHot"]["annotations"] == {"summary": "热 <b>"}
+        assert kept["GPUHot"]["generatorURL"] == "http://vm/g?x=1"
+        assert kept["Odd"]["labels"] == {
+            "alertname": "Odd", "severity": "warning", "app_kubernetes_io_name": "z",
+            "app_kubernetes_io_name_": "x", "_0zone": "y",
+        }  # fmt: skip
+    resolved = structs.replace(alerts[0], ends_ns=clock.now_ns() - SECOND_NS)
+    came = opened["alertmanager"].deliver(
+        structs.replace(firing, alerts=(resolved,), now_ns=clock.now_ns()), target
+    )
+    assert came.outcome == "sent"
+    for url in peers:
+        names = {one["labels"]["alertname"] for one in get(f"{url}/api/v2/alerts")}
+        assert names == {"Odd", "Bad"}
+
+
+def test_the_body_is_that_of_the_api(shared_data):
+    specification = yaml.safe_load(
+        (shared_data / "upstream/prometheus+alertmanager/api/v2/openapi.yaml").read_text()
+    )
+    allowed = set()
+    for part in ("postableAlert", "alert"):
+        definition = specification["definitions"][part]
+        for one in definition.get("allOf", [definition]):
+            allowed |= set(one.get("properties", ()))
+    with Provider(lambda _: Reply(200)) as provider:
+        channels()["alertmanager"].deliver(
+            message(alert(), alert("B", ends_s=30)),
+            integration("alertmanager", url=provider.url),
+        )
+    request = provider.requests[0]
+    assert (request.path, request.headers["Content-Type"]) == (
+        "/api/v2/alerts",
+        "application/json",
+    )
+    firing, resolved = request.document
+    assert set(firing) <= allowed
+    # Four repetitions ahead: one that is lost ends nothing.
+    assert firing["endsAt"] == "2026-01-01T00:04:00Z"
+    assert (resolved["startsAt"], resolved["endsAt"]) == (
+        "2025-12-31T23:55:00Z",
+        "2025-12-31T23:59:30Z",
+    )
+
+
+def test_every_peer_is_told_and_one_that_is_dead_does_not_keep_it_from_the_others():
+    with (
+        Provider(lambda _: Reply(200)) as good,
+        Provider(in_turn(Reply(503), Reply(200))) as slow,
+    ):
+        dead = f"http://127.0.0.1:{free_port()}"
+        came = channels()["alertmanager"].deliver(
+            message(alert()),
+            integration("alertmanager", url=f"{dead}, {slow.url}/, {good.url}/api/v2/alerts"),
+        )
+    assert came.outcome == "sent"
+    assert came.answer.startswith("peer 1 of 3: ConnectError")
+    assert (len(good.requests), len(slow.requests)) == (1, 2)
+
+
+def test_when_no_peer_takes_it_it_is_not_told():
+    with (
+        Provider(lambda _: Reply(400, "bad label")) as bad,
+        Provider(lambda _: Reply(503)) as busy,
+    ):
+        target = integration("alertmanager", url=bad.url)
+        came = channels()["alertmanager"].deliver(message(alert()), target)
+        assert (came.outcome, came.status, "bad label" in came.answer) == ("refused", 400, True)
+        both = integration("alertmanager", url=f"{bad.url},{busy.url}")
+        assert channels()["alertmanager"].deliver(message(alert()), both).outcome == "later"
+
+
+def test_many_alerts_go_in_several_requests():
+    alerts = [alert("X", n=str(n)) for n in range(1100)]
+    with Provider(lambda _: Reply(200)) as provider:
+        came = channels()["alertmanager"].deliver(
+            message(*alerts), integration("alertmanager", url=provider.url)
+        )
+    assert [len(one.document) for one in provider.requests] == [500, 500, 100]
+    assert came.messages == 3
+
+
+def test_addresses_of_peers():
+    assert peers_of("http://a:9093/, http://b/x/api/v2/alerts,http://a:9093") == [
+        "http://a:9093",
+        "http://b/x",
+    ]
+    assert peers_of(["http://a"]) == ["http://a"]
+
+
+def test_what_the_runner_must_repeat():
+    channel = channels()["alertmanager"]
+    assert (channel.resend_s, channel.resolved_for_s) == (RESEND_S, 900)
+    assert all(
+        channels()[kind].resend_s is None
+        for kind in ("webhook", "email", "slack", "wecom", "dingtalk")
+    )
