@@ -323,7 +323,10 @@ class Figures:
         """Note one round."""
         self.phases.setdefault(what, {}).setdefault(name, []).append(told)
         rate = told.alerts / max(told.cpu_s, 1e-3)
-        print(f"    {what:<18}{name:<13}{rate / 1e3:8.1f} k/CPU-s {told.alerts / told.wall_s / 1e3:8.1f} k/s  {ms(told.latency_s, 50, 99)}", flush=True)
+        print(
+            f"    {what:<18}{name:<13}{rate / 1e3:8.1f} k/CPU-s {told.alerts / told.wall_s / 1e3:8.1f} k/s  {ms(told.latency_s, 50, 99)}",
+            flush=True,
+        )
 
     def per_cpu_s(self, what: str, name: str) -> float:
         """Alerts per CPU second: the median of the rounds."""
@@ -335,14 +338,21 @@ class Figures:
         return 1e3 * statistics.quantiles(all_s, n=100)[percentile - 1]
 
 
-GOALS: dict[str, float] = {"repeat, batch 100": 8, "new, batch 100": 2, "repeat, batch 1": 1, "new, batch 1": 1}
+GOALS: dict[str, float] = {
+    "repeat, batch 100": 8,
+    "new, batch 100": 2,
+    "repeat, batch 1": 1,
+    "new, batch 1": 1,
+}
 
 
 def table(figures: Figures) -> None:
     """Print ours, theirs, their ratio and the goal."""
     ours, theirs = "heliograph", "alertmanager"
 
-    def row(what: str, unit: str, of: Callable[[str], float], *, goal: float, more: bool) -> None:
+    def row(
+        what: str, unit: str, of: Callable[[str], float], *, goal: float, more: bool
+    ) -> None:
         mine = of(ours)
         try:
             other = of(theirs)
@@ -355,13 +365,25 @@ def table(figures: Figures) -> None:
 
     print(f"\n{'':<28}{ours:>12}{theirs:>12}  {'unit':<10}{'better':>8}  goal")
     for what in figures.phases:
-        row(what, "k/CPU-s", lambda n, w=what: figures.per_cpu_s(w, n) / 1e3, goal=GOALS[what], more=True)
+        row(
+            what,
+            "k/CPU-s",
+            lambda n, w=what: figures.per_cpu_s(w, n) / 1e3,
+            goal=GOALS[what],
+            more=True,
+        )
     for what in figures.phases:
         row(f"{what} p50", "ms", lambda n, w=what: figures.p_ms(w, n, 50), goal=0, more=False)
         row(f"{what} p99", "ms", lambda n, w=what: figures.p_ms(w, n, 99), goal=3, more=False)
     row("RSS, all active", "MiB", lambda n: figures.mib[n], goal=2, more=False)
     for what, goal in (("filtered list", 50), ("notified", 0)):
-        row(f"{what} median", "ms", lambda n, w=what: 1e3 * statistics.median(figures.seconds[w][n]), goal=goal, more=False)
+        row(
+            f"{what} median",
+            "ms",
+            lambda n, w=what: 1e3 * statistics.median(figures.seconds[w][n]),
+            goal=goal,
+            more=False,
+        )
 
 
 def measure(servers: Sequence[Named], hook: Hook, args: argparse.Namespace) -> Figures:
@@ -378,12 +400,16 @@ def measure(servers: Sequence[Named], hook: Hook, args: argparse.Namespace) -> F
     for n in range(args.rounds):
         bodies = load.bodies(BATCH, minutes=31 + n)
         for name, server in servers:
-            figures.add("repeat, batch 100", name, phase(server, bodies, args.alerts, args.connections))
+            figures.add(
+                "repeat, batch 100", name, phase(server, bodies, args.alerts, args.connections)
+            )
     singles = min(SINGLES, args.alerts)
     for n in range(args.rounds):
         bodies = load.bodies(1, minutes=40 + n, end=singles)
         for name, server in servers:
-            figures.add("repeat, batch 1", name, phase(server, bodies, singles, args.connections))
+            figures.add(
+                "repeat, batch 1", name, phase(server, bodies, singles, args.connections)
+            )
     for n in range(args.rounds):
         bodies = Alerts(singles, tag=f"-{n}").bodies(1)
         for name, server in servers:
@@ -409,13 +435,17 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as running_:
         servers = []
         if args.only != "alertmanager":
-            ours = running_.enter_context(heliograph(Path(folder, "ours"), {"alerting": config}))
+            ours = running_.enter_context(
+                heliograph(Path(folder, "ours"), {"alerting": config})
+            )
             servers.append(Named("heliograph", ours))
         if args.only != "heliograph":
             theirs = running_.enter_context(alertmanager(Path(folder), config))
             if theirs is not None:
                 servers.append(Named("alertmanager", theirs))
-                version = json.loads(fetch(theirs.port, "/api/v2/status"))["versionInfo"]["version"]
+                version = json.loads(fetch(theirs.port, "/api/v2/status"))["versionInfo"][
+                    "version"
+                ]
                 print(f"Alertmanager {version}")
             else:
                 print("Alertmanager is not here: `make peers` fetches it")

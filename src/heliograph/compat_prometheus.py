@@ -18,11 +18,13 @@ import types
 from typing import Any, cast
 
 from heliograph.core.errors import ConfigError
-from heliograph.instruments import exposition, file, serve
+from heliograph.instruments import exposition as _exposition
+from heliograph.instruments import file as _file
 from heliograph.instruments import prometheus_families as _families
 from heliograph.instruments import prometheus_instruments as _instruments
 from heliograph.instruments import prometheus_metrics as _metrics
 from heliograph.instruments import prometheus_registry as _registry
+from heliograph.instruments import serve as _serve
 from heliograph.instruments.collector import TelemetryCollector
 from heliograph.instruments.faults import Faults
 
@@ -38,6 +40,10 @@ REGISTRY = _registry.REGISTRY
 GC_COLLECTOR = _registry.GC_COLLECTOR
 PLATFORM_COLLECTOR = _registry.PLATFORM_COLLECTOR
 PROCESS_COLLECTOR = _registry.PROCESS_COLLECTOR
+GCCollector = _registry.GCCollector
+PlatformCollector = _registry.PlatformCollector
+ProcessCollector = _registry.ProcessCollector
+MultiProcessCollector = _registry.MultiProcessCollector
 Metric = _families.Metric
 Sample = _families.Sample
 CounterMetricFamily = _families.CounterMetricFamily
@@ -51,9 +57,12 @@ UntypedMetricFamily = _families.UnknownMetricFamily
 disable_created_metrics = _metrics.disable_created_metrics
 enable_created_metrics = _metrics.enable_created_metrics
 
-CONTENT_TYPE_LATEST = exposition.content_type(openmetrics=False)
+CONTENT_TYPE_LATEST = _exposition.content_type(openmetrics=False)
 CONTENT_TYPE_PLAIN_0_0_4 = CONTENT_TYPE_LATEST
-_PARTS = ("core", "exposition", "metrics", "metrics_core", "registry", "samples")
+_PARTS = (
+    *("core", "exposition", "metrics", "metrics_core", "registry", "samples", "multiprocess"),
+    *("gc_collector", "platform_collector", "process_collector"),
+)
 
 
 def generate_latest(registry: Any = REGISTRY, *_: object) -> bytes:
@@ -80,7 +89,7 @@ def start_http_server(
     """
     if certfile or keyfile:
         raise ConfigError("TLS is not served: put a proxy before it")
-    server = Server(serve.serve(_page(registry), host=addr, port=port, insecure=True))
+    server = Server(_serve.serve(_page(registry), host=addr, port=port, insecure=True))
     return server, server
 
 
@@ -90,7 +99,7 @@ start_wsgi_server = start_http_server
 class Server:
     """A running server, as `http.server` has one."""
 
-    def __init__(self, running: serve.MetricsServer) -> None:
+    def __init__(self, running: _serve.MetricsServer) -> None:
         self._running = running
         self.server_port = running.port
 
@@ -105,19 +114,23 @@ class Server:
         """Nothing more: `shutdown` has waited for it."""
 
 
-def make_wsgi_app(registry: Any = REGISTRY, *_: object, **__: object) -> serve.WsgiApp:
+def make_wsgi_app(registry: Any = REGISTRY, *_: object, **__: object) -> _serve.WsgiApp:
     """A WSGI app that answers the page of *registry*."""
-    return serve.wsgi_app(_page(registry))
+    return _serve.wsgi_app(_page(registry))
 
 
-def make_asgi_app(registry: Any = REGISTRY, *_: object, **__: object) -> serve.AsgiApp:
+def make_asgi_app(registry: Any = REGISTRY, *_: object, **__: object) -> _serve.AsgiApp:
     """An ASGI app that answers the page of *registry*."""
-    return serve.asgi_app(_page(registry))
+    return _serve.asgi_app(_page(registry))
 
 
 def write_to_textfile(path: str, registry: Any, *_: object) -> None:
     """Write the page of *registry* to *path*, whole or not at all."""
-    file.replaced(path, generate_latest(registry))
+    _file.replaced(path, generate_latest(registry))
+
+
+def mark_process_dead(pid: int, path: str | None = None) -> None:
+    """Nothing: whoever forked it sees that it is gone."""
 
 
 def install() -> None:
@@ -125,15 +138,19 @@ def install() -> None:
     ours = sys.modules[__name__]
     sys.modules["prometheus_client"] = ours
     for part in _PARTS:
-        # They are packages and modules there; here all of them are this one.
         sys.modules[f"prometheus_client.{part}"] = ours
     openmetrics = types.ModuleType("prometheus_client.openmetrics")
     pages = types.ModuleType("prometheus_client.openmetrics.exposition")
     vars(pages)["generate_latest"] = generate_openmetrics
-    vars(pages)["CONTENT_TYPE_LATEST"] = exposition.content_type(openmetrics=True)
+    vars(pages)["CONTENT_TYPE_LATEST"] = _exposition.content_type(openmetrics=True)
     vars(openmetrics)["exposition"] = pages
     sys.modules[openmetrics.__name__] = openmetrics
     sys.modules[pages.__name__] = pages
+
+
+# They are packages and modules there; here all of them are this one.
+for _part in _PARTS:
+    globals()[_part] = sys.modules[__name__]
 
 
 class _Page:

@@ -36,4 +36,6 @@ def run(kernel, code, *arguments, timeout_s=60):
         env={**os.environ, "PYTHONFAULTHANDLER": "1"},
     )
     assert done.returncode == 0, done.stdout + done.stderr
+    for noise in ("Exception ignored", "sys.excepthook", "RuntimeError"):
+        assert noise not in done.stderr, done.stderr
     return done.stdout

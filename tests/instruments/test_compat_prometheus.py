@@ -414,7 +414,18 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import start_http_server
 from prometheus_client.openmetrics.exposition import generate_latest as openmetrics
 from prometheus_client.registry import CollectorRegistry
+from prometheus_client import ProcessCollector, exposition, multiprocess
+import prometheus_client.exposition as page
 Counter("a", "d").inc()
+# As a gunicorn's `/metrics` has it: no folder, no files, the same sums.
+whole = CollectorRegistry()
+multiprocess.MultiProcessCollector(whole)
+ProcessCollector("own", registry=whole)
+multiprocess.mark_process_dead(1)
+assert page.generate_latest is exposition.generate_latest is generate_latest
+text = generate_latest(whole).decode()
+assert "\\na_total 1.0\\n" in text and "\\nown_process_open_fds " in text, text
+assert "\\nprocess_open_fds" not in text and "python_info" not in text
 assert Counter.__module__.startswith("heliograph.")
 print(b"a_total 1.0" in generate_latest(), openmetrics(REGISTRY).endswith(b"# EOF\\n"))
 """

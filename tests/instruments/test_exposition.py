@@ -101,6 +101,16 @@ def test_openmetrics_counters_always_end_in_total():
     assert exposition.render([counter]) == b"# TYPE hits counter\nhits 1.0\n"
 
 
+def test_openmetrics_has_no_sum_that_may_go_down():
+    histogram = Histogram("change", buckets=[-1, 1])
+    histogram.observe(-2)
+    assert exposition.render([histogram], openmetrics=True) == (
+        b'# TYPE change histogram\nchange_bucket{le="-1.0"} 1\nchange_bucket{le="1.0"} 1\n'
+        b'change_bucket{le="+Inf"} 1\n# EOF\n'
+    )
+    assert b"change_sum -2.0\n" in exposition.render([histogram])
+
+
 def test_nothing():
     assert exposition.render([]) == b""
     assert exposition.render([], openmetrics=True) == b"# EOF\n"

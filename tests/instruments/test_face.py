@@ -178,3 +178,16 @@ def test_what_is_refused_is_told_once(tmp_path):
     program = "import heliograph\nfor _ in range(50): heliograph.counter('a b').increment()"
 
     assert ran(program).stderr.count("metric name 'a b' must match") == 1
+
+
+def test_a_log_that_raises_reaches_nobody():
+    program = """
+import heliograph, logging
+class Broken(logging.Handler):
+    def emit(self, record):
+        raise OSError("the log's disk is full")
+logging.getLogger().addHandler(Broken())
+heliograph.counter("bad name").increment()
+print(heliograph.collector().faults.counts())
+"""
+    assert printed(program) == "{'invalid_metric': 1, 'log_failed': 1}\n"

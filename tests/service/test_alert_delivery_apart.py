@@ -10,7 +10,7 @@ from tests.service.flaky import Flaky
 from tests.service.live import until
 from tests.service.lives import CLOCK, Life
 
-GROUPS = 1500
+GROUPS = 600
 
 
 @pytest.fixture
@@ -33,28 +33,22 @@ def test_a_channel_that_hangs_delays_no_other(tmp_path, hook):
     hook.hang.clear()
     life = Life(tmp_path / "data", alerting=by_n(hook, "/hang", "/good")).start()
     try:
-        for start in range(0, GROUPS, 250):
+        for start in range(0, GROUPS, 200):
             posted = [
-                {"labels": {"alertname": "A", "n": str(n)}} for n in range(start, start + 250)
+                {"labels": {"alertname": "A", "n": str(n)}} for n in range(start, start + 200)
             ]
             assert life.post("/api/v2/alerts", posted).status == 200
-        started_s = CLOCK.monotonic_s()
         until(lambda: len(hook.firing("/good")) == GROUPS, "all are told", timeout_s=20)
-        print("told in", CLOCK.monotonic_s() - started_s)
         process = psutil.Process(life.process.pid)
         before = sum(process.cpu_times()[:2])
         CLOCK.sleep(2)
         used_s = sum(process.cpu_times()[:2]) - before
-        print("cpu", used_s)
-        started_s = CLOCK.monotonic_s()
         alert = {"labels": {"alertname": "A", "n": "late"}}
         assert life.post("/api/v2/alerts", [alert]).status == 200
         until(lambda: len(hook.firing("/good")) == GROUPS + 1, "the late one", timeout_s=5)
-        print("late one in", CLOCK.monotonic_s() - started_s)
         assert used_s < 0.8, "it spins"
         assert life.measured("heliograph_bugs_total") == {}
-        started_s = CLOCK.monotonic_s()
-        assert life.stop(15) == 0
-        print("stopped in", CLOCK.monotonic_s() - started_s)
+        # What hangs is made again after the next start; the stop does not wait for it.
+        assert life.stop(9) == 0
     finally:
         life.end()

@@ -9,7 +9,7 @@ from tests.service.flaky import Flaky
 from tests.service.lives import CLOCK, FAST, Life
 from tests.store.conftest import pg_server, pg_url  # noqa: F401 - fixtures are found by name
 
-KILLS = 10
+KILLS = 7
 BADNESS = 0.35
 
 
@@ -31,15 +31,12 @@ def _loop(life, hook, kills, rng):
     CLOCK.sleep(0.5)
     alarms.leave()
     alarms.finish()
-    copies = alarms.check(kills)
+    alarms.check(kills)
     assert life.measured("heliograph_bugs_total") == {}
-    facts = {
-        "alerts": len(alarms.sent), "lines": len(alarms.lines), "thrice": len(alarms.cracked),
-        "messages": len(hook.told), "taken": len(hook.taken()), "copies": sum(copies.values()),
-        "ambiguous": sum(hook.ambiguous().values()), "statuses": dict(alarms.statuses),
-        "slowest_s": round(alarms.slowest_s, 3),
-    }  # fmt: skip
-    print(facts)
+    # Enough happened for this to say something.
+    assert len(alarms.sent) > 100
+    assert len(alarms.lines) > 5
+    assert sum(hook.ambiguous().values()) > 3
     return alarms
 
 
@@ -64,6 +61,6 @@ def test_nothing_is_lost_by_kills(tmp_path, hook):
 def test_the_same_with_state_on_postgresql(tmp_path, hook, pg_url):  # noqa: F811
     life = Life(tmp_path / "data", alerting=alerting(hook), state={"url": pg_url})
     try:
-        _loop(life, hook, 4, random.Random(2))
+        _loop(life, hook, 3, random.Random(2))
     finally:
         life.end()

@@ -181,6 +181,25 @@ def test_a_source_that_raises_is_counted_and_told_once(receiver, source, begin, 
     assert [line.message for line in caplog.records] == ["reading the metrics failed"]
 
 
+def test_a_log_that_raises_ends_nothing(receiver, source, begin):
+    class Broken(logging.Handler):
+        def emit(self, record):
+            raise OSError("the log's disk is full")
+
+    log, broken = logging.getLogger("heliograph.ship"), Broken()
+    log.addHandler(broken)
+    try:
+        receiver.answers = [400]
+        source.fails = RuntimeError("no such device")
+        shipper = begin(receiver.url, source, every_s=0.05)
+        until(lambda: shipper.counts.collect_errors, "a failure")
+        source.fails = None
+        until(lambda: receiver.values("readings_total"), "a reading")
+    finally:
+        log.removeHandler(broken)
+    assert shipper.counts.attempts["refused"] == 1
+
+
 def test_the_spool_is_bounded(source, begin, tmp_path):
     shipper = begin(nowhere(), source, every_s=0.05, spool_bytes_max=5 * 4096)
     until(lambda: shipper.counts.dropped, "the oldest dropped")
@@ -406,7 +425,7 @@ def test_waits_double_with_jitter_up_to_a_bound():
         Counts(),
         clock=clock,
         compress=bytes,
-        shown="",
+        warn=str,
     )
     waits = []
     for _ in range(12):

@@ -194,6 +194,46 @@ class Book:
         self._flags[slot] = _FIRED | _GUESS if guess else _FIRED
         self._next_ns = min(self._next_ns, ends_ns)
 
+    def repeat(
+        self,
+        fingerprint: str,
+        said: int,
+        starts_ns: int | None,
+        ends_ns: int | None,
+        resolve_after_ns: int,
+        now_ns: int,
+    ) -> tuple[int, int] | None:
+        """`touch` the alert that fires when nothing but its end is news: its slot, and the end that
+        it had. None, and nothing is changed: it is over, or the post says something else.
+
+        One function, which a repeat goes through and little else: see `taking.repeat`.
+        """
+        slot = self._latest.get(fingerprint)
+        if slot is None or self._said[slot] != said or slot in self._saved or slot in self._new:
+            return None
+        flags, old_ns = self._flags[slot], self.ends[slot]
+        if (
+            flags & _OVER
+            or old_ns <= now_ns
+            # Whether it is a guess is written with the whole alert.
+            or bool(flags & _GUESS) != (ends_ns is None)
+            or (now_ns if starts_ns is None else starts_ns) < self.starts[slot]
+        ):
+            return None
+        if ends_ns is None:
+            end_ns = now_ns + resolve_after_ns if resolve_after_ns > 0 else FOREVER_NS
+        elif ends_ns <= now_ns:
+            return None
+        else:
+            end_ns = max(ends_ns, old_ns)
+        self.ends[slot] = self._wake[slot] = end_ns
+        self._updated[slot] = now_ns
+        self.count[slot] += 1
+        if not flags & _FIRED:
+            self._flags[slot] = flags | _FIRED
+        self._next_ns = min(self._next_ns, end_ns)
+        return slot, old_ns
+
     def change(self, slot: int) -> None:
         """Remember what *slot* holds, before it is changed, for `abort`."""
         if slot in self._new or slot in self._saved:

@@ -164,7 +164,10 @@ class Correlator:
         )
 
     def _judged(self, group: Group) -> tuple[str, float, str]:
-        number, _, key = group.tie.rpartition(">")
+        # The name of an entity may have a `>` of its own; before that stands its kind.
+        number, _, key = group.tie.partition(">")
+        if not number.isdigit():
+            number, key = "", group.tie
         entity = key.partition(":")[0]
         entity = "pod" if entity == "podname" else entity
         cross = len(group.sources) > 1

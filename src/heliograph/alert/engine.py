@@ -114,6 +114,16 @@ class Engine:
         )
         return None if slot is None else self._state.book.ids[slot]
 
+    def repeats(
+        self,
+        posts: Sequence[tuple[str, int, int | None, int | None]],
+        resolve_after_ns: int,
+        now_ns: int,
+    ) -> int:
+        """How many of *posts* (fingerprint, said, start, end), from the first on, are repeats; as
+        `repeat` they are noted."""
+        return taking.repeats(self._state, posts, resolve_after_ns, now_ns)
+
     def take(self, post: Post, enrich: Enrich, now_ns: int) -> Taken:
         """Take *post*. *enrich*, or what it returns for the post, is used for a new episode.
 
@@ -181,6 +191,7 @@ class Engine:
         cannot wait. Not *early*: those that can are left (`Limits.moved_ns`). With the last of
         those asked for the changes say up to when the store is whole."""
         state, book = self._state, self._state.book
+        state.correlate()
         more = False
         if checkpoint:
             floor_ns = EVERYTHING if early else state.now_ns - state.limits.moved_ns
@@ -219,7 +230,7 @@ class Engine:
         state.silences.commit()
         if state.correlator is not None:
             state.correlator.commit()
-        self._clear()
+        state.clear()
         self._setup_before = None
         self._moving = {}
         state.ledger.commit()
@@ -237,7 +248,7 @@ class Engine:
         state.ledger.abort()
         if state.correlator is not None:
             state.correlator.abort()
-        self._clear()
+        state.clear()
         later = state.moved
         state.moved = dict.fromkeys((*self._moving, *back), 0)
         for slot, since_ns in later.items():
@@ -341,6 +352,11 @@ class Engine:
         """The channel of *integration_id* as it is configured now, or None."""
         return self._state.integrations.get(integration_id)
 
+    def fires(self, fingerprint: str) -> bool:
+        """Whether an episode of this identity goes on."""
+        slot = self._state.book.latest(fingerprint)
+        return slot is not None and not self._state.book.over(slot)
+
     def gauges(self) -> dict[str, int]:
         """How much there is of everything that can grow."""
         state = self._state
@@ -357,14 +373,6 @@ class Engine:
             return alert
         raw, enriched = self._state.documents.get(slot, (b"", b""))
         return structs.replace(self._state.book.view(slot), raw=raw, enriched=enriched)
-
-    def _clear(self) -> None:
-        state = self._state
-        state.changed.clear()
-        state.documents.clear()
-        state.tally.clear()
-        state.correlations.clear()
-        state.correlations_gone.clear()
 
     def _forget(self) -> None:
         """Let go of ended episodes that no group and no sender asks for any more."""

@@ -35,7 +35,7 @@ class Limits(Struct, frozen=True):
     give_up_ns        a message that cannot be delivered for so long is dead; an alert that still
                       fires is then tried anew, one that resolved is not
     moved_ns          an end that a repeat moved may wait so long to be written
-    hurried_ns        but not where the end in the store is nearer than this
+    hurried_ns        but not where the end in the store is nearer than this, or than half the new one
     resolved_silenced whether the end of what was told is told though it is silenced by then
     resend            kinds of channels that are told again
     """
@@ -47,9 +47,9 @@ class Limits(Struct, frozen=True):
     groups_per_alert: int = 64
     message_alerts: int = 2_000
     entries: int = 1_000
-    ends: int = 1_000
+    ends: int = 300
     looks: int = 500
-    ready: int = 1_000
+    ready: int = 250
     backoff_ns: int = SECOND_NS // 2
     backoff_max_ns: int = 5 * MINUTE_NS
     give_up_ns: int = 6 * HOUR_NS

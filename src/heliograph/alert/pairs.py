@@ -51,10 +51,16 @@ class Pairs:
         table: npt.NDArray[np.uint32] = np.frombuffer(self._hashes, dtype=np.uint32)
         rows = table.reshape(-1, WIDTH)
         wanted = [hash(pair) & 0xFFFFFFFF for pair in pairs]
-        # Flat, the first pass is five times faster than by rows.
-        found = np.unique(np.flatnonzero(table == wanted[0]) // WIDTH)
-        for one in wanted[1:]:
-            found = found[(rows[found] == one).any(axis=1)]
+        # Flat, a pass is five times faster than by rows; the rarest leaves the fewest rows to look at.
+        passes = [np.flatnonzero(table == one) for one in wanted]
+        first = min(range(len(wanted)), key=lambda n: len(passes[n]))
+        found = passes[first] // WIDTH
+        if len(found) > 1:
+            # In order, but twice where two hashes of a row are alike.
+            found = found[np.append(True, found[1:] != found[:-1])]
+        for n, one in enumerate(wanted):
+            if n != first:
+                found = found[(rows[found] == one).any(axis=1)]
         slots: list[int] = found.tolist()
         if self._wide:
             needed = frozenset(wanted)

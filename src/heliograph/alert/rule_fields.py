@@ -142,7 +142,8 @@ class Part:
                 self.refuse(key, "required", code="missing")
             return default_ns
         if isinstance(value, int | float) and not isinstance(value, bool):
-            span_ns = round(self.number(key) * duration.SECOND_NS)
+            # Beyond any bound, and finite when multiplied.
+            span_ns = round(max(-1.0, min(self.number(key), 1e12)) * duration.SECOND_NS)
         elif isinstance(value, str):
             try:
                 span_ns = duration.parse(value)

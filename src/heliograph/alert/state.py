@@ -73,6 +73,7 @@ class State:
         self.silencer = Silencer()
         self.inhibitor = Inhibitor(setup.inhibitions)
         self.correlator: Correlator | None = None
+        self.uncorrelated: list[tuple[Alert, bool]] = []
         self.correlations: dict[str, Correlation] = {}
         self.correlations_gone: dict[str, None] = {}
         self.integrations: dict[str, Integration] = {}
@@ -100,7 +101,9 @@ class State:
         """Note that the end in *slot*, which was *stored_ns*, moved; the first time is what counts."""
         if slot not in self.moved:
             self.moved[slot] = now_ns
-            if stored_ns - now_ns < self.limits.hurried_ns:
+            # One who repeats so seldom may not come again before the end that is stored.
+            half_ns = (self.book.ends[slot] - now_ns) // 2
+            if stored_ns - now_ns < max(self.limits.hurried_ns, half_ns):
                 self.hurried[slot] = None
 
     def settle(self, slot: int) -> None:
@@ -116,14 +119,30 @@ class State:
         return values
 
     def correlated(self, alert: Alert, *, fires: bool) -> None:
-        """Let the correlator know that *alert* fires, or is over."""
-        if self.correlator is None:
-            return
-        tell = self.correlator.add if fires else self.correlator.resolve
-        found, gone = tell(alert)
-        for one in found:
-            self.correlations[one.id] = one
-            self.correlations_gone.pop(one.id, None)
-        for one_id in gone:
-            self.correlations.pop(one_id, None)
-            self.correlations_gone[one_id] = None
+        """Let the correlator know that *alert* fires, or is over; when `correlate` is called."""
+        if self.correlator is not None:
+            self.uncorrelated.append((alert, fires))
+
+    def correlate(self) -> None:
+        """Correlate what was taken. All of it together: by turns with the rest of intake it, and
+        the rest, take twice as long."""
+        correlator, waiting = self.correlator, self.uncorrelated
+        self.uncorrelated = []
+        for alert, fires in waiting:
+            assert correlator is not None
+            found, gone = (correlator.add if fires else correlator.resolve)(alert)
+            for one in found:
+                self.correlations[one.id] = one
+                self.correlations_gone.pop(one.id, None)
+            for one_id in gone:
+                self.correlations.pop(one_id, None)
+                self.correlations_gone[one_id] = None
+
+    def clear(self) -> None:
+        """What was changed is stored, or never was."""
+        self.changed.clear()
+        self.documents.clear()
+        self.tally.clear()
+        self.uncorrelated.clear()
+        self.correlations.clear()
+        self.correlations_gone.clear()

@@ -4,7 +4,7 @@ Most posts are repeats that move nothing but an end: those touch a few numbers i
 answered at once and written by the next checkpoint. The rest is written before it is answered.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from msgspec import structs
@@ -90,29 +90,37 @@ def repeat(
 ) -> int | None:
     """The slot of the alert that fires, its end moved, when a post says nothing else; the short way
     of `take`, with the same outcome. None, and nothing is changed: it must go the long way."""
-    book = state.book
-    slot = book.latest(fingerprint)
-    if slot is None or book.over(slot) or book.in_change(slot) or not book.says(slot, said):
+    found = state.book.repeat(
+        fingerprint, said, starts_ns, ends_ns, resolve_after_ns, now_ns
+    )
+    if found is None:
         return None
-    old_ns = book.ends[slot]
-    if (
-        old_ns <= now_ns
-        # Whether it is a guess is written with the whole alert.
-        or book.guessed(slot) != (ends_ns is None)
-        or (now_ns if starts_ns is None else starts_ns) < book.starts[slot]
-        or (ends_ns is not None and ends_ns <= now_ns)
-    ):
-        return None
-    if ends_ns is not None:
-        end_ns = ends_ns
-    else:
-        end_ns = now_ns + resolve_after_ns if resolve_after_ns > 0 else FOREVER_NS
-    if ends_ns is not None and end_ns < old_ns:
-        end_ns = old_ns
-    book.touch(slot, end_ns, ends_ns is None, now_ns)
-    state.move(slot, old_ns, now_ns)
+    slot, old_ns = found
+    if slot not in state.moved:
+        state.move(slot, old_ns, now_ns)
     state.counts["repeats"] += 1
     return slot
+
+
+def repeats(
+    state: State,
+    posts: Sequence[tuple[str, int, int | None, int | None]],
+    resolve_after_ns: int,
+    now_ns: int,
+) -> int:
+    """How many of *posts*, from the first on, `repeat` takes. In one loop: a site's alerts come so
+    all the time."""
+    repeat_, moved = state.book.repeat, state.moved
+    taken = 0
+    for fingerprint, said, starts_ns, ends_ns in posts:
+        found = repeat_(fingerprint, said, starts_ns, ends_ns, resolve_after_ns, now_ns)
+        if found is None:
+            break
+        taken += 1
+        if found[0] not in moved:
+            state.move(*found, now_ns)
+    state.counts["repeats"] += taken
+    return taken
 
 
 def touch(state: State, slot: int, span: Span, now_ns: int) -> None:

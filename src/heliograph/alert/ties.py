@@ -170,7 +170,7 @@ class Ties:
         self._undo.append((_unpend, (held, held.touched_ns)))
         held.pending.append(ref)
         held.touched_ns = max(held.touched_ns, at_ns)
-        most = self._candidates_max if ">" in name else PENDING_MAX
+        most = self._candidates_max if _is_causal(name) else PENDING_MAX
         if len(held.pending) > 2 * most:
             before = held.pending
             held.pending = before[-most:]
@@ -229,7 +229,7 @@ class Ties:
             if first_ns - MINUTE_NS < at_ns < last_ns + MINUTE_NS:
                 return True
             return group.sources != {ref.source} and (group.nobodys or not ref.owned)
-        if ">" in name:
+        if _is_causal(name):
             return any(self._tied(name, one, ref) for one in group.refs)
         if name.startswith("podname:") and ref.pod_id and group.pod_ids:
             return ref.pod_id in group.pod_ids
@@ -245,7 +245,7 @@ class Ties:
             return one.source != ref.source and not (one.owned and ref.owned)
         if "podname:" in name and one.pod_id and ref.pod_id and one.pod_id != ref.pod_id:
             return False
-        if ">" not in name:
+        if not _is_causal(name):
             return True
         if one.is_cause == ref.is_cause:
             return False
@@ -338,3 +338,8 @@ def _shrink(group: Group, ref: Ref, tie: _Tie, touched_ns: int, updated_ns: int)
     group.refs.remove(ref)
     group.ids.discard(ref.id)
     tie.touched_ns, group.updated_ns = touched_ns, updated_ns
+
+
+def _is_causal(name: str) -> bool:
+    """Whether *name* begins with the number of a cause: `3>workload:…`, unlike `workload:a>b`."""
+    return name[0].isdigit()

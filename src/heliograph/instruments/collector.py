@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from heliograph.core.clock import Clock, SystemClock
 from heliograph.instruments import events, exposition, integrations, shared_memory, snapshot
 from heliograph.instruments.events import Budget, Events, cleaned
-from heliograph.instruments.family import Family
+from heliograph.instruments.family import Family, Point
 from heliograph.instruments.faults import Faults, shown
 from heliograph.instruments.hooks import HOOK_WAIT_S, Hook, Hooks
 from heliograph.instruments.metrics import Counter, Gauge, Histogram, Metric
@@ -73,8 +73,9 @@ class TelemetryCollector:
         self._runs_total = self.register_counter(
             "telemetry_collection_runs_total", "Total collection runs"
         )
-        self._metrics_count = self.register_gauge(
-            "telemetry_metrics_count", "Number of registered metrics"
+        # Of forked processes each has its number of metrics: the latest to say so would be any.
+        self._metrics_count = self.register(
+            Gauge("telemetry_metrics_count", "Number of registered metrics", forked="max")
         )
         self._duration_seconds = self.register_histogram(
             "telemetry_collection_duration_seconds", "Collection duration"
@@ -114,9 +115,13 @@ class TelemetryCollector:
 
     def register(self, metric: Kind) -> Kind:
         """Make *metric* one of this collector's. Raises ValueError where its name is taken."""
-        if self.adopt(metric) is not metric:
-            raise ValueError(f"Metric {metric.name} already registered")
-        return metric
+        kept = self.adopt(metric)
+        if kept is metric:
+            return metric
+        # One that only a forked worker had registered so far is there for whoever asks first.
+        if type(kept) is type(metric) and shared_memory.claim(kept):
+            return kept
+        raise ValueError(f"Metric {metric.name} already registered")
 
     def adopt(self, metric: Metric) -> Metric:
         """*metric*, now registered, or the one that has its name already.
@@ -328,6 +333,11 @@ class TelemetryCollector:
                 names.add(family.name)
                 found.append(family)
         errors = self.faults.family()
+        errors.points.extend(
+            Point("", (("reason", reason),), cases)
+            for reason, cases in shared_memory.losses().items()
+            if cases
+        )
         return [*found, *([errors] if errors.points else [])]
 
     def _asked(self, source: Source) -> list[Family]:
@@ -345,8 +355,6 @@ class TelemetryCollector:
 
 def _load_before_fork() -> None:
     """Load what would be loaded in passing: a child forked meanwhile would wait for it for ever."""
-    import logging  # noqa: F401
-
     from heliograph.instruments import points, summary  # noqa: F401
 
 

@@ -68,7 +68,7 @@ def _family(writer: Any, source: Source, extra: Labels, openmetrics: bool) -> No
     spec = source.spec
     names = {name for shape in spec.shapes for name in shape}
     if (
-        (openmetrics and spec.exemplars)
+        (openmetrics and (spec.exemplars or any(bound < 0 for bound in spec.bounds[:1])))
         or names.intersection(points.RESERVED.get(spec.kind, ()))
         or names.intersection(name for name, _ in extra)
     ):
@@ -118,11 +118,20 @@ def _of_points(writer: Any, family: Family, extra: Labels, openmetrics: bool) ->
         suffix = ""
     shown = name if openmetrics else name + suffix
     writer.put(_head(shown, kind, family.help, family.unit, openmetrics))
+    left_out = set() if openmetrics else {"_created"}
+    if openmetrics and kind == "histogram" and _may_sink(family):
+        # It has neither without the other; how many there are stands at +Inf too.
+        left_out = {"_sum", "_count"}
     for point in family.points:
-        if openmetrics or point.suffix != "_created":
+        if point.suffix not in left_out:
             ending = point.suffix or suffix
             sample = _sample(name + ending, kind, point, extra, openmetrics)
             writer.put(sample.encode("utf-8", "replace"))
+
+
+def _may_sink(histogram: Family) -> bool:
+    """Whether its sum may go down, which has no place in OpenMetrics: a bound is negative."""
+    return any(float(dict(point.labels).get("le", 0)) < 0 for point in histogram.points)
 
 
 def _sample(name: str, kind: str, point: Point, extra: Labels, openmetrics: bool) -> str:

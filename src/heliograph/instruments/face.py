@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from heliograph.instruments import shared_memory
 from heliograph.instruments.collector import Labels, TelemetryCollector
 from heliograph.instruments.identity import identity
 from heliograph.instruments.metrics import Counter, Gauge, Histogram, Metric
@@ -132,6 +133,8 @@ def _registered(
         raise ValueError(
             f"Metric {name} already registered as a {type(found).__name__.lower()}"
         )
+    # If only a forked worker had registered it so far, it is ours as well from now on.
+    shared_memory.claim(found)
     return found
 
 

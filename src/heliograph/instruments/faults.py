@@ -6,6 +6,7 @@ The one place of the SDK that catches everything: code of others (hooks, sources
 `__repr__` of values) runs beneath `Faults.run`, and must not end a training step or our threads.
 """
 
+import sys
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -55,14 +56,12 @@ class Faults:
         if len(self._told) >= CAUSES_MAX:
             self._told.clear()
         self._told[key] = (now_s, 0)
-        # Loaded when there is something to say: `logging` would double the SDK's import.
-        import logging
-
-        logging.getLogger(LOGGER).error(
-            f"{text} (%d more in the last minute)" if held_back else text,
-            *values,
-            *([held_back] if held_back else []),
-        )
+        if held_back:
+            text, values = f"{text} (%d more in the last minute)", (*values, held_back)
+        try:
+            _log(text, *values)
+        except Exception:  # handlers of the log are others' code too
+            self.count("log_failed")
 
     def run(
         self, reason: str, what: str, call: Callable[[], Result], otherwise: Result
@@ -83,6 +82,18 @@ class Faults:
         except Exception as error:  # others' code must not end ours
             self.tell(reason, "%s: %s", what, f"{type(error).__name__}: {shown(error)}")
             return otherwise
+
+
+def _log(text: str, *values: object) -> None:
+    loaded = sys.modules.get("logging")
+    if loaded is not None and not hasattr(loaded, "getLogger"):
+        # Another thread is loading it. In a child that was forked meanwhile nobody is, and to wait
+        # for that would be for ever.
+        return
+    # Loaded when there is something to say: it would cost a third more than all the SDK's import.
+    import logging
+
+    logging.getLogger(LOGGER).error(text, *values)
 
 
 def shown(value: object) -> str:

@@ -11,6 +11,7 @@ and prometheus_client's, for whoever moves over one module at a time.
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, Protocol
 
 from heliograph.instruments import exposition
@@ -74,16 +75,15 @@ class Registry:
             for name in self._names.pop(collector):
                 del self._collectors[name]
 
-    def collect(self) -> Iterator[Metric]:
-        """The metrics of all collectors, in the order in which they were registered."""
+    def registered(self) -> list[Any]:
+        """All collectors, in the order in which they were registered."""
         with self._lock:
-            collectors = list(self._names)
-            info = dict(self._target_info or {})
-        if info:
-            target = Metric("target", "Target metadata", "info")
-            target.add_sample("target_info", info, 1.0)
-            yield target
-        for collector in collectors:
+            return list(self._names)
+
+    def collect(self) -> Iterator[Metric]:
+        """The metrics of all collectors, in that order."""
+        yield from self._target()
+        for collector in self.registered():
             yield from collector.collect()
 
     def restricted_registry(self, names: Iterable[str]) -> "Restricted":
@@ -113,15 +113,10 @@ class Registry:
 
     def sources(self, *, openmetrics: bool) -> list[Any]:
         """What the renderer shows: whole metrics where it can read them fast, else families."""
-        with self._lock:
-            collectors = list(self._names)
-            info = dict(self._target_info or {})
         found: list[Any] = []
-        if info:
-            target = Metric("target", "Target metadata", "info")
-            target.add_sample("target_info", info, 1.0)
+        for target in self._target():
             found += families_of(target, openmetrics=openmetrics)
-        for collector in collectors:
+        for collector in self.registered():
             fast: Callable[..., list[Any]] | None = getattr(collector, "render_sources", None)
             if fast is not None:
                 found += fast(openmetrics=openmetrics)
@@ -136,6 +131,13 @@ class Registry:
             one if isinstance(one, Family) else one.family()
             for one in self.sources(openmetrics=False)
         ]
+
+    def _target(self) -> Iterator[Metric]:
+        info = self._target_info
+        if info:
+            target = Metric("target", "Target metadata", "info")
+            target.add_sample("target_info", info, 1.0)
+            yield target
 
     def _described(self, collector: Any) -> list[str]:
         """The names of the series that *collector* shows; none where it does not say."""
@@ -214,8 +216,53 @@ def rendered(registry: Any, *, openmetrics: bool) -> bytes:
 
 
 REGISTRY = Registry(auto_describe=True)
-GC_COLLECTOR = FromFamilies(gc_metrics)
-PLATFORM_COLLECTOR = FromFamilies(platform_metrics)
-PROCESS_COLLECTOR = FromFamilies(ProcessMetrics())
-for _own in (GC_COLLECTOR, PLATFORM_COLLECTOR, PROCESS_COLLECTOR):
-    REGISTRY.register(_own)
+
+
+class GCCollector(FromFamilies):
+    """The garbage collector, on *registry*."""
+
+    def __init__(self, registry: Any = REGISTRY) -> None:
+        super().__init__(gc_metrics)
+        registry.register(self)
+
+
+class PlatformCollector(FromFamilies):
+    """The interpreter, on *registry*."""
+
+    def __init__(self, registry: Any = REGISTRY) -> None:
+        super().__init__(platform_metrics)
+        if registry is not None:
+            registry.register(self)
+
+
+class ProcessCollector(FromFamilies):
+    """This process, on *registry*, under names that *namespace* begins."""
+
+    def __init__(
+        self, namespace: str = "", *, proc: str = "/proc", registry: Any = REGISTRY
+    ) -> None:
+        read = ProcessMetrics(Path(proc))
+        before = f"{namespace}_" if namespace else ""
+        super().__init__(lambda: [f._replace(name=before + f.name) for f in read()])
+        if registry is not None:
+            registry.register(self)
+
+
+class MultiProcessCollector:
+    """All that `REGISTRY` has, on another *registry*: with forked processes, whose sums these are."""
+
+    def __init__(self, registry: Any, path: str | None = None) -> None:
+        del path
+        if registry is not REGISTRY:
+            registry.register(self)
+
+    def collect(self) -> Iterator[Metric]:
+        """The metrics of `REGISTRY`, but for those of the process that answers."""
+        for collector in REGISTRY.registered():
+            if not isinstance(collector, FromFamilies):
+                yield from collector.collect()
+
+
+GC_COLLECTOR = GCCollector()
+PLATFORM_COLLECTOR = PlatformCollector()
+PROCESS_COLLECTOR = ProcessCollector()

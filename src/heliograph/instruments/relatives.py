@@ -6,6 +6,7 @@ its collector and name then, and made where there is none.
 """
 
 from _weakref import ref
+from functools import partial
 from itertools import count
 
 from heliograph.instruments import descriptions
@@ -36,14 +37,19 @@ def enroll(cell: "Any") -> None:
     """Give the new metric *cell* its number."""
     number = next(_numbers[-1])
     cell.spec.number = number
-    metrics[number] = ref(cell.labels, lambda _: metrics.pop(number, None))
+    metrics[number] = ref(cell.labels, partial(_forget, metrics, number))
 
 
 def join(collector: "Any") -> None:
     """Let metrics that a forked child registers on *collector* appear on ours too."""
     number = next(_numbers[-1])
     collector.shared_number = number
-    scopes[number] = ref(collector, lambda _: scopes.pop(number, None))
+    scopes[number] = ref(collector, partial(_forget, scopes, number))
+
+
+def _forget(known: "dict[int, ref[Any]]", number: int, _: object) -> None:
+    # What it needs is given: at the end of the process the names of this module are gone.
+    known.pop(number, None)
 
 
 def claim(metric: "Any") -> bool:
@@ -96,6 +102,8 @@ def disown() -> None:
     """Forget the metrics of relatives: a worker registers its own, as those before it did."""
     for scope, name in adopted:
         collector = (scopes.get(scope) or (lambda: None))()
-        if collector is not None:
-            collector.unregister(name)
+        metric = collector.unregister(name) if collector is not None else None
+        if metric is not None:
+            # It may live on for a while: whoever means it now means the worker's own.
+            metrics.pop(metric.spec.number, None)
     adopted.clear()

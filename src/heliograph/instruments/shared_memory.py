@@ -48,12 +48,12 @@ _MAKING_S_MAX = 1.0
 class _State:
     """What this process knows of its relatives; one in a process."""
 
-    __slots__ = ("arena", "making", "undescribed", "unshared")
+    __slots__ = ("arena", "making", "unshared")
 
     def __init__(self) -> None:
         self.arena: Arena | None = None
         self.making = allocate_lock()
-        self.unshared = self.undescribed = 0
+        self.unshared = 0
 
 
 _state = _State()
@@ -61,7 +61,8 @@ _state = _State()
 
 def losses() -> dict[str, int]:
     """What relatives cannot see, by reason: children without a slot, series without a record."""
-    return {"fork_unshared": _state.unshared, "series_undescribed": _state.undescribed}
+    undescribed = _state.arena.undescribed if _state.arena is not None else 0
+    return {"fork_unshared": _state.unshared, "series_undescribed": undescribed}
 
 
 enroll = relatives.enroll
@@ -154,7 +155,7 @@ class Arena:
         self._children = []
         inherited = self._slots[self.own].entries
         for slot in self._slots:
-            slot.forget()
+            self._forget(slot)
         for bank in (cells.sums, cells.gauges):
             bank.links.clear()
         if handed is None:
@@ -200,11 +201,21 @@ class Arena:
     def _fold(self, slot: Slot) -> None:
         slot.drain()
         self._unlink(slot)
-        for number in slot.numbers:
-            relatives.metrics.pop(number, None)
         for index in (USED, PID, WRITTEN):
             slot.head[index] = 0
+        self._forget(slot)
+
+    @staticmethod
+    def _forget(slot: Slot) -> None:
+        """Know nothing of *slot* and of the numbers of its metrics."""
+        for number in slot.numbers:
+            relatives.metrics.pop(number, None)
         slot.forget()
+
+    @property
+    def undescribed(self) -> int:
+        """Records of any process that had no room."""
+        return int(self._stamps[1])
 
     def process(self) -> int:
         """A number that no other process of this arena ever has."""
@@ -236,7 +247,7 @@ class Arena:
 
     def _write(self, record: "tuple[Any, ...]") -> None:
         if not self._slots[self.own].write(record):
-            _state.undescribed += 1
+            self._stamps[1] += 1
 
     def refresh(self, *, collect: bool) -> None:
         """Read what is new in the directories, and make what we lack; *collect* what the dead left."""
@@ -264,7 +275,7 @@ class Arena:
             return
         if slot.turn != slot.head[TURN]:
             self._unlink(slot)
-            slot.forget()
+            self._forget(slot)
             slot.turn = slot.head[TURN]
             if self._slots[parent].head[USED]:
                 # Once more if need be: it may have made something between that and this fork.

@@ -113,7 +113,7 @@ class Slot:
 
 
 def map_slots() -> "tuple[list[Slot], memoryview]":
-    """The slots of a new arena, and its word that counts the writes of gauges.
+    """The slots of a new arena, and its words: writes of gauges, records that had no room.
 
     Raises OSError where there is no memory for even a small one.
     """

@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from heliograph.instruments import metrics
+from heliograph.instruments import metrics, shared_memory
 from heliograph.instruments.family import Family, Labels, Point
 from heliograph.instruments.sketch import RELATIVE_ERROR, QuantileSketch
 from heliograph.kernels import careful, cells
@@ -129,6 +129,7 @@ class Summary(cells.Cell, metrics._Celled):  # noqa: SLF001 - one family of clas
 
     def get_value(self) -> list[metrics.MetricValue]:
         """The quantiles (label `quantile`), the sum and the count (label `type`)."""
+        shared_memory.look()
         labels = dict(self.labels)
         found = [
             metrics.MetricValue(value, None, labels | {"quantile": str(quantile)})
@@ -148,6 +149,7 @@ class Summary(cells.Cell, metrics._Celled):  # noqa: SLF001 - one family of clas
         """All of it and its children, for exporters."""
         from heliograph.instruments import points
 
+        shared_memory.look()
         children = self.children()
         found: list[Point] = []
         for cell in [self, *children] if points.is_shown(self, bool(children)) else children:

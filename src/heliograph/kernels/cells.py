@@ -24,7 +24,7 @@ from heliograph.kernels import careful, specs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from typing import Any, TypeVar
 
     Kind = TypeVar("Kind", bound="Cell")
@@ -201,9 +201,10 @@ class Cell:
             return self._labels  # type: ignore[no-any-return]
         return LabelsOf(self, self.spec.constant + careful.pairs_of(self))
 
-    def __del__(self, release: "Callable[[Bank, int, int], None]" = release) -> None:
+    def __del__(self) -> None:
         spec = getattr(self, "spec", None)
-        if spec is not None and self.at >= 0:
+        # At the end of the process the names of this module are gone, those with `_` first.
+        if spec is not None and self.at >= 0 and _sums is not None:
             gauge = spec.kind == "gauge"
             release(gauges if gauge else sums, self.at, 2 if gauge else spec.width)
 

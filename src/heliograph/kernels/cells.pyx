@@ -155,11 +155,12 @@ def allocate(Bank bank, Py_ssize_t width):
     return at
 
 
-def release(Bank bank, Py_ssize_t at, Py_ssize_t width):
+cdef int _release(Bank bank, Py_ssize_t at, Py_ssize_t width) except -1:
     """Take back what `allocate` gave. What is shared is not used again."""
-    if at >= 0 and bank.buffer is None:
+    if bank.buffer is None:
         memset(bank.held + at, 0, width * sizeof(double))
         bank.free.setdefault(width, []).append(at)
+    return 0
 
 
 def own(Bank bank):
@@ -406,10 +407,11 @@ cdef class Cell:
         if self._labels is not None:
             self._labels.owner = NULL
         if self.spec is not None and self.at >= 0:
+            # Nothing is looked up by name: at the end of the process the names are gone.
             if self.spec.kind == "gauge":
-                release(_gauges_bank, self.at, 2)
+                _release(_gauges_bank, self.at, 2)
             else:
-                release(_sums_bank, self.at, self.spec.width)
+                _release(_sums_bank, self.at, self.spec.width)
 
 
 @cython.no_gc

@@ -100,6 +100,8 @@ def _foreign(one: Shown) -> dict[str, Any]:
 
 def _own(one: Shown) -> dict[str, Any]:
     alert, whose = one.alert, one.alert.context
+    # An end ahead is a guess, as where alerts are read.
+    over = one.status is Status.RESOLVED and alert.ends_ns is not None
     return {
         "id": alert.id,
         "fingerprint": alert.fingerprint,
@@ -109,7 +111,7 @@ def _own(one: Shown) -> dict[str, Any]:
         "status": one.status.value,
         "suppressed_by": {"silences": [], "inhibitors": [], "mutes": []},
         "starts_at": instant.text_of(alert.starts_ns),
-        "ends_at": instant.text_of(alert.ends_ns) if alert.ends_ns is not None else None,
+        "ends_at": instant.text_of(alert.ends_ns or 0) if over else None,
         "updated_at": instant.text_of(alert.updated_ns),
         "labels": plain(one.labels),
         "annotations": plain(one.annotations),

@@ -25,6 +25,8 @@ from heliograph.receive.alert_webhook import STATUSES, as_text, pairs
 from heliograph.receive.alerts import Times
 
 TEXT_CHARS_MAX = 64 * 1024
+# Three hundred centuries.
+DURATION_MS_MAX = 1e15
 DEFAULT_NAME = "generic_webhook_alert"
 DEFAULT_SEVERITY = {"log": "warning", "trace": "warning", "webhook": "info"}
 _HINTS = ("workload_id", "pod_name", "pod_id", "node_name", "cluster_name")
@@ -87,7 +89,11 @@ def _annotations(given: Mapping[str, Any], source: str) -> Any:
             noted.setdefault(key, value)
     duration = given.get("duration")
     if source == "trace" and duration is not None:
-        if isinstance(duration, bool) or not isinstance(duration, int | float):
+        if (
+            isinstance(duration, bool)
+            or not isinstance(duration, int | float)
+            or not abs(duration) <= DURATION_MS_MAX
+        ):
             raise Refused("expected milliseconds, a number", field="duration")
         noted.setdefault("duration", f"{duration:.2f}ms")
     return alerts.annotations(noted, "annotations")

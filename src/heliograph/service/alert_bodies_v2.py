@@ -16,6 +16,7 @@ import msgspec
 
 from heliograph.alert.book import said_of
 from heliograph.alert.engine import Engine
+from heliograph.alert.model import Post
 from heliograph.alert.taking import Enrich
 from heliograph.receive import alerts
 from heliograph.receive.alert_labels import Identities
@@ -101,14 +102,9 @@ class _Body:
         found = self._found()
         if found is None or None in found:
             return False
-        engine, now_ns = turn.engine, turn.now_ns
-        for one in found:
-            if one is None or not _repeated(engine, one, after_ns, now_ns):
-                self._note_repeats()
-                return False
-            self._next += 1
+        self._next = turn.engine.repeats(found, after_ns, turn.now_ns)  # type: ignore[arg-type]
         self._note_repeats()
-        return True
+        return self._next == len(found)
 
     def take(self, turn: Turn, after_ns: int) -> bool:
         """Take alerts until there are none left (True), or enough for one transaction."""
@@ -118,29 +114,45 @@ class _Body:
         if found is None and self._elements is None:
             self._elements = alerts.elements(self._body)
         count = len(found if found is not None else self._elements or ())
-        while self._next < count:
+        while self._next < count and engine.pending < ALERTS_PER_TURN:
             known = found[self._next] if found is not None else None
-            if known is None or not _repeated(engine, known, after_ns, now_ns):
-                self._take_whole(engine, times)
-            self._next += 1
-            if engine.pending >= ALERTS_PER_TURN:
-                break
+            if known is not None and _repeated(engine, known, after_ns, now_ns):
+                self._next += 1
+            else:
+                end = min(count, self._next + ALERTS_PER_TURN - engine.pending)
+                self._take_whole(engine, times, end)
         self._note_repeats()
         return self._next == count
 
-    def _take_whole(self, engine: Engine, times: Times) -> None:
+    def _take_whole(self, engine: Engine, times: Times, end: int) -> None:
+        """Take the next alert and those after it that are not known either, before *end*.
+
+        Each step for all of them: by turns the steps take half as long again.
+        """
         if self._elements is None:
             self._elements = alerts.elements(self._body)
-        index = self._next
-        post = alerts.take(self.posted, index, self._elements[index], self._identities, times)
-        if post is None:
-            return
-        taken = engine.take(post, self._enrich, times.now_ns)
-        if not taken.durable:
-            self.to_be_kept = True
-        if self._glance is not None:
-            words = Words(post.fingerprint, said_of(post))
-            self._repeats.learn(self._glance.digests[index], words)
+        found = None if self._glance is None else self._glance.found
+        posts: list[tuple[int, Post]] = []
+        while True:
+            index = self._next
+            element = self._elements[index]
+            post = alerts.take(self.posted, index, element, self._identities, times)
+            if post is not None:
+                posts.append((index, post))
+            self._next += 1
+            if self._next >= end or (found is not None and found[self._next] is not None):
+                break
+        enrich = self._enrich
+        enriched = [
+            enrich if not callable(enrich) or engine.fires(post.fingerprint) else enrich(post)
+            for _, post in posts
+        ]
+        for (index, post), known_of_it in zip(posts, enriched, strict=True):
+            if not engine.take(post, known_of_it, times.now_ns).durable:
+                self.to_be_kept = True
+            if self._glance is not None:
+                words = Words(post.fingerprint, said_of(post))
+                self._repeats.learn(self._glance.digests[index], words)
 
     def _found(self) -> list[Repeat | None] | None:
         if not self._looked:

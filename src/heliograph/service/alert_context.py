@@ -106,7 +106,7 @@ def _host(who: Identity, directory: Directory) -> str:
 def _workload(
     post: Post, said: dict[str, str], span: Span, directory: Directory
 ) -> Workload | None:
-    """The workload named by the sender, by uid or by a name that only one has; else the owner."""
+    """The workload whose uid the sender names; else the owner."""
     for named in (post.hints.workload_id, said.get("workload_id"), said.get("workload_uid")):
         if named and (found := directory.workloads.get(named)):
             return found

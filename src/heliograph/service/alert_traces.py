@@ -73,7 +73,7 @@ def record(post: Post) -> Record:
             "service_name": "",
             "operation": "",
             **own,
-            **({} if duration is None else {"duration_ms": duration}),
+            **({} if duration is None else {"duration_ms": float(duration)}),
         },
         correlation={key: own[key] for key in ("trace_id", "span_id") if key in own},
     )

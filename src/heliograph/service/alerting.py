@@ -24,8 +24,9 @@ from heliograph.alert.engine import Engine
 from heliograph.core.clock import Clock
 from heliograph.core.errors import HeliographError, Refused, Unavailable
 from heliograph.service.alert_meters import AlertMeters
+from heliograph.service.engine_time import EngineTime
 from heliograph.service.supervisor import Supervisor
-from heliograph.store.state import alerts
+from heliograph.store.state import alerts, batches
 from heliograph.store.state.lanes import Lane
 from heliograph.store.state.state import State
 
@@ -41,6 +42,8 @@ ALERTS_PER_TURN = 300
 CHECKPOINT_EVERY_S = 2.0
 # Moved ends that one transaction of a checkpoint writes.
 MOVED_PER_TRANSACTION = 1000
+# Lines of the ledger that one transaction writes: a message may be about 100,000 alerts.
+ENTRIES_PER_TRANSACTION = 1000
 IDLE_S = 1.0
 # How long the end may take to write what moved.
 CLOSE_S = 3.0
@@ -77,13 +80,12 @@ class AtOnce(NamedTuple):
 
 
 class Outbound(Protocol):
-    """How messages leave: begun in a turn, sent when it is on disk.
-
-    full   integrations that have no room for an attempt now
-    """
+    """How messages leave: begun in a turn, sent when it is on disk."""
 
     @property
-    def full(self) -> Collection[str]: ...
+    def full(self) -> Collection[str]:
+        """Integrations that have no room for an attempt now."""
+        ...
 
     def begin(self, engine: Engine, now_ns: int) -> None:
         """Take what is due out of the outbox, as far as there is room and rate."""
@@ -96,27 +98,6 @@ class Outbound(Protocol):
     def drop(self) -> None:
         """Forget what was begun: it is not on disk."""
         ...
-
-
-class EngineTime:
-    """Wall time for the engine: it follows the wall clock forwards and never goes back.
-
-    A clock that an operator sets back an hour must not hold flushes for an hour: time then goes on
-    as the monotonic clock does.
-    """
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._now_ns = clock.now_ns()
-        self._seen_s = clock.monotonic_s()
-
-    def now_ns(self) -> int:
-        """Now; at least what it was plus what has passed."""
-        seen_s = self._clock.monotonic_s()
-        passed_ns = round((seen_s - self._seen_s) * 1e9)
-        self._now_ns = max(self._clock.now_ns(), self._now_ns + max(0, passed_ns))
-        self._seen_s = seen_s
-        return self._now_ns
 
 
 class Alerting:
@@ -140,12 +121,15 @@ class Alerting:
         self._time = EngineTime(clock)
         self._deliveries = deliveries
         self._jobs: deque[_Job] = deque()
+        self._questions: deque[_Job] = deque()
         self._changed = threading.Condition()
         # Who has it may work with the engine.
         self._mine = threading.Lock()
         self._closing = self._ended = False
         self._thread: threading.Thread | None = None
         self._checkpoint_due_s = clock.monotonic_s() + CHECKPOINT_EVERY_S
+        # Whether a checkpoint has begun that is not complete.
+        self._behind = False
 
     def start(self) -> None:
         """Begin to take turns."""
@@ -203,6 +187,17 @@ class Alerting:
             self._changed.notify()
         return done
 
+    def ask(self, work: Callable[[Turn], T]) -> Future[T]:
+        """What *work* answers, which changes nothing, between two turns: what it sees is on disk, and
+        it sees it though nothing can be written now. Raises Unavailable when too many wait."""
+        done: Future[T] = Future()
+        with self._changed:
+            if self._ended or len(self._questions) >= WAITING_MAX:
+                raise Unavailable("too many ask, or the service stops", code="alerts_busy")
+            self._questions.append(_Job(work, done, alone=False))
+            self._changed.notify()
+        return done
+
     def in_passing(self, work: Callable[[Turn], bool]) -> bool:
         """What *work* answers, run here and now; False where the engine is busy or others wait.
 
@@ -223,10 +218,12 @@ class Alerting:
     def _run(self) -> None:
         try:
             while (jobs := self._gather()) or not self._closing:
+                self._answer()
                 self._turn(jobs)
             until_s = self._clock.monotonic_s() + CLOSE_S
-            while self._turn([]) and self._clock.monotonic_s() < until_s:
-                pass
+            self._turn([])
+            while self._behind and self._clock.monotonic_s() < until_s:
+                self._turn([])
         finally:
             self._refuse_the_rest()
 
@@ -234,7 +231,7 @@ class Alerting:
         """There are no more turns: nobody must wait for one."""
         with self._changed:
             self._ended = True
-            left = list(self._jobs)
+            left = [*self._jobs, *self._questions]
             self._jobs.clear()
         for job in left:
             if job.done.set_running_or_notify_cancel():
@@ -243,7 +240,7 @@ class Alerting:
     def _gather(self) -> list[_Job]:
         """The jobs of the next turn, after waiting for one or for what is due."""
         with self._changed:
-            if not self._jobs and not self._closing:
+            if not self._jobs and not self._questions and not self._closing:
                 self._changed.wait(self._idle_s())
             jobs: list[_Job] = []
             while self._jobs and len(jobs) < JOBS_PER_TURN:
@@ -254,16 +251,34 @@ class Alerting:
                     break
             return jobs
 
+    def _answer(self) -> None:
+        """Answer questions, as many as a turn has jobs."""
+        with self._changed:
+            asked = [
+                self._questions.popleft()
+                for _ in range(min(JOBS_PER_TURN, len(self._questions)))
+            ]
+        with self._mine:
+            turn = Turn(self._engine, self._time.now_ns())
+            for job in asked:
+                if job.done.set_running_or_notify_cancel():
+                    self._supervisor.settle(
+                        job.done,
+                        lambda job=job: job.work(turn),  # type: ignore[misc]
+                        where="alerts",
+                    )
+
     def _idle_s(self) -> float:
+        if self._behind:
+            return 0.0
         # What has no room is looked at when an attempt has ended.
         due_ns = self._engine.due_ns(self._deliveries.full)
         if due_ns is None:
             return IDLE_S
         return min(IDLE_S, max(0.0, (due_ns - self._time.now_ns()) / 1e9))
 
-    def _turn(self, jobs: list[_Job]) -> bool:
-        """Do *jobs* as far as they fit one transaction, step, write, answer, send; whether there is
-        more to be written."""
+    def _turn(self, jobs: list[_Job]) -> None:
+        """Do *jobs* as far as they fit one transaction, step, write, answer, send."""
         started_s = self._clock.monotonic_s()
         with self._mine:
             turn = Turn(self._engine, self._time.now_ns())
@@ -285,14 +300,13 @@ class Alerting:
             if failed is None:
                 done.set_result(answer)
             else:
-                done.set_exception(_told(failed))
+                done.set_exception(_told(failed, alone=len(answers) == 1))
         self._meters.turn_seconds.observe(self._clock.monotonic_s() - started_s)
         if failed is None:
             self._deliveries.send(self)
         elif not answers:
             # Nobody waits for the answer, so nobody slows it down: a full disk, a lost database.
             self._clock.sleep(RETRY_S)
-        return changes is not None and failed is None and not changes.alive_ns
 
     def _worked(
         self, jobs: list[_Job], turn: Turn
@@ -333,10 +347,11 @@ class Alerting:
         what of them is lost is made good at start-up.
         """
         due = now_s >= self._checkpoint_due_s or self._closing
-        changes = self._engine.changes(
-            checkpoint=MOVED_PER_TRANSACTION if due else 0, early=self._closing
-        )
-        if changes.alive_ns:
+        # What changed in this turn leaves less room for them.
+        room = MOVED_PER_TRANSACTION - 3 * min(self._engine.pending, ALERTS_PER_TURN)
+        changes = self._engine.changes(checkpoint=room if due else 0, early=self._closing)
+        self._behind = due and not changes.alive_ns
+        if due and not self._behind:
             # Else there is more of it, for the next turn.
             self._checkpoint_due_s = now_s + CHECKPOINT_EVERY_S
         return changes
@@ -346,25 +361,36 @@ class Alerting:
         if not changes and not turn.writes and not changes.alive_ns:
             return None
 
+        # The rest goes first: a line that is there twice, after a crash, is true both times.
+        early = changes.entries[ENTRIES_PER_TRANSACTION:]
+        del changes.entries[ENTRIES_PER_TRANSACTION:]
+
         def write(tx: Connection) -> None:
             alerts.write(tx, changes)
             for one in turn.writes:
                 one(tx)
 
         try:
+            for some in batches.cut(early, ENTRIES_PER_TRANSACTION):
+                self._state.write(
+                    lambda tx, some=some: alerts.note(tx, some),  # type: ignore[misc]
+                    lane=Lane.ALERTS,
+                ).result()
             self._state.write(write, lane=Lane.ALERTS).result()
         except (Unavailable, Refused) as error:
             self._meters.failed_turns.add(1, error.code)
             log.warning("alerts are not kept", extra={"why": error.detail})
-            # Also when there was no more of it.
-            self._checkpoint_due_s = 0.0
+            # Also when there was no more of it; after a while, for it may fail again.
+            self._checkpoint_due_s, self._behind = 0.0, False
             return error
+        changes.entries += early
         self._meters.count(changes)
         return None
 
 
-def _told(failed: Exception) -> Exception:
-    """What those are told who waited for a turn that failed."""
-    if isinstance(failed, HeliographError):
+def _told(failed: Exception, *, alone: bool) -> Exception:
+    """What those are told who waited for a turn that failed; *alone*: it was one's turn only, so that
+    what the store can never hold is that one's."""
+    if isinstance(failed, HeliographError) and (alone or not isinstance(failed, Refused)):
         return failed
     return Unavailable("the turn failed; come again", code="turn_failed")

@@ -156,12 +156,13 @@ class AlertingConfig(Struct, frozen=True, rename={"global_": "global"}):
 
 
 class RetentionConfig(Struct, frozen=True):
-    """How long alerts, records and training rows are kept."""
+    """How long alerts, records and training rows are kept; ended alerts go into an archive then."""
 
     alerts: str = "90d"
     records: str = "30d"
     training: str = "400d"
     records_mb: int = 10_240
+    alert_archive_mb: int = 1024
 
 
 class Config(Struct, frozen=True):
@@ -276,6 +277,7 @@ def _check_sizes(config: Config) -> None:
     sizes = {f"limits.{key}": getattr(limits, key) for key in limits.__struct_fields__}
     sizes["samples.queue_mb"] = config.samples.queue_mb
     sizes["retention.records_mb"] = config.retention.records_mb
+    sizes["retention.alert_archive_mb"] = config.retention.alert_archive_mb
     for key, size in sizes.items():
         if size <= 0:
             raise ConfigError(f"{key}: must be greater than 0")

@@ -1,4 +1,5 @@
-"""Where blocking work of requests runs: readers, one thread for lines, one for changes of owners."""
+"""Where blocking work of requests runs: readers, one thread for lines, one for changes of owners, and
+a few for what waits for others."""
 
 import asyncio
 from collections.abc import Callable
@@ -8,6 +9,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 READERS = 4
+WAITERS = 4
 
 
 class Executors:
@@ -17,6 +19,7 @@ class Executors:
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
         self._control = ThreadPoolExecutor(1, thread_name_prefix="control")
         self._lines = ThreadPoolExecutor(1, thread_name_prefix="lines")
+        self._waiters = ThreadPoolExecutor(WAITERS, thread_name_prefix="waiter")
 
     async def read(self, work: Callable[[], T]) -> T:
         """Run *work*, which only reads, on a reader thread."""
@@ -31,8 +34,14 @@ class Executors:
         in the order in which they were sent."""
         return await asyncio.get_running_loop().run_in_executor(self._lines, work)
 
+    async def wait(self, work: Callable[[], T]) -> T:
+        """Run *work*, which waits for other machines (a name to resolve): nobody who is in a hurry
+        stands behind it."""
+        return await asyncio.get_running_loop().run_in_executor(self._waiters, work)
+
     def close(self) -> None:
         """Wait for what runs."""
         self._readers.shutdown()
         self._control.shutdown()
         self._lines.shutdown()
+        self._waiters.shutdown()

@@ -28,6 +28,8 @@ HEADERS = {
     "X-Frame-Options": "DENY",
 }
 _HEADERS = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
+# Where a request keeps its headers by name.
+_FOUND = "heliograph.headers"
 BODY_TIMEOUT_S = 60
 METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS")
 
@@ -153,6 +155,18 @@ def template(path: str) -> str:
     return path.replace(":path}", "}")
 
 
+def header(request: Request, name: bytes) -> str | None:
+    """The header *name*, in small letters; the first where there are several, None where none.
+
+    Starlette goes through all of them for each question, which for a small request is much of it.
+    """
+    found: dict[bytes, bytes] | None = request.scope.get(_FOUND)
+    if found is None:
+        found = request.scope[_FOUND] = dict(reversed(request.scope["headers"]))
+    value = found.get(name)
+    return None if value is None else value.decode("latin-1")
+
+
 async def read_body(request: Request, around: Surroundings) -> bytes:
     """The whole body. Raises Refused 413 beyond the limit, 400 when the sender hung up."""
     limit = around.body_bytes_max
@@ -208,7 +222,7 @@ def _count(meters: Meters, method: str, path: str, status: int, spent_s: float) 
 async def _answered(request: Request, endpoint: Endpoint, around: Surroundings) -> Response:
     try:
         _known_host(request, around)
-        around.gate.check(request.headers.get("authorization"), endpoint.permission)
+        around.gate.check(header(request, b"authorization"), endpoint.permission)
         if endpoint.method == "GET":
             return await endpoint.answer(request)
         _same_origin(request)
@@ -226,17 +240,17 @@ def _declared_bytes(request: Request, limit: int) -> int:
     declared = _content_length(request)
     if declared is not None:
         return min(declared, limit)
-    return limit if "transfer-encoding" in request.headers else 0
+    return limit if header(request, b"transfer-encoding") is not None else 0
 
 
 def _content_length(request: Request) -> int | None:
-    declared = request.headers.get("content-length", "")
+    declared = header(request, b"content-length") or ""
     return int(declared) if declared.isascii() and declared.isdigit() else None
 
 
 def _known_host(request: Request, around: Surroundings) -> None:
     """A name that an attacker made resolve to us is not ours: DNS rebinding."""
-    given = request.headers.get("host", "")
+    given = header(request, b"host") or ""
     is_ipv6 = given.startswith("[")
     name = given[1:].partition("]")[0] if is_ipv6 else given.partition(":")[0]
     if name and around.hosts is not None and name.lower() not in around.hosts:
@@ -246,15 +260,15 @@ def _known_host(request: Request, around: Surroundings) -> None:
 
 def _same_origin(request: Request) -> None:
     """A page of another site must not make a browser write here."""
-    origin = request.headers.get("origin")
+    origin = header(request, b"origin")
     # Compared as text, not taken apart: what is no URL is another site's, too.
-    if origin and origin.partition("://")[2] != request.headers.get("host"):
+    if origin and origin.partition("://")[2] != header(request, b"host"):
         raise Denied(403, f"requests from pages of {origin[:200]} are not taken")
 
 
 def _unknown_path(request: Request, around: Surroundings) -> Response:
     try:
-        around.gate.check(request.headers.get("authorization"), "view")
+        around.gate.check(header(request, b"authorization"), "view")
     except Denied as error:
         if error.status == 401:
             return problem.of_error(error)
@@ -267,7 +281,7 @@ def _wrong_method(
 ) -> Response:
     try:
         around.gate.check(
-            request.headers.get("authorization"), next(iter(methods.values())).permission
+            header(request, b"authorization"), next(iter(methods.values())).permission
         )
     except Denied as error:
         return problem.of_error(error)

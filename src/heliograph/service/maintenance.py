@@ -18,6 +18,7 @@ from heliograph.core.errors import HeliographError
 from heliograph.core.labels import Labels
 from heliograph.core.series import SeriesTable
 from heliograph.enrich.attribute import Span, cuts
+from heliograph.service.alert_archive import AlertArchive
 from heliograph.service.believed_time import BelievedTime
 from heliograph.service.meters import Meters
 from heliograph.service.owners import Owners
@@ -73,6 +74,7 @@ class Upkeep(NamedTuple):
     trim: Callable[[], None]
     forget: Callable[[int], None]
     replayed: Callable[[], bool]
+    archive: AlertArchive
 
 
 class Maintenance:
@@ -162,11 +164,22 @@ class Maintenance:
         self._prune(
             lambda tx: alert_events.close(tx, self._clock.now_ns()), alert_events.CLOSE_MAX
         )
-        before_ns = self._believed.now_ns() - self._keep.alerts_ns
-        gone = self._prune(lambda tx: alerts.archive(tx, before_ns), 1)
-        self._meters.dropped.add(gone, "alerts", "retention")
+        self._archive(self._believed.now_ns() - self._keep.alerts_ns)
         expired_ns = self._believed.now_ns() - silences.RETENTION_NS
         self._prune(lambda tx: len(alert_silences.prune(tx, expired_ns)), 1)
+
+    def _archive(self, before_ns: int) -> None:
+        """Old episodes into the archive, and only then out of the state."""
+        upkeep = self._upkeep
+        for _ in range(PRUNES_PER_ROUND):
+            left = upkeep.state.read(lambda tx: alerts.leaving(tx, before_ns))
+            upkeep.archive.append(left)
+            if not upkeep.state.write(
+                lambda tx: alerts.archive(tx, before_ns), lane=Lane.RETENTION
+            ).result():
+                break
+            self._meters.stored.add(len(left), "archived_alerts")
+        self._meters.dropped.add(upkeep.archive.prune(), "alert_archives", "retention")
 
     def _prune(self, work: Callable[[Connection], int], full: int) -> int:
         """Delete in short transactions until one is not full; how many went."""

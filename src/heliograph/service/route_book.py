@@ -41,8 +41,11 @@ class RouteBook:
         if route_id is not None:
             document = self._unmasked(document, self._kept(route_id))
         _, receiver, _ = routing_rules.from_document("new", document, self._file)
-        for integration in receiver.integrations:
-            self._check(integration)
+        for index, integration in enumerate(receiver.integrations):
+            try:
+                self._check(integration)
+            except Refused as refused:
+                raise _placed(refused, index) from refused
 
     def create(self, turn: Turn, route_id: str, document: Document) -> Sequence[str]:
         """Make a route, tried after all others; warnings for who wrote it. Raises Refused."""
@@ -133,3 +136,11 @@ class RouteBook:
 
 def _shown(document: Document) -> bytes:
     return msgspec.json.encode(routing_rules.masked(document))
+
+
+def _placed(refused: Refused, index: int) -> Refused:
+    """*refused* of a channel, with the place of the channel in the document."""
+    field = f"channels[{index}].config" + (f".{refused.field}" if refused.field else "")
+    return Refused(
+        f"{field}: {refused.detail}", field=field, code=refused.code, status=refused.status
+    )

@@ -19,6 +19,7 @@ from heliograph.core.series import SeriesTable
 from heliograph.enrich.records import whose
 from heliograph.service import alert_wiring, application
 from heliograph.service import config as settings
+from heliograph.service.alert_archive import AlertArchive
 from heliograph.service.applier import Applier, RuleApplying, Stores
 from heliograph.service.attributing import Attributing
 from heliograph.service.backpressure import Backpressure
@@ -293,6 +294,7 @@ def _maintenance(config: Config, core: Core, upkeep: LogUpkeep) -> Maintenance:
         trim=upkeep.trim,
         forget=upkeep.forget,
         replayed=upkeep.replayed,
+        archive=AlertArchive(Path(config.data_dir), config.retention.alert_archive_mb * MIB),
     )
     return Maintenance(tended, keep, core.supervisor, core.meters, core.clock)
 

@@ -7,7 +7,6 @@
 It waits without end while nothing waits in the spool, and ends when it is told to.
 """
 
-import logging
 import random
 import threading
 from collections.abc import Callable
@@ -20,11 +19,9 @@ from heliograph.ship.spool import Spool
 
 WAIT_S_MIN, WAIT_S_MAX = 0.5, 30.0
 
-_log = logging.getLogger("heliograph.ship")
-
 
 class Sender:
-    """Delivers what waits in *spool*; `run` is the body of its thread."""
+    """Delivers what waits in *spool*; `run` is the body of its thread. *warn* must not raise."""
 
     def __init__(
         self,
@@ -34,14 +31,14 @@ class Sender:
         *,
         clock: Clock,
         compress: Callable[[bytes], bytes],
-        shown: str,
+        warn: Callable[[str], None],
     ) -> None:
         self._spool = spool
         self._poster = poster
         self._counts = counts
         self._clock = clock
         self._compress = compress
-        self._shown = shown
+        self._warn = warn
         self._woken = threading.Condition()
         self._failures = 0
         self._not_before_s = 0.0
@@ -151,4 +148,4 @@ class Sender:
         """Log once a cause; a receiver that came back and is gone again is another."""
         if what not in self._told:
             self._told.add(what)
-            _log.warning("%s: %s: %s", self._shown, what, outcome.detail)
+            self._warn(f"{what}: {outcome.detail}")

@@ -95,7 +95,7 @@ class Shipper:
             self.counts,
             clock=self._clock,
             compress=compressor(),
-            shown=to.shown,
+            warn=lambda text: _warn("%s: %s", to.shown, text),
         )
         self._lanes = _lanes(spool_dir, to.shown, self._labels, self._clock)
         self._opened = False
@@ -199,7 +199,7 @@ class Shipper:
             except Unusable as error:
                 self._lanes = None
                 self.counts.spool_errors += 1
-                _log.warning("no spool on disk, what waits is in memory: %s", error)
+                _warn("no spool on disk, what waits is in memory: %s", error)
                 return
             if lane.number and "worker" not in self._labels:
                 # Another living process would write the very same series.
@@ -229,7 +229,7 @@ class Shipper:
             except Exception:  # metrics are other people's code
                 self.counts.collect_errors += 1
                 if self.counts.collect_errors == 1:
-                    _log.warning("reading the metrics failed", exc_info=True)
+                    _warn("reading the metrics failed", exc_info=True)
         self._sender.wake()
 
     def _read_once(self) -> None:
@@ -247,6 +247,11 @@ class Shipper:
         self.counts.duplicates = self._encoder.duplicates
         self.counts.unreadable = self._encoder.unreadable
         self.counts.collect_s = self._clock.monotonic_s() - began_s
+
+
+def _warn(text: str, *values: object, exc_info: bool = False) -> None:
+    with contextlib.suppress(Exception):  # handlers of the log are, too
+        _log.warning(text, *values, exc_info=exc_info)
 
 
 def _lanes(

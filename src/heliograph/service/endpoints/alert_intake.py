@@ -23,7 +23,7 @@ from heliograph.service import problem
 from heliograph.service.alert_bodies_v2 import BodiesV2
 from heliograph.service.alert_meters import AlertMeters
 from heliograph.service.alert_posts import AlertPosts
-from heliograph.service.http import Endpoint, Surroundings, read_body
+from heliograph.service.http import Endpoint, Surroundings, header, read_body
 
 ERRORS_SHOWN_MAX = 20
 JSON = "application/json"
@@ -132,7 +132,7 @@ async def _body(request: Request, intake: Intake, *, strictly: bool) -> bytes:
     _require_json(request, strictly=strictly)
     return json_body.inflated(
         await read_body(request, intake.around),
-        content_encoding=request.headers.get("content-encoding"),
+        content_encoding=header(request, b"content-encoding"),
         decoded_bytes_max=intake.decoded_bytes_max,
     )
 
@@ -160,9 +160,9 @@ def _counted(intake: Intake, source: str) -> Iterator[Callable[[Posted], None]]:
 
 def _require_json(request: Request, *, strictly: bool) -> None:
     """Refused 415, as Alertmanager answers; the webhooks are posted by scripts, which say anything."""
-    given = request.headers.get(
-        "content-type", "application/octet-stream" if strictly else JSON
-    )
+    given = header(request, b"content-type")
+    if given is None:
+        given = "application/octet-stream" if strictly else JSON
     media = given.partition(";")[0].strip().lower()
     if strictly and media != JSON:
         raise Refused(

@@ -127,7 +127,8 @@ class _Bound:
     async def test(self, request: Request) -> Response:
         """The path of labels."""
         seen = _seen(await _body(request, self._have))
-        return problem.answer(await self._have.ask(lambda turn: _path(turn, seen)))
+        path = self._have.alerting.ask(lambda turn: _path(turn, seen))
+        return problem.answer(await asyncio.wrap_future(path))
 
     async def _edit(
         self,
@@ -136,9 +137,9 @@ class _Bound:
         *,
         over: str | None = None,
     ) -> Sequence[str]:
-        # Channels are looked at first, and not on the engine's thread: a name may take seconds to
-        # resolve.
-        await self._have.executors.control(lambda: self._have.book.check(document, over))
+        # Channels are looked at first, and on a thread of their own: a name may take seconds to
+        # resolve, and neither the engine nor placements may stand behind that.
+        await self._have.executors.wait(lambda: self._have.book.check(document, over))
         return await self._have.ask(work)
 
 

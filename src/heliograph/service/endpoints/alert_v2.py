@@ -64,7 +64,7 @@ class Reading(NamedTuple):
 
     async def ask(self, work: Callable[[Turn], T]) -> T:
         """Run *work* on the engine's thread."""
-        return await asyncio.wrap_future(self.alerting.submit(work))
+        return await asyncio.wrap_future(self.alerting.ask(work))
 
 
 def endpoints(reading: Reading) -> list[Endpoint]:
@@ -185,7 +185,11 @@ def _alerts(turn: Turn, wanted: Wanted) -> list[Mapping[str, Any]]:
 def _view(turn: Turn, alert: Alert, wanted: Wanted) -> Mapping[str, Any] | None:
     """*alert* as the API has it, where it is wanted."""
     engine = turn.engine
-    receivers = sorted({group.receiver for group in engine.groups_of(alert.id)})
+    groups = engine.groups_of(alert.id)
+    # Nearly all are in one, and this is done for each of a long list.
+    receivers = (
+        [groups[0].receiver] if len(groups) == 1 else sorted({one.receiver for one in groups})
+    )
     if not wanted.told_to(receivers):
         return None
     suppression = engine.suppression(alert.id, turn.now_ns)

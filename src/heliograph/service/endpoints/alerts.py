@@ -28,6 +28,8 @@ from heliograph.store.state.state import State
 
 # Lines of the ledger that are shown with one alert.
 ENTRIES_MAX = 200
+# All names together are fewer.
+GROUP_BY_CHARS_MAX = 200
 EQUALS = (
     "source", "alert_name", "severity", "workload_id", "pod_name", "node_name", "cluster_name",
 )  # fmt: skip
@@ -108,7 +110,7 @@ def newest(
         )
         return [(one, engine.suppression(one.id, turn.now_ns)) for one in newest], len(engine)
 
-    return lambda limit: reading.alerting.submit(lambda turn: work(turn, limit)).result()
+    return lambda limit: reading.alerting.ask(lambda turn: work(turn, limit)).result()
 
 
 def shown(reading: Reading) -> Callable[[Sequence[Alert]], list[dict[str, Any]]]:
@@ -194,6 +196,8 @@ class _Bound:
             params.known(request, STATISTICS)
             offset, limit = params.page(request, self._have.list_max)
             given = params.text(request, "group_by")
+            if len(given) > GROUP_BY_CHARS_MAX:
+                raise Refused(f"over {GROUP_BY_CHARS_MAX} characters", field="group_by")
             group_by = [name.strip() for name in given.split(",")] if given else []
             filters = alert_statistics.Filters(
                 **{name: params.text(request, name) or None for name in COUNTED},
@@ -254,7 +258,7 @@ class _Bound:
             }
             return turn.now_ns, found
 
-        return self._have.alerting.submit(work).result()
+        return self._have.alerting.ask(work).result()
 
 
 def _newer(stored: Alert, live: _Live | None) -> tuple[Alert, Suppression]:

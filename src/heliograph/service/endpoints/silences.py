@@ -35,7 +35,11 @@ class Silencing(NamedTuple):
     list_max: int
 
     async def ask(self, work: Callable[[Turn], T]) -> T:
-        """Run *work* on the engine's thread."""
+        """What *work*, which changes nothing, answers on the engine's thread."""
+        return await asyncio.wrap_future(self.alerting.ask(work))
+
+    async def change(self, work: Callable[[Turn], T]) -> T:
+        """Run *work* on the engine's thread; what it changes is on disk then."""
         return await asyncio.wrap_future(self.alerting.submit(work))
 
 
@@ -46,11 +50,11 @@ def endpoints(silencing: Silencing) -> list[Endpoint]:
 
 def _ours(silencing: Silencing) -> list[Endpoint]:
     async def post(request: Request) -> Response:
-        wanted, warnings = silences.from_document(await _body(request, silencing))
+        wanted, warnings = silences.from_document(await _object(request, silencing))
         return await _answer_put(silencing, wanted, warnings, status=201)
 
     async def put(request: Request) -> Response:
-        wanted, warnings = silences.from_document(await _body(request, silencing))
+        wanted, warnings = silences.from_document(await _object(request, silencing))
         wanted = msgspec.structs.replace(wanted, id=request.path_params["silence_id"])
         return await _answer_put(silencing, wanted, warnings, status=200)
 
@@ -76,7 +80,7 @@ def _ours(silencing: Silencing) -> list[Endpoint]:
 
     async def delete(request: Request) -> Response:
         silence_id = request.path_params["silence_id"]
-        await silencing.ask(lambda turn: _expire(turn, silence_id))
+        await silencing.change(lambda turn: _expire(turn, silence_id))
         return Response(status_code=204)
 
     listing = tuple(
@@ -108,7 +112,7 @@ def _ours(silencing: Silencing) -> list[Endpoint]:
 def _foreign(silencing: Silencing) -> list[Endpoint]:
     async def post(request: Request) -> Response:
         wanted = silences.from_v2(await _body(request, silencing))
-        made, _ = await silencing.ask(lambda turn: _put(turn, wanted))
+        made, _ = await silencing.change(lambda turn: _put(turn, wanted))
         return problem.answer({"silenceID": made.id})
 
     async def listed(request: Request) -> Response:
@@ -135,7 +139,7 @@ def _foreign(silencing: Silencing) -> list[Endpoint]:
 
     async def delete(request: Request) -> Response:
         silence_id = _uuid(request)
-        await silencing.ask(lambda turn: _expire(turn, silence_id))
+        await silencing.change(lambda turn: _expire(turn, silence_id))
         return Response(status_code=200)
 
     def endpoint(method: str, path: str, summary: str, answer: Any) -> Endpoint:
@@ -178,10 +182,17 @@ async def _body(request: Request, silencing: Silencing) -> Any:
     return json_body.document(await read_body(request, silencing.around), _document)
 
 
+async def _object(request: Request, silencing: Silencing) -> Any:
+    given = await _body(request, silencing)
+    if not isinstance(given, dict):
+        raise Refused("expected an object", field="body")
+    return given
+
+
 async def _answer_put(
     silencing: Silencing, wanted: Wanted, warnings: list[str], *, status: int
 ) -> Response:
-    made, matches = await silencing.ask(lambda turn: _put(turn, wanted))
+    made, matches = await silencing.change(lambda turn: _put(turn, wanted))
     answer = {"silence_id": made.id, "matches_now": matches, "warnings": warnings}
     return problem.answer(answer, status)
 

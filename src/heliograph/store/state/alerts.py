@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from sqlalchemy import text as sql
 
 from heliograph.alert.changes import Changes, Kept
-from heliograph.alert.model import Alert
+from heliograph.alert.model import Alert, Entry
 from heliograph.store.state import (
     alert_correlations,
     alert_events,
@@ -54,8 +54,7 @@ def write(tx: Connection, changes: Changes) -> None:
         alert_groups.put_told(tx, told)
     for outgoing in batches.cut(changes.outbox, alert_groups.BATCH_MAX):
         alert_outbox.put(tx, outgoing)
-    for entries in batches.cut(changes.entries, alert_ledger.BATCH_MAX):
-        alert_ledger.add(tx, entries)
+    note(tx, changes.entries)
     for correlations in batches.cut(changes.correlations, alert_correlations.BATCH_MAX):
         alert_correlations.put(tx, correlations)
     for deltas in batches.cut(changes.statistics, alert_statistics.BATCH_MAX):
@@ -66,6 +65,12 @@ def write(tx: Connection, changes: Changes) -> None:
         meta.put(tx, ALIVE, str(changes.alive_ns))
         # What ended by then and was not moved just now is over, whoever noticed.
         alert_events.close(tx, changes.alive_ns)
+
+
+def note(tx: Connection, entries: Sequence[Entry]) -> None:
+    """Keep lines of the ledger."""
+    for some in batches.cut(entries, alert_ledger.BATCH_MAX):
+        alert_ledger.add(tx, some)
 
 
 def checkpoint(tx: Connection, moved: Sequence[tuple[str, int | None, int, int]]) -> None:
@@ -99,6 +104,18 @@ def load(tx: Connection) -> Kept:
     )
 
 
+def leaving(
+    tx: Connection, before_ns: int, limit: int = ARCHIVE_MAX
+) -> list[tuple[Alert, list[Entry]]]:
+    """The episodes, whole and with their ledger, that the next `archive` of the same *before_ns* and
+    *limit* deletes."""
+    found = alert_events.many(tx, _oldest(tx, before_ns, limit), documents=True)
+    return [
+        (alert, alert_ledger.page(tx, alert_ledger.Filters(alert_id=alert.id), limit=200)[0])
+        for alert in found
+    ]
+
+
 def archive(tx: Connection, before_ns: int, limit: int = ARCHIVE_MAX) -> int:
     """Delete at most *limit* episodes that ended before *before_ns*, oldest first, with their
     ledger and their places in correlations; return how many rows went or were closed.
@@ -109,11 +126,7 @@ def archive(tx: Connection, before_ns: int, limit: int = ARCHIVE_MAX) -> int:
     assert limit <= ARCHIVE_MAX
     if closed := alert_events.close(tx, before_ns):
         return closed
-    oldest = sql(
-        "SELECT id FROM alert_events WHERE is_open = 0 AND ends_ns < :before "
-        "ORDER BY ends_ns LIMIT :limit"
-    )
-    ids = list(tx.execute(oldest, {"before": before_ns, "limit": limit}).scalars())
+    ids = _oldest(tx, before_ns, limit)
     if not ids:
         return alert_ledger.prune(tx, before_ns)
     lines = alert_ledger.forget(tx, ids)
@@ -122,6 +135,14 @@ def archive(tx: Connection, before_ns: int, limit: int = ARCHIVE_MAX) -> int:
     alert_correlations.forget(tx, ids)
     key = alert_events.EVENTS.c.id
     return lines + tx.execute(alert_events.EVENTS.delete().where(key.in_(ids))).rowcount
+
+
+def _oldest(tx: Connection, before_ns: int, limit: int) -> list[str]:
+    oldest = sql(
+        "SELECT id FROM alert_events WHERE is_open = 0 AND ends_ns < :before "
+        "ORDER BY ends_ns LIMIT :limit"
+    )
+    return list(tx.execute(oldest, {"before": before_ns, "limit": limit}).scalars())
 
 
 def _alive_ns(tx: Connection) -> int:

@@ -1,0 +1,99 @@
+"""Alerts known again by their bytes: only the same bytes are, and only their times are read."""
+
+import json
+
+import pytest
+
+from heliograph.core import instant
+from heliograph.receive.alert_repeats import Repeats, Words
+
+ALERT = {
+    "labels": {"alertname": "A", "gpu": "3"},
+    "annotations": {"summary": "hot"},
+    "startsAt": "2026-11-22T00:43:18Z",
+    "endsAt": "2026-11-22T00:47:18Z",
+    "generatorURL": "http://prometheus/graph",
+}
+WORDS = Words("f" * 32, 17)
+START = instant.parse(ALERT["startsAt"])
+
+
+def body(*alerts):
+    return json.dumps(alerts).encode()
+
+
+@pytest.fixture
+def repeats():
+    """Repeats that know ALERT."""
+    made = Repeats()
+    glance = made.glance(body(ALERT))
+    assert glance.found == [None]
+    made.learn(glance.digests[0], WORDS)
+    return made
+
+
+def test_the_same_bytes_are_known_and_their_times_read_anew(repeats):
+    later = {**ALERT, "endsAt": "2026-11-22T00:51:18.5Z"}
+
+    glance = repeats.glance(body(ALERT, later, {**ALERT, "endsAt": "0001-01-01T00:00:00Z"}))
+
+    assert glance.found == [
+        (*WORDS, START, instant.parse("2026-11-22T00:47:18Z")),
+        (*WORDS, START, instant.parse("2026-11-22T00:51:18.5Z")),
+        (*WORDS, START, None),
+    ]
+    assert len(set(glance.digests)) == 1
+
+
+def test_times_may_be_absent_or_null(repeats):
+    bare = {name: ALERT[name] for name in ("labels", "annotations", "generatorURL")}
+
+    found = repeats.glance(body(bare, {**bare, "startsAt": None, "endsAt": ""})).found
+
+    assert found == [(*WORDS, None, None)] * 2
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param({"labels": {"alertname": "A", "gpu": "4"}}, id="a label"),
+        pytest.param({"annotations": {"summary": "hotter"}}, id="an annotation"),
+        pytest.param({"generatorURL": "http://prometheus/alerts"}, id="the URL"),
+        pytest.param({"startsAt": "yesterday"}, id="a time that is none"),
+        pytest.param({"endsAt": "2026-11-22T00:43:17Z"}, id="an end before the start"),
+    ],
+)
+def test_what_says_something_else_is_not_known(repeats, other):
+    assert repeats.glance(body(ALERT, {**ALERT, **other})).found[1] is None
+
+
+def test_parts_do_not_stand_for_each_other(repeats):
+    swapped = {**ALERT, "labels": ALERT["annotations"], "annotations": ALERT["labels"]}
+    assert repeats.glance(body(swapped)).found == [None]
+    assert repeats.glance(body({**ALERT, "annotations": None})).found == [None]
+
+
+@pytest.mark.parametrize(
+    "whole",
+    [
+        pytest.param(b"", id="nothing"),
+        pytest.param(b"{}", id="an object"),
+        pytest.param(b"[1]", id="a number"),
+        pytest.param(b'[{"labels": {"a": "b"}, "endsAt": 5}]', id="a time in seconds"),
+        pytest.param(b'[{"labels": {"a": "b"}', id="cut short"),
+        pytest.param(b'[{"labels":' + b"[" * 100_000, id="too deep"),
+        pytest.param(b"[" + b"{}," * 50_000 + b"{}]", id="too many"),
+    ],
+)
+def test_a_body_that_is_not_plain_is_for_the_long_way(repeats, whole):
+    assert repeats.glance(whole) is None
+
+
+def test_no_more_are_known_than_the_bound():
+    repeats = Repeats(known_max=4)
+    digests = [repeats.glance(body({"labels": {"n": str(n)}})).digests[0] for n in range(9)]
+    for digest in digests:
+        repeats.learn(digest, WORDS)
+        assert len(repeats) <= 4
+    last = repeats.glance(body({"labels": {"n": "8"}}))
+    assert last.found == [(*WORDS, None, None)]

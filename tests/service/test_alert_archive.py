@@ -1,0 +1,59 @@
+import gzip
+import json
+
+import pytest
+
+from heliograph.alert.model import Alert, Entry, Status
+from heliograph.core import instant
+from heliograph.core.errors import Unavailable
+from heliograph.service.alert_archive import AlertArchive
+
+JUNE = instant.parse("2026-06-30T23:59:59Z")
+DAY_NS = 86_400 * 10**9
+
+
+def episode(name, ends_ns):
+    labels = (("alertname", name),)
+    alert = Alert(name, "f", "log", labels, (), ends_ns - DAY_NS, ends_ns, False, 1, 2)
+    entry = Entry(name, "g", "r", "r/webhook[0]", "webhook", ends_ns, "sent", Status.RESOLVED)
+    return alert, [entry]
+
+
+def lines(path):
+    return [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()]
+
+
+def test_a_file_a_month_that_zcat_reads(tmp_path):
+    archive = AlertArchive(tmp_path, 10**6)
+    archive.append([episode("a", JUNE), episode("b", JUNE + DAY_NS)])
+    archive.append([episode("b", JUNE + DAY_NS), episode("c", JUNE + DAY_NS)])
+
+    folder = tmp_path / "archive"
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "alerts-2026-06.jsonl.gz",
+        "alerts-2026-07.jsonl.gz",
+    ]
+    july = lines(folder / "alerts-2026-07.jsonl.gz")
+    assert [(one["id"], one["status"], len(one["notifications"])) for one in july] == [
+        ("b", "resolved", 1),
+        ("c", "resolved", 1),
+    ]
+
+
+def test_the_oldest_month_goes_beyond_the_bound_and_the_newest_never(tmp_path):
+    archive = AlertArchive(tmp_path, 1)
+    archive.append(
+        [episode("a", JUNE), episode("b", JUNE + DAY_NS), episode("c", JUNE + 60 * DAY_NS)]
+    )
+
+    assert archive.prune() == 2
+    assert [path.name for path in (tmp_path / "archive").iterdir()] == [
+        "alerts-2026-08.jsonl.gz"
+    ]
+    assert archive.prune() == 0
+
+
+def test_a_disk_that_takes_nothing_is_unavailable(tmp_path):
+    (tmp_path / "archive").write_text("in the way")
+    with pytest.raises(Unavailable):
+        AlertArchive(tmp_path, 1).append([episode("a", JUNE)])
