@@ -189,7 +189,7 @@ def test_a_log_that_raises_ends_nothing(receiver, source, begin):
     log, broken = logging.getLogger("heliograph.ship"), Broken()
     log.addHandler(broken)
     try:
-        receiver.answers = [400]
+        receiver.script = [(400, {})]
         source.fails = RuntimeError("no such device")
         shipper = begin(receiver.url, source, every_s=0.05)
         until(lambda: shipper.counts.collect_errors, "a failure")

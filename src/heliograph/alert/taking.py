@@ -90,9 +90,7 @@ def repeat(
 ) -> int | None:
     """The slot of the alert that fires, its end moved, when a post says nothing else; the short way
     of `take`, with the same outcome. None, and nothing is changed: it must go the long way."""
-    found = state.book.repeat(
-        fingerprint, said, starts_ns, ends_ns, resolve_after_ns, now_ns
-    )
+    found = state.book.repeat(fingerprint, said, starts_ns, ends_ns, resolve_after_ns, now_ns)
     if found is None:
         return None
     slot, old_ns = found
