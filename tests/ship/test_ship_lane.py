@@ -211,6 +211,37 @@ def test_a_fork_in_the_middle_of_things_holds_no_lock(tmp_path):
         os.waitpid(child, 0)
 
 
+def test_a_fork_waits_for_a_lock_that_is_being_opened(tmp_path):
+    """A copy that the child knows nothing of would keep the lane from falling free."""
+    program = """
+import os, sys, threading, time
+from pathlib import Path
+from heliograph.core.clock import SystemClock
+from heliograph.ship import lane, shipper
+opening, real = threading.Event(), os.open
+def slowly(*given):
+    lock = real(*given)
+    opening.set()
+    time.sleep(0.1)
+    return lock
+lane.os.open = slowly
+shipper._watch_the_process()
+given = lane.Lanes(Path(sys.argv[1]), "http://a", {}, SystemClock())
+thread = threading.Thread(target=given.make)
+thread.start()
+opening.wait()
+if not os.fork():
+    left = [os.readlink(entry) for entry in Path("/proc/self/fd").iterdir() if entry.is_symlink()]
+    os._exit(any(sys.argv[1] in name for name in left))
+thread.join()
+sys.exit(os.waitstatus_to_exitcode(os.wait()[1]))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)], timeout=20, check=False
+    )
+    assert done.returncode == 0
+
+
 def test_a_child_closes_its_copies(tmp_path):
     made = lanes(tmp_path).make()
     if (child := os.fork()) == 0:

@@ -22,6 +22,7 @@ import re
 import secrets
 import stat
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -45,6 +46,10 @@ _FRAME = re.compile(r"(\d{10})\.frame\Z")
 
 # Every lock that is held or being tried, for a forked child to close its copies.
 _held: set[int] = set()
+# Held while one is opened and noted, and by whoever forks: a copy that nobody knows of would keep
+# the lane from falling free as long as the child lives.
+_noting = threading.RLock()
+_NOTING_S_MAX = 1.0
 
 
 class Unusable(Exception):
@@ -198,8 +203,21 @@ class Lanes:
             _unlock(lock)
 
 
+def before_fork() -> None:
+    """Wait for a lock that another thread is just opening, and let none open one until `after_fork`."""
+    _noting.acquire(timeout=_NOTING_S_MAX)
+
+
+def after_fork() -> None:
+    """In the parent: locks may be opened again."""
+    with contextlib.suppress(RuntimeError):  # It was not ours: a file system that hangs.
+        _noting.release()
+
+
 def forget_all() -> None:
     """What a forked child does: close its copies of all locks, which stay the parent's."""
+    global _noting  # noqa: PLW0603 - the parent's may be held by a thread that is not here
+    _noting = threading.RLock()
     for lock in _held:
         with contextlib.suppress(OSError):
             os.close(lock)
@@ -236,12 +254,13 @@ def _lanes(folder: Path) -> list[tuple[Path, int]]:
 def _try_lock(path: Path, *, make: bool = False) -> int | None:
     """A descriptor that holds the lock of *path*, or None when another has it or it is gone."""
     try:
-        lock = os.open(path, os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if make else 0), 0o600)
+        with _noting:
+            lock = os.open(path, os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if make else 0), 0o600)
+            _held.add(lock)
     except FileNotFoundError:
         if make:
             raise
         return None
-    _held.add(lock)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         # Its last owner may have removed it between our opening and our locking.

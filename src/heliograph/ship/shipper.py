@@ -32,7 +32,14 @@ from heliograph.ship.block import compressor
 from heliograph.ship.counts import Counts
 from heliograph.ship.family import Family, Source
 from heliograph.ship.frame import Frame
-from heliograph.ship.lane import Lanes, Unusable, default_spool, forget_all
+from heliograph.ship.lane import (
+    Lanes,
+    Unusable,
+    after_fork,
+    before_fork,
+    default_spool,
+    forget_all,
+)
 from heliograph.ship.post import TIMEOUT_S, Poster, target
 from heliograph.ship.sender import Sender
 from heliograph.ship.spool import BYTES_MAX, Spool
@@ -278,7 +285,9 @@ def _watch_the_process() -> None:
     atexit.register(_close_all)
     _termination.watch()
     if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=_forget_all)
+        os.register_at_fork(
+            before=before_fork, after_in_parent=after_fork, after_in_child=_forget_all
+        )
 
 
 def _flush_all() -> None:
