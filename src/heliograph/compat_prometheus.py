@@ -35,6 +35,7 @@ Summary = _instruments.Summary
 Histogram = _instruments.Histogram
 Info = _instruments.Info
 Enum = _instruments.Enum
+Collector = _registry.Collector
 CollectorRegistry = _registry.Registry
 REGISTRY = _registry.REGISTRY
 GC_COLLECTOR = _registry.GC_COLLECTOR

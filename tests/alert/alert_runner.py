@@ -9,8 +9,8 @@ run.sent == [(at_s, integration id, message), …]
 import msgspec
 
 from heliograph.alert.changes import Kept
-from heliograph.alert.engine import EVERYTHING, Engine
-from heliograph.alert.limits import Limits
+from heliograph.alert.engine.engine import EVERYTHING, Engine
+from heliograph.alert.engine.limits import Limits
 from heliograph.alert.model import NOBODY, Context, Delivery, Enriched, Post, Silence, Status
 from heliograph.core import labels as label_sets
 from heliograph.core.duration import MINUTE_NS, SECOND_NS

@@ -2,7 +2,7 @@
 
 import pytest
 
-from heliograph.alert import configuration, setup
+from heliograph.alert.config import configuration, setup
 from heliograph.alert.model import Integration, Receiver
 from heliograph.alert.routes import Route
 from heliograph.core import document

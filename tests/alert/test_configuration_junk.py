@@ -6,7 +6,8 @@ from contextlib import suppress
 
 import pytest
 
-from heliograph.alert import configuration, routing_rules, silences
+from heliograph.alert import silences
+from heliograph.alert.config import configuration, routing_rules
 from heliograph.core import document
 from heliograph.core.errors import ConfigError, Refused
 from tests.alert.test_routes_amtool import WHOLE

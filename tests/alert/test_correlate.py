@@ -5,8 +5,8 @@ import random
 
 import pytest
 
-from heliograph.alert import causes
-from heliograph.alert.correlate import Correlator, keys_of
+from heliograph.alert.correlation import causes
+from heliograph.alert.correlation.correlate import Correlator, keys_of
 from heliograph.alert.model import Alert, Context
 from heliograph.core import labels as core_labels
 from heliograph.core.clock import SystemClock

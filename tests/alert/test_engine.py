@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from heliograph.alert import configuration
-from heliograph.alert.book import said_of
 from heliograph.alert.changes import Kept
-from heliograph.alert.engine import Engine
-from heliograph.alert.limits import Limits
+from heliograph.alert.config import configuration
+from heliograph.alert.config.setup import empty
+from heliograph.alert.engine.book import said_of
+from heliograph.alert.engine.engine import Engine
+from heliograph.alert.engine.limits import Limits
 from heliograph.alert.model import Delivery, Reason, Status, Suppression
-from heliograph.alert.setup import empty
 from heliograph.core.errors import Unavailable
 from heliograph.core.matcher import Matcher
 from tests.alert.alert_runner import SENT, Runner, context, ns, post

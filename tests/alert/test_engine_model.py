@@ -12,9 +12,9 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from heliograph.alert import configuration
-from heliograph.alert.correlate import Correlator
-from heliograph.alert.engine import EVERYTHING
+from heliograph.alert.config import configuration
+from heliograph.alert.correlation.correlate import Correlator
+from heliograph.alert.engine.engine import EVERYTHING
 from heliograph.alert.model import Delivery, Status
 from tests.alert.alert_runner import SENT, Crashed, Runner, ns, post
 

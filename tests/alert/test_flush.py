@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from heliograph.alert.flush import Hold, Look, judge, reason_to_tell, stages, tellable
+from heliograph.alert.engine.flush import Hold, Look, judge, reason_to_tell, stages, tellable
 from heliograph.alert.inhibition import Inhibitor
 from heliograph.alert.model import Reason, Told
 from heliograph.alert.silences import Silencer

@@ -3,10 +3,10 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heliograph.alert.groups import Groups, Place, first_flush_ns
-from heliograph.alert.pairs import WIDTH, Pairs
+from heliograph.alert.engine.groups import Groups, Place, first_flush_ns
+from heliograph.alert.engine.pairs import WIDTH, Pairs
+from heliograph.alert.engine.rows import Rows
 from heliograph.alert.routes import Route
-from heliograph.alert.rows import Rows
 
 ROUTE = Route("file", "all", group_wait_ns=10)
 FIRST_FLUSHES = [

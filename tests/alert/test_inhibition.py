@@ -5,7 +5,8 @@ import random
 
 import pytest
 
-from heliograph.alert import configuration, inhibition
+from heliograph.alert import inhibition
+from heliograph.alert.config import configuration
 from heliograph.alert.inhibition import Inhibitor
 from heliograph.core.clock import SystemClock
 from heliograph.core.errors import ConfigError

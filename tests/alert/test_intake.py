@@ -2,8 +2,8 @@
 
 import pytest
 
-from heliograph.alert import intake
-from heliograph.alert.intake import Span, Step
+from heliograph.alert.engine import intake
+from heliograph.alert.engine.intake import Span, Step
 from tests.alert.alert_runner import ns, post, seconds
 
 MINUTE = 60.0

@@ -1,7 +1,7 @@
 """The ledger: one line where something changes, none where it stays as it was."""
 
-from heliograph.alert.flush import Hold
-from heliograph.alert.ledger import Ledger
+from heliograph.alert.engine.flush import Hold
+from heliograph.alert.engine.ledger import Ledger
 from heliograph.alert.model import Delivery, Group, Integration, Outgoing, Reason, Status
 from tests.alert.alert_runner import ns
 

@@ -1,6 +1,6 @@
 """What is shown of the configuration: words that amtool reads, and no secret among them."""
 
-from heliograph.alert import configuration, original, routing_rules, setup
+from heliograph.alert.config import configuration, original, routing_rules, setup
 from heliograph.core import document
 from heliograph.core.matcher import Matcher
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from heliograph.alert import receivers
+from heliograph.alert.config import receivers
 from heliograph.core.errors import ConfigError
 
 MAIL = {"smtp_smarthost": "mail:25", "smtp_from": "us@x", "smtp_hello": "h"}

@@ -5,7 +5,8 @@ import random
 
 import pytest
 
-from heliograph.alert import configuration, routes
+from heliograph.alert import routes
+from heliograph.alert.config import configuration
 from heliograph.alert.routes import Route, Tree
 from heliograph.core import document
 from heliograph.core.clock import SystemClock

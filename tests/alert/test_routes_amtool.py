@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import yaml
 
-from heliograph.alert import configuration, routing_rules, setup
+from heliograph.alert.config import configuration, routing_rules, setup
 from heliograph.core import document
 from tests.alert.test_routes import setup_of, told
 from tests.alert.trees import random_labels, random_tree

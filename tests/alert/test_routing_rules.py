@@ -2,7 +2,7 @@
 
 import pytest
 
-from heliograph.alert import configuration, routing_rules, setup
+from heliograph.alert.config import configuration, routing_rules, setup
 from heliograph.alert.model import Integration, Receiver
 from heliograph.alert.routes import Route
 from heliograph.core.duration import HOUR_NS, MINUTE_NS, SECOND_NS

@@ -5,10 +5,12 @@ import math
 
 import pytest
 
-from heliograph.alert import rule_metrics, rule_pack, xids
 from heliograph.alert.model import Context
-from heliograph.alert.rule_stream import RuleStream
-from heliograph.alert.rules import Said, Series
+from heliograph.alert.rules import metrics as rule_metrics
+from heliograph.alert.rules import pack as rule_pack
+from heliograph.alert.rules import xids
+from heliograph.alert.rules.rule import Said, Series
+from heliograph.alert.rules.stream import RuleStream
 from heliograph.core import labels as core_labels
 from heliograph.core.clock import SystemClock
 from heliograph.core.duration import MINUTE_NS, SECOND_NS

@@ -2,8 +2,8 @@
 
 import pytest
 
-from heliograph.alert.rule_decode import decode
-from heliograph.alert.rules import (
+from heliograph.alert.rules.decode import decode
+from heliograph.alert.rules.rule import (
     Absence,
     Anomaly,
     EventMatch,

@@ -4,9 +4,9 @@ import math
 
 import pytest
 
-from heliograph.alert import rule_metrics
-from heliograph.alert.rule_decode import decode
-from heliograph.alert.rules import Series
+from heliograph.alert.rules import metrics as rule_metrics
+from heliograph.alert.rules.decode import decode
+from heliograph.alert.rules.rule import Series
 from heliograph.core.duration import MINUTE_NS, SECOND_NS
 
 S = SECOND_NS

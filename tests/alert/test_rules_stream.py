@@ -6,9 +6,9 @@ import math
 import pytest
 
 from heliograph.alert.model import Context
-from heliograph.alert.rule_decode import decode
-from heliograph.alert.rule_stream import RuleStream
-from heliograph.alert.rules import Said, Trace
+from heliograph.alert.rules.decode import decode
+from heliograph.alert.rules.rule import Said, Trace
+from heliograph.alert.rules.stream import RuleStream
 from heliograph.core import labels as core_labels
 from heliograph.core.duration import DAY_NS, HOUR_NS, MINUTE_NS, SECOND_NS
 from heliograph.core.record import Record

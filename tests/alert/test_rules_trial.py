@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from heliograph.alert.rule_trial import trial
+from heliograph.alert.rules.trial import trial
 from heliograph.core.errors import Refused
 
 NOW_NS = 1_767_225_600_000_000_000

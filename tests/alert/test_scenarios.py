@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from heliograph.alert import configuration
+from heliograph.alert.config import configuration
 from heliograph.alert.model import Delivery, Status
 from tests.alert.alert_runner import SENT, Runner, ns, post, seconds
 

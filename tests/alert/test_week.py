@@ -6,8 +6,8 @@ import time
 
 import msgspec
 
-from heliograph.alert import configuration
-from heliograph.alert.correlate import Correlator
+from heliograph.alert.config import configuration
+from heliograph.alert.correlation.correlate import Correlator
 from heliograph.alert.model import Delivery, Status
 from tests.alert.alert_runner import SENT, Runner, post
 

@@ -177,7 +177,6 @@ def test_get_events_takes_the_last():
 
     assert [event.value for event in collector.get_events(2)] == [3, 4]
     assert len(collector.get_events(0)) == 5
-    assert [event.value for event in collector.events_since(3)] == [3, 4]
 
 
 def test_many_threads_record_exactly():

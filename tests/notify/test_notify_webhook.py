@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
-from heliograph.alert import receivers
+from heliograph.alert.config import receivers
 from heliograph.alert.model import Context
 from heliograph.core.clock import SystemClock
 from heliograph.core.errors import Refused

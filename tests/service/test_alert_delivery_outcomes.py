@@ -4,7 +4,7 @@ message for a group and channel; and how large the transactions of all this get.
 import pytest
 from msgspec import structs
 
-from heliograph.alert.limits import Limits
+from heliograph.alert.engine.limits import Limits
 from heliograph.alert.model import Delivery
 from heliograph.core.clock import ManualClock
 from heliograph.core.duration import SECOND_NS

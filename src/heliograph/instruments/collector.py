@@ -223,10 +223,6 @@ class TelemetryCollector:
         newest = self._events.newest()
         return newest[-limit:] if limit else newest
 
-    def events_since(self, sequence: int) -> list[TelemetryEvent]:
-        """The user's events recorded after the one of *sequence* that are still kept."""
-        return self._events.since(sequence)
-
     def add_hook(self, hook_type: str, callback: Hook, *, inline: bool = False) -> None:
         """Call *callback* with each event named *hook_type*; `collection`: with each run's figures.
 

@@ -95,10 +95,6 @@ class Events:
         own = _copied(self._own)[-room:] if room else []
         return sorted([*kept, *own], key=lambda event: event.sequence)
 
-    def since(self, sequence: int) -> list[TelemetryEvent]:
-        """The user's events after *sequence* that are still kept, in order."""
-        return [event for event in _copied(self._user) if event.sequence > sequence]
-
     def clear(self) -> None:
         """Forget all events."""
         self._user.clear()

@@ -14,10 +14,10 @@ from typing import Any
 
 import msgspec
 
-from heliograph.alert.book import said_of
-from heliograph.alert.engine import Engine
+from heliograph.alert.engine.book import said_of
+from heliograph.alert.engine.engine import Engine
+from heliograph.alert.engine.taking import Enrich
 from heliograph.alert.model import Post
-from heliograph.alert.taking import Enrich
 from heliograph.receive import alerts
 from heliograph.receive.alert_labels import Identities
 from heliograph.receive.alert_repeats import Glance, Repeat, Repeats, Words

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import NamedTuple
 
+from heliograph.alert.engine.taking import Taken
 from heliograph.alert.model import Enriched, Post
-from heliograph.alert.taking import Taken
 from heliograph.receive.alerts import Posted, Times
 from heliograph.service.alerting import ALERTS_PER_TURN, Alerting, Turn
 

@@ -3,16 +3,18 @@
 Part of the composition root: here, and nowhere else, channels are named.
 """
 
+import logging
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
-from heliograph.alert import causes, rule_pack
-from heliograph.alert.correlate import Correlator
-from heliograph.alert.engine import Engine
+from heliograph.alert.config.setup import Setup
+from heliograph.alert.correlation import causes
+from heliograph.alert.correlation.correlate import Correlator
+from heliograph.alert.engine.engine import Engine
 from heliograph.alert.model import Integration, Post
-from heliograph.alert.setup import Setup
+from heliograph.alert.rules import pack as rule_pack
 from heliograph.core.clock import Clock
 from heliograph.core.errors import ConfigError, Refused
 from heliograph.notify import channels
@@ -35,6 +37,8 @@ from heliograph.service.supervisor import Supervisor
 from heliograph.store.protocol import SampleQueries
 from heliograph.store.state import alert_events, alerts
 from heliograph.store.state.state import State
+
+log = logging.getLogger(__name__)
 
 
 class Around(NamedTuple):
@@ -166,8 +170,18 @@ def _applying(
     )
 
     def take(said: Sequence[Post]) -> None:
-        meters.rule_firings.add(len(said), "stream")
-        posts.take(list(said)).result()
+        try:
+            posts.take(list(said)).result()
+        except Refused as refused:
+            if len(said) > 1:
+                # One that no store can hold must not stop the others, nor the applier.
+                for one in said:
+                    take([one])
+                return
+            around.meters.dropped.add(1, "alerts", "cannot_be_stored")
+            log.warning("a rule's alert is dropped", extra={"why": refused.detail})
+        else:
+            meters.rule_firings.add(len(said), "stream")
 
     return RuleApplying(feed, take)
 

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 from sqlalchemy import Connection
 
 from heliograph.alert.changes import Changes
-from heliograph.alert.engine import Engine
+from heliograph.alert.engine.engine import Engine
 from heliograph.core.clock import Clock
 from heliograph.core.errors import HeliographError, Refused, Unavailable
 from heliograph.service.alert_meters import AlertMeters

@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 from msgspec import Struct, field, to_builtins
 
-from heliograph.alert import configuration
-from heliograph.alert.setup import Setup
+from heliograph.alert.config import configuration
+from heliograph.alert.config.setup import Setup
 from heliograph.core import duration
 from heliograph.core.errors import ConfigError
 
@@ -131,7 +131,7 @@ class NotifyConfig(Struct, frozen=True):
 
 
 class AlertingConfig(Struct, frozen=True, rename={"global_": "global"}):
-    """Alertmanager's own keys, which `alert.configuration` reads, and ours.
+    """Alertmanager's own keys, which `alert.config` reads, and ours.
 
     resolve_after   an alert of a log, a trace or a webhook resolves so long after its last repetition
     external_url    where people reach this service; "" is its own address

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from msgspec import structs
 
-from heliograph.alert.engine import Engine
+from heliograph.alert.engine.engine import Engine
 from heliograph.alert.model import Alert, Delivery, Integration, Message, Outgoing
 from heliograph.core.clock import Clock
 from heliograph.core.errors import Unavailable

@@ -5,10 +5,10 @@ from typing import Any
 
 import msgspec
 
-from heliograph.alert import routing_rules, setup
+from heliograph.alert.config import routing_rules, setup
+from heliograph.alert.config.setup import Setup
 from heliograph.alert.model import Integration, Receiver
 from heliograph.alert.routes import Route
-from heliograph.alert.setup import Setup
 from heliograph.core.errors import Refused
 from heliograph.service.alerting import Turn
 from heliograph.store.state import alert_routes

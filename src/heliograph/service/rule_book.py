@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import structs
 
-from heliograph.alert import rule_decode
-from heliograph.alert.rules import Rule
+from heliograph.alert.rules import decode as rule_decode
+from heliograph.alert.rules.rule import Rule
 from heliograph.core.clock import Clock
 from heliograph.core.errors import Refused
 from heliograph.store.state import alert_rules

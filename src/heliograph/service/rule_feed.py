@@ -15,8 +15,8 @@ from msgspec import structs
 from sqlalchemy import Connection
 
 from heliograph.alert.model import Context, Post
-from heliograph.alert.rule_stream import RuleStream
-from heliograph.alert.rules import Said, StateRow
+from heliograph.alert.rules.rule import Said, StateRow
+from heliograph.alert.rules.stream import RuleStream
 from heliograph.core.clock import Clock
 from heliograph.core.record import Record
 from heliograph.core.training import TrainingRow

@@ -4,10 +4,10 @@ with what the rule must remember."""
 import threading
 from collections.abc import Sequence
 
-from heliograph.alert import rule_metrics
 from heliograph.alert.model import Post
-from heliograph.alert.rule_metrics import Query
-from heliograph.alert.rules import Rule, Series, StateRow
+from heliograph.alert.rules import metrics as rule_metrics
+from heliograph.alert.rules.metrics import Query
+from heliograph.alert.rules.rule import Rule, Series, StateRow
 from heliograph.core.clock import Clock
 from heliograph.core.errors import HeliographError
 from heliograph.service.alert_meters import AlertMeters

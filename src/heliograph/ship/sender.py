@@ -70,11 +70,15 @@ class Sender:
             self._idle = False
             self._woken.notify_all()
 
-    def wait_idle(self, timeout_s: float) -> bool:
-        """Whether everything was delivered, or given up, within *timeout_s*."""
+    def wait_idle(self, timeout_s: float, *, or_kept: bool = False) -> bool:
+        """Whether everything was delivered, or given up, within *timeout_s*.
+
+        With *or_kept* an attempt that fails ends the wait, where the disk has what is left.
+        """
         with self._woken:
             self._hurry()
-            return self._woken.wait_for(lambda: self._idle, timeout_s)
+            self._woken.wait_for(lambda: self._idle or (or_kept and self._kept()), timeout_s)
+            return self._idle
 
     def finish(self, until_s: float) -> None:
         """Deliver what is there, until the monotonic *until_s* at most, then end."""
@@ -113,8 +117,11 @@ class Sender:
         assert self._until_s is not None
         if self._idle or now_s >= self._until_s:
             return True
-        # It failed since we were told to end, and the disk has it: the next process delivers.
-        return self._not_before_s > now_s and self._spool.durable
+        return self._kept()
+
+    def _kept(self) -> bool:
+        """Whether it failed since somebody waits, and the disk has it: the next process delivers."""
+        return self._not_before_s > self._clock.monotonic_s() and self._spool.durable
 
     def _settled(self, outcome: Outcome, frame: Frame) -> bool:
         """Count *outcome*; whether *frame* needs no further attempt."""
@@ -143,6 +150,7 @@ class Sender:
         with self._woken:
             self._asked_to_wait = outcome.retry_after_s > 0
             self._not_before_s = self._clock.monotonic_s() + wait_s
+            self._woken.notify_all()
 
     def _tell(self, what: str, outcome: Outcome) -> None:
         """Log once a cause; a receiver that came back and is gone again is another."""

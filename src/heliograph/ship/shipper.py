@@ -137,12 +137,15 @@ class Shipper:
             bytes_waiting=spool.bytes_waiting, frames=spool.frames, bytes_max=spool.bytes_max
         )
 
-    def flush(self, timeout_s: float = FLUSH_S) -> bool:
-        """Read now and deliver all that waits; whether that was done within *timeout_s*."""
+    def flush(self, timeout_s: float = FLUSH_S, *, or_kept: bool = False) -> bool:
+        """Read now and deliver all that waits; whether that was done within *timeout_s*.
+
+        With *or_kept* there is one attempt only, where the disk keeps what it does not deliver.
+        """
         if self.dormant or self._over.is_set():
             return False
         self._collect()
-        return self._sender.wait_idle(timeout_s)
+        return self._sender.wait_idle(timeout_s, or_kept=or_kept)
 
     def close(self, timeout_s: float | None = None) -> bool:
         """Read once more, deliver for *timeout_s* at most, end; whether all was delivered.
@@ -293,7 +296,7 @@ def _watch_the_process() -> None:
 def _flush_all() -> None:
     """Before a SIGTERM: deliver, but go on, for somebody may have other plans for it."""
     for shipper in list(_alive):
-        shipper.flush(shipper.exit_s)
+        shipper.flush(shipper.exit_s, or_kept=True)
 
 
 def _close_all() -> None:

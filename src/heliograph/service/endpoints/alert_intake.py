@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 from starlette.requests import Request
 from starlette.responses import Response
 
+from heliograph.alert.engine.taking import Taken
 from heliograph.alert.model import Post
-from heliograph.alert.taking import Taken
 from heliograph.core.clock import Clock
 from heliograph.core.errors import Refused
 from heliograph.receive import alert_bodies, alert_webhook, json_body

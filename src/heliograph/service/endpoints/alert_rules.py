@@ -6,7 +6,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from heliograph.alert import rule_trial
+from heliograph.alert.rules import trial as rule_trial
 from heliograph.core import instant
 from heliograph.core.clock import Clock
 from heliograph.receive import json_body

@@ -1,0 +1,260 @@
+"""Routes as they are made over the API: who is told, and through which channels.
+
+    {"matchers": [{"name": "severity", "value": "critical"},
+                  {"name": "workload_id", "value": "prod-*", "is_regex": true}],
+     "channels": [{"type": "webhook", "config": {"url": "http://alert-handler/critical"}},
+                  {"type": "dingtalk", "config": {"webhook_url": "https://oapi.…"}}],
+     "group_by": ["alertname", "workload_id"], "group_wait": "30s", "repeat_interval": "4h"}
+
+One becomes a route `api/<id>` and a receiver of that name. Kinds of channels: webhook, email,
+dingtalk, wechat (the robot of WeCom), slack, alertmanager. Their secrets are written only:
+`masked` is what may be shown, and `unmasked` takes a shown document back.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from heliograph.alert import matching
+from heliograph.alert.config import configuration, fields, receivers
+from heliograph.alert.config.setup import Setup
+from heliograph.alert.model import Integration, Receiver
+from heliograph.alert.routes import (
+    API,
+    GROUP_INTERVAL_NS,
+    GROUP_WAIT_NS,
+    REPEAT_INTERVAL_NS,
+    Route,
+)
+from heliograph.core.errors import ConfigError, Refused
+
+CHANNELS_MAX = 32
+MASK = "<secret>"
+
+_KEYS = (
+    "id", "name", "description", "matchers", "channels", "group_by", "group_wait",
+    "group_interval", "repeat_interval", "continue", "mute_time_intervals",
+    "active_time_intervals",
+)  # fmt: skip
+KINDS = {
+    "webhook": "webhook",
+    "email": "email",
+    "dingtalk": "dingtalk",
+    "wechat": "wecom",
+    "wecom": "wecom",
+    "slack": "slack",
+    "alertmanager": "alertmanager",
+}
+# kind → key of the API → key of the settings
+_RENAMED = {
+    "email": {"username": "auth_username", "password": "auth_password"},
+    "slack": {"webhook_url": "api_url", "token": "app_token"},
+    "dingtalk": {"url": "webhook_url"},
+    "wecom": {"url": "webhook_url"},
+}
+_OPERATORS_OWN = {"proxy_url", "proxy_from_environment", "proxy_connect_header", "oauth2"}
+_SECRET_WORDS = ("url", "password", "secret", "token", "credentials", "headers")
+
+
+def from_document(
+    route_id: str, document: Any, setup: Setup
+) -> tuple[Route, Receiver, list[str]]:
+    """The route and receiver that *document* describes, and warnings for who wrote it.
+
+    *setup* lends the time intervals and the mail server of the file. Raises Refused that names the
+    field at fault.
+    """
+    given = _read(lambda: fields.mapping(document, "route", _KEYS))
+    matchers, warnings = matching.from_documents(given.get("matchers") or [])
+    name = f"{API}{route_id}"
+    receiver = Receiver(name, _integrations(name, given.get("channels"), setup))
+    for key in ("mute_time_intervals", "active_time_intervals"):
+        for one in _read(lambda key=key: fields.texts(given.get(key), key)):
+            if one not in setup.intervals:
+                raise _refused(key, f"time interval {one!r} is not defined")
+    route = Route(
+        id=name,
+        receiver=name,
+        matchers=matchers,
+        group_by=_read(lambda: configuration.group_by(given.get("group_by"), (), "group_by")),
+        group_wait_ns=_span_ns(given, "group_wait", GROUP_WAIT_NS, least_ns=0),
+        group_interval_ns=_span_ns(given, "group_interval", GROUP_INTERVAL_NS),
+        repeat_interval_ns=_span_ns(given, "repeat_interval", REPEAT_INTERVAL_NS),
+        mute_time_intervals=tuple(given.get("mute_time_intervals") or ()),
+        active_time_intervals=tuple(given.get("active_time_intervals") or ()),
+        continue_=_read(lambda: fields.flag(given.get("continue") or False, "continue")),
+    )
+    return route, receiver, warnings
+
+
+def masked(document: Any) -> Any:
+    """*document* with `<secret>` in place of every secret of its channels."""
+    if not isinstance(document, Mapping) or not isinstance(document.get("channels"), list):
+        return document
+    channels = [
+        {**channel, "config": _masked(channel.get("config"))}
+        if isinstance(channel, Mapping)
+        else channel
+        for channel in document["channels"]
+    ]
+    return {**document, "channels": channels}
+
+
+def unmasked(document: Any, before: Any) -> Any:
+    """*document* with the secrets of *before* where it has `<secret>`: in the channel of the same
+    place and type. What finds none stays, and is refused as no URL."""
+    if not isinstance(document, Mapping) or not isinstance(document.get("channels"), list):
+        return document
+    old = before.get("channels") if isinstance(before, Mapping) else None
+    channels = []
+    for index, channel in enumerate(document["channels"]):
+        other = old[index] if isinstance(old, list) and index < len(old) else None
+        alike = (
+            isinstance(channel, Mapping)
+            and isinstance(other, Mapping)
+            and channel.get("type") == other.get("type")
+        )
+        if alike and other is not None:
+            config = _unmasked(channel.get("config"), other.get("config"))
+            channel = {**channel, "config": config}  # noqa: PLW2901 - the one that is kept
+        channels.append(channel)
+    return {**document, "channels": channels}
+
+
+def _masked(value: Any, *, secret: bool = False) -> Any:
+    if isinstance(value, Mapping):
+        return {
+            key: _masked(one, secret=secret or _is_secret(key)) for key, one in value.items()
+        }
+    if isinstance(value, list):
+        return [_masked(one, secret=secret) for one in value]
+    return MASK if secret and isinstance(value, str) and value else value
+
+
+def _unmasked(value: Any, before: Any) -> Any:
+    if isinstance(value, Mapping) and isinstance(before, Mapping):
+        return {key: _unmasked(one, before.get(key)) for key, one in value.items()}
+    if isinstance(value, list) and isinstance(before, list) and len(value) == len(before):
+        return [_unmasked(one, old) for one, old in zip(value, before, strict=True)]
+    return before if value == MASK and isinstance(before, str) else value
+
+
+def _is_secret(key: str) -> bool:
+    return any(word in key.lower() for word in _SECRET_WORDS) and not key.endswith("_file")
+
+
+def _integrations(name: str, channels: Any, setup: Setup) -> tuple[Integration, ...]:
+    if not isinstance(channels, list) or not channels:
+        raise _refused("channels", "required: a list of {type, config}")
+    if len(channels) > CHANNELS_MAX:
+        raise _refused("channels", f"{len(channels)} channels, limit {CHANNELS_MAX}")
+    counts: dict[str, int] = {}
+    found = []
+    for index, channel in enumerate(channels):
+        field = f"channels[{index}]"
+        given = _read(lambda c=channel, f=field: fields.mapping(c, f, ("type", "config")))
+        kind = KINDS.get(str(given.get("type")))
+        if kind is None:
+            known = ", ".join(sorted(KINDS))
+            raise _refused(f"{field}.type", f"expected one of {known}")
+        place = f"{field}.config"
+        config = _mapped(kind, given.get("config"), place)
+        lent = _lent(config, setup.defaults)
+        settings, send_resolved = _read(
+            lambda k=kind, c=config, d=lent, p=place: receivers.decode(k, c, d, p)
+        )
+        number = counts[kind] = counts.get(kind, -1) + 1
+        found.append(
+            Integration(
+                id=f"{name}/{kind}[{number}]",
+                receiver=name,
+                kind=kind,
+                settings=settings,
+                send_resolved=send_resolved,
+                guarded=True,
+            )
+        )
+    return tuple(found)
+
+
+def _mapped(kind: str, config: Any, place: str) -> dict[str, Any]:
+    """*config* under the names of the settings, with what the API has by default."""
+    given = dict(_read(lambda: fields.mapping(config, place)))
+    _check_operators_own(given, place)
+    if kind == "email":
+        _map_mail(given, place)
+    for key, name in _RENAMED.get(kind, {}).items():
+        if key in given:
+            if name in given:
+                raise _refused(f"{place}.{key}", f"given twice, as {name} too")
+            given[name] = given.pop(key)
+    if kind == "webhook":
+        given.setdefault("format", "heliograph")
+    given.setdefault("send_resolved", True)
+    return given
+
+
+def _check_operators_own(value: Any, place: str) -> None:
+    """A file of this machine is the operator's to name, and so is a way around the URL's guard."""
+    if isinstance(value, list):
+        for index, one in enumerate(value):
+            _check_operators_own(one, f"{place}[{index}]")
+    if not isinstance(value, Mapping):
+        return
+    for key, one in value.items():
+        if str(key).endswith("_file") or key in _OPERATORS_OWN:
+            raise _refused(f"{place}.{key}", "given in the configuration file alone")
+        _check_operators_own(one, f"{place}.{key}")
+
+
+def _lent(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """What of the file's `global:` a channel of the API may use: credentials of the operator's go
+    only where the operator said, so they stay here when the channel names a server of its own."""
+    # Neither do its headers and its proxy: the guard knows where a channel of the API may go.
+    lent = {key: value for key, value in defaults.items() if key != "http_config"}
+    if "smarthost" in config:
+        kept = ("smtp_from", "smtp_hello", "smtp_require_tls")
+        lent = {k: v for k, v in lent.items() if not k.startswith("smtp_") or k in kept}
+    if "app_url" in config:
+        lent = {k: v for k, v in lent.items() if not k.startswith("slack_")}
+    return lent
+
+
+def _map_mail(given: dict[str, Any], place: str) -> None:
+    host, port = given.pop("smtp_host", None), given.pop("smtp_port", None)
+    if host is not None:
+        if not isinstance(host, str) or not host or any(c.isspace() for c in host):
+            raise _refused(f"{place}.smtp_host", "expected the name of a host")
+        if port is not None and (isinstance(port, bool) or not isinstance(port, int)):
+            raise _refused(f"{place}.smtp_port", "expected a number")
+        given["smarthost"] = (
+            f"[{host}]:{port or 587}" if ":" in host else f"{host}:{port or 587}"
+        )
+    elif port is not None:
+        raise _refused(f"{place}.smtp_host", "required beside smtp_port")
+    tls = given.pop("tls", None)
+    if tls is not None:
+        given["require_tls"] = _read(lambda: fields.flag(tls, f"{place}.tls"))
+    if isinstance(given.get("to"), list):
+        given["to"] = ", ".join(_read(lambda: fields.texts(given["to"], f"{place}.to")))
+
+
+def _span_ns(given: Mapping[str, Any], key: str, default_ns: int, *, least_ns: int = 1) -> int:
+    if given.get(key) is None:
+        return default_ns
+    span_ns = _read(lambda: fields.span_ns(given[key], key))
+    if span_ns < least_ns:
+        raise _refused(key, "cannot be zero")
+    return int(span_ns)
+
+
+def _read(reading: Any) -> Any:
+    """What *reading* gives; what it finds wrong in the configuration is the sender's fault here."""
+    try:
+        return reading()
+    except ConfigError as error:
+        field, _, _ = str(error).partition(":")
+        raise Refused(str(error), field=field) from error
+
+
+def _refused(field: str, detail: str) -> Refused:
+    return Refused(f"{field}: {detail}", field=field)

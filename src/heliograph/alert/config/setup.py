@@ -1,0 +1,71 @@
+"""All that configuration says about alerts, checked and complete: who is told what, and when not.
+
+The parts that come over the API are put over the file's with `with_api_routes`; a reload makes a
+new `Setup`, and the old one stays whole until it is replaced.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from msgspec import Struct, structs
+
+from heliograph.alert.config import original
+from heliograph.alert.inhibition import Inhibition
+from heliograph.alert.intervals import Intervals
+from heliograph.alert.model import Receiver
+from heliograph.alert.routes import API, Route, Tree
+from heliograph.core.duration import HOUR_NS, MINUTE_NS
+
+
+class Setup(Struct, frozen=True):
+    """What the engine works by. Without a file: nobody is told anything.
+
+    tree                routes of the API, then the file's
+    receivers           by name; those of the API are called `api/<route id>`
+    intervals           by name
+    resolve_timeout_ns  an alert of the v2 API without an end resolves after so long without news
+    resolve_after_ns    so does one of /v1's log, trace and webhook intake
+    original            YAML that amtool reads: the routes as they are, secrets as placeholders
+    templates           globs of template files, as the file has them
+    defaults            `global:` as decoded, for channels that come over the API
+    """
+
+    tree: Tree
+    receivers: Mapping[str, Receiver]
+    inhibitions: tuple[Inhibition, ...] = ()
+    intervals: Mapping[str, Intervals] = {}
+    resolve_timeout_ns: int = 5 * MINUTE_NS
+    resolve_after_ns: int = HOUR_NS
+    external_url: str = ""
+    original: str = ""
+    templates: tuple[str, ...] = ()
+    defaults: Mapping[str, Any] = {}
+
+
+def empty() -> Setup:
+    """The setup of no configuration: alerts are kept and shown, and nobody is told."""
+    return completed(Setup(tree=Tree(), receivers={}))
+
+
+def with_api_routes(
+    setup: Setup, routes: Sequence[Route], receivers: Sequence[Receiver]
+) -> Setup:
+    """*setup* with *routes* of the API, in order, in place of those that it has, and their
+    *receivers*."""
+    kept = {name: one for name, one in setup.receivers.items() if not name.startswith(API)}
+    kept |= {one.name: one for one in receivers}
+    tree = Tree(api=routes, file=setup.tree.file)
+    return completed(structs.replace(setup, tree=tree, receivers=kept))
+
+
+def completed(setup: Setup) -> Setup:
+    """*setup* with the `original` that its other parts make."""
+    text = original.text_of(
+        tree=setup.tree,
+        receivers=setup.receivers,
+        inhibitions=setup.inhibitions,
+        intervals=setup.intervals,
+        templates=setup.templates,
+        resolve_timeout_ns=setup.resolve_timeout_ns,
+    )
+    return structs.replace(setup, original=text)

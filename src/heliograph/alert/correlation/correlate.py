@@ -1,0 +1,224 @@
+"""Which alerts belong together: by time, by entity, across sources, and by known causes.
+
+    correlator.add(alert)      →  (correlations that came or changed, ids of those that are gone)
+    correlator.resolve(alert)  →  the same
+    correlator.commit() | correlator.abort()
+
+Alerts are related when they *started* within `window_ns` of each other and share an entity (a pod's
+node and devices are its entities too, so that NodeDown meets PodRestart on that node); or when one
+is known to cause the other, started no later, and nothing says they are apart; or, sharing nothing,
+when they started within a minute, or come from different sources with at least one of them nobody's.
+
+A group is of one kind of tie: one entity, one cause and effect, or time alone. An alert may be in
+several; two that are tied by a stronger one are not shown again by a weaker. A group grows while
+alerts come that are within the window of one of its members, up to `members_max`; it stays readable
+when all are resolved. Its id is computed from the tie and its first two members.
+
+Score, of 0..1: the sum of what speaks for it, over the most it can be, 1.8:
+    a cause 0.7 … 0.9 · same workload 0.5, pod 0.4, device 0.4, node 0.3 · different sources 0.3
+    (not with a cause) · started within a minute 0.4, within the window 0.2
+Cost: for each alert, one look at each of at most KEYS_MAX ties, each of which remembers at most
+`candidates_max` alerts that are in no group of it; a full group is one comparison.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from heliograph.alert.correlation.causes import Table
+from heliograph.alert.correlation.ties import (
+    CANDIDATES_MAX,
+    GROUP_WEIGHTS,
+    MEMBERS_MAX,
+    TIES_MAX,
+    WINDOW_NS,
+    Group,
+    Near,
+    Ref,
+    Ties,
+)
+from heliograph.alert.model import Alert, Correlation
+from heliograph.core.duration import MINUTE_NS
+
+KEYS_MAX = 16
+# An alert with more is about a pod, not about its devices: the pod and the node stand for them.
+DEVICES_MAX = 2
+SCORE_SUM_MAX = 1.8
+WINDOWS_LOADED = 12
+
+_ORDER = {"workload": 0, "pod": 1, "podname": 2, "device": 3, "node": 4}
+_CROSS = 0.3
+_CLOSE, _NEAR = 0.4, 0.2
+_ANYONE = "anyone"
+_TIME = "time"
+
+
+class Correlator:
+    """The recent alerts by what ties them, and their groups. Pure: the time is that of alerts.
+
+    counts   `members_full`: alerts that a full group did not take; `ties_evicted`
+    """
+
+    def __init__(
+        self,
+        table: Table | None = None,
+        *,
+        window_ns: int = WINDOW_NS,
+        members_max: int = MEMBERS_MAX,
+        candidates_max: int = CANDIDATES_MAX,
+        ties_max: int = TIES_MAX,
+    ) -> None:
+        self._table = table or Table()
+        self._window_ns = window_ns
+        self._ties = Ties(
+            window_ns=window_ns,
+            members_max=members_max,
+            candidates_max=candidates_max,
+            ties_max=ties_max,
+        )
+
+    @property
+    def counts(self) -> Counter[str]:
+        """How often a bound was hit."""
+        return self._ties.counts
+
+    def add(self, alert: Alert) -> tuple[list[Correlation], list[str]]:
+        """A new episode; the groups that it made or joined, and the ids of those that are gone."""
+        keys = keys_of(alert)
+        owned = any(not key.startswith("podname:") for key in keys)
+        ref = Ref(alert.id, alert.starts_ns, alert.source, alert.context.pod_id, owned)
+        at_ns = alert.created_ns
+        near = Near()
+        as_cause, as_effect = self._table.roles(alert.name, alert.labels)
+        for number in dict.fromkeys(as_effect):
+            self._join_cause(number, ref, keys, near, at_ns)
+        if as_cause:
+            cause = Ref(ref.id, ref.starts_ns, ref.source, ref.pod_id, ref.owned, is_cause=True)
+            for number in dict.fromkeys(as_cause):
+                self._join_cause(number, cause, keys, near, at_ns)
+        ties = self._ties
+        for key in keys:
+            if ties.look(key, ref, near, at_ns) is None:
+                ties.remember(key, ref, at_ns)
+        if ties.look(_TIME, ref, near, at_ns) is None:
+            ties.remember(_TIME, ref, at_ns)
+        return [self._shown(group) for group in near.groups], []
+
+    def resolve(self, alert: Alert) -> tuple[list[Correlation], list[str]]:
+        """An episode is over: its groups are as they were, and were updated."""
+        groups = self._ties.groups_of(alert.id)
+        for group in groups:
+            self._ties.touch(group, alert.updated_ns)
+        return [self._shown(group) for group in groups], []
+
+    def correlations_of(self, alert_id: str) -> list[Correlation]:
+        """The groups of *alert_id* that are still remembered, the best first."""
+        shown = map(self._shown, self._ties.groups_of(alert_id))
+        return sorted(shown, key=lambda one: (-one.score, one.id))
+
+    def commit(self) -> None:
+        """What was done since the last commit is kept; what is too old to matter is forgotten."""
+        self._ties.commit()
+
+    def abort(self) -> None:
+        """Everything is as it was at the last commit."""
+        self._ties.abort()
+
+    def load(self, alerts: Iterable[Alert]) -> None:
+        """Begin from the episodes that were kept, in the order in which they came.
+
+        Those that came long before the last one have no part in a group that could still grow.
+        """
+        kept = sorted(alerts, key=lambda one: (one.created_ns, one.id))
+        floor_ns = kept[-1].created_ns - WINDOWS_LOADED * self._window_ns if kept else 0
+        for alert in kept:
+            if alert.created_ns >= floor_ns:
+                self.add(alert)
+                self.commit()
+
+    def _join_cause(
+        self, number: int, ref: Ref, keys: Sequence[str], near: Near, at_ns: int
+    ) -> None:
+        """The strongest entity on which the other end is known, else the other end that is nobody's;
+        for one that is nobody's itself, anyone."""
+        own = [f"{number}>{key}" for key in keys]
+        nobodys, anyones = f"{number}>", f"{number}>{_ANYONE}"
+        found = None
+        for name in (*own, nobodys if ref.owned else anyones):
+            found = self._ties.look(name, ref, near, at_ns)
+            if found is not None:
+                break
+        for name in (*own, anyones, *(() if ref.owned else (nobodys,))):
+            if found is None or found.tie != name:
+                self._ties.remember(name, ref, at_ns)
+
+    def _shown(self, group: Group) -> Correlation:
+        kind, score, reason = self._judged(group)
+        return Correlation(
+            id=group.id,
+            members=tuple([one.id for one in group.refs]),
+            type=kind,
+            score=score,
+            reason=reason,
+            created_ns=group.created_ns,
+            updated_ns=group.updated_ns,
+        )
+
+    def _judged(self, group: Group) -> tuple[str, float, str]:
+        # The name of an entity may have a `>` of its own; before that stands its kind.
+        number, _, key = group.tie.partition(">")
+        if not number.isdigit():
+            number, key = "", group.tie
+        entity = key.partition(":")[0]
+        entity = "pod" if entity == "podname" else entity
+        cross = len(group.sources) > 1
+        span_ns = group.refs[-1].starts_ns - group.refs[0].starts_ns
+        total = _CLOSE if span_ns < MINUTE_NS else _NEAR
+        reasons = []
+        weight = GROUP_WEIGHTS.get(entity)
+        kind = "time" if weight is None else "entity"
+        if number:
+            kind = "causal"
+            cause = self._table.causes[int(number)]
+            total += cause.score
+            reasons.append(cause.reason)
+        if weight is not None:
+            total += weight
+            reasons.append(f"same {entity}")
+        if cross and not number:
+            kind = "cross_source"
+            total += _CROSS
+            reasons.append("cross-source correlation")
+        minutes = max(1, -(-span_ns // MINUTE_NS))
+        reasons.append(f"occurred within {minutes} minute{'s' if minutes > 1 else ''}")
+        return kind, round(min(1.0, total / SCORE_SUM_MAX), 2), "; ".join(reasons)
+
+
+def keys_of(alert: Alert) -> tuple[str, ...]:
+    """What *alert* may be tied by, the strongest first: `workload:<uid>`, …, at most KEYS_MAX.
+
+    Where enrichment knew nobody, the context's own words count: ids as they were posted.
+    """
+    context = alert.context
+    keys = dict.fromkeys(alert.entities)
+    if len(keys) > DEVICES_MAX:
+        devices = [key for key in keys if key.startswith("device:")]
+        if len(devices) > DEVICES_MAX:
+            for key in devices:
+                del keys[key]
+    if context.workload_uid:
+        keys[f"workload:{context.workload_uid}"] = None
+    if context.workload_id:
+        keys[f"workload:{context.workload_id}"] = None
+    if context.pod_id:
+        keys[f"pod:{context.pod_id}"] = None
+    if context.pod_name:
+        keys[f"podname:{context.pod_name}"] = None
+    if context.node_name:
+        keys[f"node:{context.node_name}"] = None
+    if len(keys) < 2:
+        return tuple(keys)
+    return tuple(sorted(keys, key=_strength))[:KEYS_MAX]
+
+
+def _strength(key: str) -> int:
+    return _ORDER.get(key[: key.find(":")], len(_ORDER))

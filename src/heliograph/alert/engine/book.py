@@ -1,0 +1,393 @@
+"""The book: every episode that the engine holds, in columns, packed small.
+
+A slot is a place in the book. What changes with every repeat (`ends`, `updated`, `count`) is a
+number in a column; what an alert *is* (labels, annotations, context) is packed in `cold`, and read
+when somebody wants to see it. 100,000 alerts take about 100 MB.
+
+    slot = book.add(alert)          book.view(slot) == alert, but for its documents
+
+What `change` was called for can be put back by `abort`; a `touch` (a repeat that moves nothing
+but the end) cannot, and need not be: it is written by the next checkpoint.
+"""
+
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+from msgspec import Struct, msgpack, structs
+
+from heliograph.alert.engine.pairs import Pair, Pairs
+from heliograph.alert.model import NOBODY, Alert, Context, Post
+from heliograph.core.labels import Labels
+
+# The end of what has none, so that ends are numbers that can be compared.
+FOREVER_NS = 2**63 - 1
+_OVER, _GUESS, _FIRED = 1, 2, 4
+# Slots that are made at once.
+_GROWTH = 256
+
+
+class Cold(Struct, frozen=True, array_like=True, gc=False):
+    """What an alert is. *about* are the values of its context, () for nobody's."""
+
+    source: str
+    labels: Labels
+    annotations: Labels
+    severity: str = ""
+    generator_url: str = ""
+    about: tuple[str, ...] = ()
+    entities: tuple[str, ...] = ()
+
+    @property
+    def context(self) -> Context:
+        """Whose it is."""
+        return Context(*self.about) if self.about else NOBODY
+
+
+_PACK = msgpack.Encoder()
+_UNPACK = msgpack.Decoder(Cold)
+# Cold, groups, flags, and the numbers of one slot.
+_Saved: TypeAlias = tuple[Any, ...]
+
+
+class Book:
+    """Episodes by slot, id and identity."""
+
+    def __init__(self) -> None:
+        self.ids: list[str] = []
+        self.fingerprints: list[str] = []
+        self.groups: list[tuple[str, ...]] = []
+        self.starts = array("q")
+        self.ends = array("q")
+        self.count = array("q")
+        self.seq = array("q")
+        self.firing = 0
+        self._cold: list[bytes] = []
+        self._updated = array("q")
+        self._created = array("q")
+        self._wake = array("q")
+        self._said = array("q")
+        self._episode = array("q")
+        self._flags = bytearray()
+        self._pairs = Pairs()
+        self._by_id: dict[str, int] = {}
+        # The latest episode of each identity.
+        self._latest: dict[str, int] = {}
+        self._free: list[int] = []
+        self._next_ns = FOREVER_NS
+        # Slots that `change` was called for; those that are new have the slot of the episode before.
+        self._saved: dict[int, _Saved] = {}
+        self._new: dict[int, int | None] = {}
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    def __iter__(self) -> Iterator[int]:
+        """Every slot, oldest first."""
+        return iter(self._by_id.values())
+
+    def slot(self, alert_id: str) -> int | None:
+        """The slot of *alert_id*, or None."""
+        return self._by_id.get(alert_id)
+
+    def latest(self, fingerprint: str) -> int | None:
+        """The slot of the latest episode of an identity, or None."""
+        return self._latest.get(fingerprint)
+
+    def add(self, alert: Alert, seen: Mapping[str, str], *, over: bool, ended_ns: int) -> int:
+        """A slot for *alert*, which is found by what matchers see of it.
+
+        *over*: its end was taken note of, and it is kept for *ended_ns*.
+        """
+        ends_ns = FOREVER_NS if alert.ends_ns is None else alert.ends_ns
+        wake_ns = ends_ns + ended_ns if over else ends_ns
+        if not self._free:
+            self._grow()
+        slot = self._free.pop()
+        self.ids[slot], self.fingerprints[slot] = alert.id, alert.fingerprint
+        self.starts[slot], self.ends[slot] = alert.starts_ns, ends_ns
+        self.count[slot], self.seq[slot] = alert.count, alert.seq
+        self._updated[slot], self._created[slot] = alert.updated_ns, alert.created_ns
+        self._wake[slot], self._episode[slot] = wake_ns, alert.episode
+        fired = not over or ends_ns > alert.created_ns or alert.count > 1
+        self._flags[slot] = (
+            (_OVER if over else 0)
+            | (_GUESS if alert.timed_out else 0)
+            | (_FIRED if fired else 0)
+        )
+        self._said[slot] = said_of(alert)
+        self._cold[slot] = _packed(alert)
+        self._pairs.put(slot, seen.items())
+        self._new[slot] = self._latest.get(alert.fingerprint)
+        self._by_id[alert.id] = slot
+        self._latest[alert.fingerprint] = slot
+        self.firing += not over
+        self._next_ns = min(self._next_ns, wake_ns)
+        return slot
+
+    def view(self, slot: int) -> Alert:
+        """The alert in *slot* as it is now; its documents are in the store."""
+        cold = _UNPACK.decode(self._cold[slot])
+        ends_ns = self.ends[slot]
+        return Alert(
+            self.ids[slot],
+            self.fingerprints[slot],
+            cold.source,
+            cold.labels,
+            cold.annotations,
+            self.starts[slot],
+            None if ends_ns == FOREVER_NS else ends_ns,
+            bool(self._flags[slot] & _GUESS),
+            self._created[slot],
+            self._updated[slot],
+            cold.generator_url,
+            cold.severity,
+            cold.context,
+            self.count[slot],
+            self._episode[slot],
+            self.seq[slot],
+            cold.entities,
+            b"",
+            b"",
+        )
+
+    def cold(self, slot: int) -> Cold:
+        """What the alert in *slot* is."""
+        return _UNPACK.decode(self._cold[slot])
+
+    def over(self, slot: int) -> bool:
+        """Whether the end of the episode in *slot* was taken note of."""
+        return bool(self._flags[slot] & _OVER)
+
+    def fired(self, slot: int) -> bool:
+        """Whether the episode in *slot* was seen to fire."""
+        return bool(self._flags[slot] & _FIRED)
+
+    def guessed(self, slot: int) -> bool:
+        """Whether the end of the episode in *slot* is a guess."""
+        return bool(self._flags[slot] & _GUESS)
+
+    def episode(self, slot: int) -> int:
+        """Which episode of its identity is in *slot*, from 1."""
+        return self._episode[slot]
+
+    def says(self, slot: int, said: int) -> bool:
+        """Whether the words of the alert in *slot* are those of `said_of`."""
+        return self._said[slot] == said
+
+    def move_of(self, slot: int) -> tuple[str, int | None, int, int]:
+        """Id, end, update and count of *slot*: what repeats move."""
+        ends_ns = None if self.ends[slot] == FOREVER_NS else self.ends[slot]
+        return self.ids[slot], ends_ns, self._updated[slot], self.count[slot]
+
+    def in_change(self, slot: int) -> bool:
+        """Whether *slot* was changed or added since the last commit."""
+        return slot in self._saved or slot in self._new
+
+    def touch(self, slot: int, ends_ns: int, guess: bool, now_ns: int) -> None:
+        """Note a repeat of the alert in *slot*, which fires: it moves its end."""
+        self.ends[slot] = ends_ns
+        self._updated[slot] = now_ns
+        self.count[slot] += 1
+        self._wake[slot] = ends_ns
+        self._flags[slot] = _FIRED | _GUESS if guess else _FIRED
+        self._next_ns = min(self._next_ns, ends_ns)
+
+    def repeat(
+        self,
+        fingerprint: str,
+        said: int,
+        starts_ns: int | None,
+        ends_ns: int | None,
+        resolve_after_ns: int,
+        now_ns: int,
+    ) -> tuple[int, int] | None:
+        """`touch` the alert that fires when nothing but its end is news: its slot, and the end that
+        it had. None, and nothing is changed: it is over, or the post says something else.
+
+        One function, which a repeat goes through and little else: see `taking.repeat`.
+        """
+        slot = self._latest.get(fingerprint)
+        if slot is None or self._said[slot] != said or slot in self._saved or slot in self._new:
+            return None
+        flags, old_ns = self._flags[slot], self.ends[slot]
+        if (
+            flags & _OVER
+            or old_ns <= now_ns
+            # Whether it is a guess is written with the whole alert.
+            or bool(flags & _GUESS) != (ends_ns is None)
+            or (now_ns if starts_ns is None else starts_ns) < self.starts[slot]
+        ):
+            return None
+        if ends_ns is None:
+            end_ns = now_ns + resolve_after_ns if resolve_after_ns > 0 else FOREVER_NS
+        elif ends_ns <= now_ns:
+            return None
+        else:
+            end_ns = max(ends_ns, old_ns)
+        self.ends[slot] = self._wake[slot] = end_ns
+        self._updated[slot] = now_ns
+        self.count[slot] += 1
+        if not flags & _FIRED:
+            self._flags[slot] = flags | _FIRED
+        self._next_ns = min(self._next_ns, end_ns)
+        return slot, old_ns
+
+    def change(self, slot: int) -> None:
+        """Remember what *slot* holds, before it is changed, for `abort`."""
+        if slot in self._new or slot in self._saved:
+            return
+        self._saved[slot] = (
+            self._cold[slot],
+            self.groups[slot],
+            self._flags[slot],
+            *(column[slot] for column in self._columns()),
+        )
+
+    def refresh(self, slot: int, alert: Alert) -> None:
+        """Put what *alert* says in place of what *slot* holds; `change` was called."""
+        self.starts[slot], self.seq[slot] = alert.starts_ns, alert.seq
+        self.ends[slot] = FOREVER_NS if alert.ends_ns is None else alert.ends_ns
+        self._updated[slot], self.count[slot] = alert.updated_ns, alert.count
+        kept = self._flags[slot] & ~_GUESS
+        self._flags[slot] = kept | (_GUESS if alert.timed_out else 0)
+        if not kept & _OVER:
+            self.keep(slot, self.ends[slot])
+        self._cold[slot] = _packed(alert)
+        self._said[slot] = said_of(alert)
+
+    def end(self, slot: int, ended_ns: int, now_ns: int) -> None:
+        """Note that the episode in *slot* is over, to be kept for *ended_ns*; `change` was called."""
+        if not self._flags[slot] & _OVER:
+            self.firing -= 1
+        # An update that is not before the end is how a start knows that it was noted.
+        self._updated[slot] = max(self._updated[slot], now_ns)
+        self._flags[slot] |= _OVER
+        self.keep(slot, self.ends[slot] + ended_ns)
+
+    def keep(self, slot: int, until_ns: int) -> None:
+        """Look at the episode in *slot* at *until_ns*, whether it ends or may be forgotten."""
+        self._wake[slot] = until_ns
+        self._next_ns = min(self._next_ns, until_ns)
+
+    def due_ns(self) -> int:
+        """Nothing ends and nothing is to be forgotten before this."""
+        return self._next_ns
+
+    def due(self, now_ns: int, slots_max: int) -> list[int]:
+        """Slots that end, or may be forgotten, by *now_ns*; those that come first before. When there
+        are more than *slots_max*, the rest is due still."""
+        if now_ns < self._next_ns or not self._wake:
+            return []
+        wake = np.frombuffer(self._wake, dtype=np.int64)
+        found = np.flatnonzero(wake <= now_ns)
+        found = found[np.argsort(wake[found], kind="stable")]
+        slots: list[int] = found[:slots_max].tolist()
+        if len(found) > slots_max:
+            self._next_ns = int(wake[found[slots_max]])
+            return slots
+        later = wake[wake > now_ns]
+        self._next_ns = int(later.min()) if len(later) else FOREVER_NS
+        return slots
+
+    def carrying(self, pairs: Sequence[Pair]) -> Iterable[int]:
+        """Slots whose labels or context have all of *pairs*, and perhaps more: look at each."""
+        return self._pairs.slots(pairs) if pairs else list(self._by_id.values())
+
+    def forget(self, slot: int) -> None:
+        """Have no such episode any more; nothing may be uncommitted."""
+        assert not self._saved
+        assert not self._new
+        alert_id, fingerprint = self.ids[slot], self.fingerprints[slot]
+        self.firing -= not self.over(slot)
+        del self._by_id[alert_id]
+        if self._latest.get(fingerprint) == slot:
+            del self._latest[fingerprint]
+        self._vacate(slot)
+
+    def commit(self) -> None:
+        """What there is, is stored."""
+        self._saved.clear()
+        self._new.clear()
+
+    def abort(self) -> tuple[list[str], list[int]]:
+        """Put back what there was at the last commit: ids that are no more, slots changed back."""
+        gone = [self.ids[slot] for slot in self._new]
+        for slot, before in reversed(self._new.items()):
+            self.firing -= not self.over(slot)
+            fingerprint = self.fingerprints[slot]
+            del self._by_id[self.ids[slot]]
+            if before is None:
+                del self._latest[fingerprint]
+            else:
+                self._latest[fingerprint] = before
+            self._vacate(slot)
+        back = list(self._saved)
+        for slot, (cold, groups, flags, *numbers) in self._saved.items():
+            self.firing += self.over(slot) - bool(flags & _OVER)
+            self._cold[slot], self.groups[slot], self._flags[slot] = cold, groups, flags
+            for column, number in zip(self._columns(), numbers, strict=True):
+                column[slot] = number
+            self._next_ns = min(self._next_ns, self._wake[slot])
+        self.commit()
+        return gone, back
+
+    def _grow(self) -> None:
+        begin = len(self.ids)
+        self.ids += [""] * _GROWTH
+        self.fingerprints += [""] * _GROWTH
+        self.groups += [()] * _GROWTH
+        self._cold += [b""] * _GROWTH
+        self._flags += bytes(_GROWTH)
+        for column in self._columns():
+            column.frombytes(bytes(8 * _GROWTH))
+        for slot in range(begin, begin + _GROWTH):
+            self._wake[slot] = FOREVER_NS
+        self._pairs.grow(_GROWTH)
+        self._free += range(begin + _GROWTH - 1, begin - 1, -1)
+
+    def _vacate(self, slot: int) -> None:
+        self.ids[slot] = self.fingerprints[slot] = ""
+        self.groups[slot], self._cold[slot] = (), b""
+        self._wake[slot] = FOREVER_NS
+        self._pairs.put(slot, ())
+        self._free.append(slot)
+
+    def _columns(self) -> "tuple[array[int], ...]":
+        return (
+            self.starts,
+            self.ends,
+            self.count,
+            self.seq,
+            self._updated,
+            self._created,
+            self._wake,
+            self._said,
+            self._episode,
+        )
+
+
+def _packed(alert: Alert) -> bytes:
+    about = () if alert.context is NOBODY else _about(alert.context)
+    return _PACK.encode(
+        Cold(
+            alert.source,
+            alert.labels,
+            alert.annotations,
+            alert.severity,
+            alert.generator_url,
+            about,
+            alert.entities,
+        )
+    )
+
+
+def said_of(alert: Alert | Post) -> int:
+    """A number that stands for the words of an alert, in this process alone."""
+    return hash((alert.annotations, alert.severity, alert.generator_url))
+
+
+def _about(context: Context) -> tuple[str, ...]:
+    about = structs.astuple(context)
+    return about if any(about) else ()

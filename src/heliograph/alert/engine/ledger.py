@@ -1,0 +1,126 @@
+"""The ledger: of every alert and channel what was told, or which stage held it and because of what.
+
+A line is written when something is attempted, and when what holds an alert back changes; that the
+same silence still holds it an hour later is no news.
+"""
+
+from collections.abc import Iterable
+
+from heliograph.alert.engine.flush import Hold
+from heliograph.alert.engine.rows import Rows
+from heliograph.alert.model import Delivery, Entry, Group, Integration, Outgoing, Status
+
+# What an alert is held by, of each integration.
+_Marks = tuple[tuple[str, Hold], ...]
+
+# Of whoever has no channel.
+NO_CHANNEL = Integration(id="", receiver="", kind="", settings={})
+
+
+class Ledger:
+    """Lines to be written, and what was last written of whom."""
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        self._marks: Rows[str, _Marks] = Rows()
+
+    def held(
+        self,
+        alert_id: str,
+        group: Group,
+        integration: Integration,
+        hold: Hold,
+        status: Status,
+        now_ns: int,
+    ) -> None:
+        """Note that *hold* keeps an alert from *integration*, if that is new."""
+        marks = self._marks.get(alert_id) or ()
+        for name, known in marks:
+            if name == integration.id:
+                if known == hold:
+                    return
+                marks = tuple(mark for mark in marks if mark[0] != name)
+        self._marks.put(alert_id, (*marks, (integration.id, hold)))
+        self.entries.append(
+            Entry(
+                alert_id,
+                group.key,
+                group.receiver,
+                integration.id,
+                integration.kind,
+                now_ns,
+                "held",
+                status,
+                stage=hold.stage,
+                cause=hold.cause,
+            )
+        )
+
+    def is_held(self, alert_id: str, integration_id: str) -> bool:
+        """Whether the last line of an alert and an integration says that it is held."""
+        return any(name == integration_id for name, _ in self._marks.get(alert_id) or ())
+
+    def attempted(
+        self,
+        row: Outgoing,
+        kind: str,
+        group: Group,
+        integration: Integration,
+        delivery: Delivery,
+        now_ns: int,
+        cause: str = "",
+        entries_max: int | None = None,
+    ) -> int:
+        """Note what came of an attempt (*kind*: sent, failed, dead) for every alert in it, at most
+        *entries_max*; how many were left out."""
+        alerts = _alerts(row)
+        for alert_id, status in alerts[:entries_max]:
+            self.entries.append(
+                Entry(
+                    alert_id,
+                    row.group_key,
+                    group.receiver,
+                    row.integration,
+                    integration.kind,
+                    now_ns,
+                    kind,
+                    status,
+                    attempt=row.attempts,
+                    cause=cause or row.reason.value,
+                    answer=delivery.answer,
+                    key=row.key,
+                )
+            )
+            self.release(alert_id, row.integration)
+        return max(0, len(alerts) - entries_max) if entries_max is not None else 0
+
+    def release(self, alert_id: str, integration_id: str) -> None:
+        """What next holds an alert from an integration is news."""
+        marks = self._marks.get(alert_id)
+        if marks is None:
+            return
+        rest = tuple(mark for mark in marks if mark[0] != integration_id)
+        if not rest:
+            self._marks.drop(alert_id)
+        elif len(rest) < len(marks):
+            self._marks.put(alert_id, rest)
+
+    def forget(self, alert_ids: Iterable[str]) -> None:
+        """These alerts are no more."""
+        for alert_id in alert_ids:
+            self._marks.drop(alert_id)
+
+    def commit(self) -> None:
+        """What was noted is stored."""
+        self.entries = []
+        self._marks.commit()
+
+    def abort(self) -> None:
+        """Nothing was noted since the last commit."""
+        self.entries = []
+        self._marks.abort()
+
+
+def _alerts(row: Outgoing) -> list[tuple[str, Status]]:
+    firing = [(one, Status.FIRING) for one in sorted(row.firing)]
+    return firing + [(one, Status.RESOLVED) for one in sorted(row.resolved)]

@@ -1,0 +1,53 @@
+"""The engine from what a store kept: after a restart, memory is what it was, made right for the time
+that we were away.
+
+While we were away no sender could repeat anything, so every end that was ahead is moved by that
+time. An attempt that was in flight may have arrived or not: it is made again, with its key.
+"""
+
+from msgspec import structs
+
+from heliograph.alert.changes import Kept
+from heliograph.alert.engine import regroup, sending
+from heliograph.alert.engine.state import State
+from heliograph.alert.silences import forgettable
+
+
+def start(state: State, kept: Kept, now_ns: int) -> None:
+    """Fill *state*, which is empty, with what was *kept*."""
+    # Before the first checkpoint, nothing but the alerts themselves says when we were there.
+    alive_ns = kept.alive_ns or min((one.updated_ns for one in kept.alerts), default=now_ns)
+    away_ns = max(0, now_ns - alive_ns)
+    book = state.book
+    for alert in sorted(kept.alerts, key=lambda one: one.id):
+        over = alert.ends_ns is not None and alert.ends_ns <= alert.updated_ns
+        moves = not over and alert.ends_ns is not None and away_ns > 0
+        if moves and alert.ends_ns is not None:
+            alert = structs.replace(alert, ends_ns=alert.ends_ns + away_ns)  # noqa: PLW2901
+        seen = state.seen(alert)
+        slot = book.add(alert, seen, over=over, ended_ns=state.limits.ended_ns)
+        if moves:
+            state.moved[slot] = 0
+    book.commit()
+    for silence in kept.silences:
+        if not forgettable(silence, now_ns):
+            state.silences.put(silence.id, silence)
+            state.silencer.put(silence)
+    for group in kept.groups:
+        state.groups.adopt(group, (), group.flush_ns)
+    for told in kept.told:
+        state.outbox.told.put((told.group_key, told.integration), told)
+    for row in kept.outbox:
+        state.outbox.rows.put((row.group_key, row.integration), row)
+    state.silences.commit()
+    state.groups.commit()
+    state.outbox.commit()
+    for row in kept.outbox:
+        if row.in_flight:
+            sending.doubt(state, row)
+            state.counts["attempts_interrupted"] += 1
+        state.outbox.put(structs.replace(row, in_flight=False, due_ns=now_ns))
+    regroup.inhibit_anew(state, now_ns)
+    regroup.regroup(state, now_ns, restart=True)
+    if state.correlator is not None:
+        state.correlator.load(kept.alerts)

@@ -1,0 +1,296 @@
+"""A post is taken: what it changes in the book, the groups, the statistics.
+
+Most posts are repeats that move nothing but an end: those touch a few numbers in memory, are
+answered at once and written by the next checkpoint. The rest is written before it is answered.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from msgspec import structs
+
+from heliograph.alert.engine import intake
+from heliograph.alert.engine.book import FOREVER_NS, said_of
+from heliograph.alert.engine.groups import Place
+from heliograph.alert.engine.intake import Span, Step
+from heliograph.alert.engine.state import State
+from heliograph.alert.model import Alert, Enriched, Post, Status
+from heliograph.core.duration import HOUR_NS
+from heliograph.core.errors import Unavailable
+
+Enrich = Enriched | Callable[[Post], Enriched]
+
+
+class Taken(NamedTuple):
+    """What became of a post.
+
+    new       an episode began with it
+    durable   it may be answered now; else only after the changes are committed
+    """
+
+    alert_id: str
+    new: bool
+    status: Status
+    durable: bool
+
+
+def take(state: State, post: Post, enrich: Enrich, now_ns: int) -> Taken:
+    """Take *post*, received at *now_ns*; *enrich* gives what is known of a new episode.
+
+    Raises Unavailable when there is no room for it; then nothing has changed.
+    """
+    book = state.book
+    if post.seq < 0 and post.status != "resolved":
+        slot = repeat(
+            state, post.fingerprint, said_of(post),
+            post.starts_ns, post.ends_ns, post.resolve_after_ns, now_ns,
+        )  # fmt: skip
+        if slot is not None:
+            return Taken(book.ids[slot], False, Status.FIRING, True)
+    slot = book.latest(post.fingerprint)
+    offer = intake.offered(post, now_ns)
+    if slot is None:
+        return _begun(state, post, enrich, offer, offer.span, 1, now_ns)
+    end_expired(state, slot, now_ns)
+    if 0 <= post.seq <= book.seq[slot]:
+        state.counts["posts_replayed"] += 1
+        return _taken(state, slot, now_ns)
+    ends_ns = book.ends[slot]
+    current = Span(
+        book.starts[slot], None if ends_ns == FOREVER_NS else ends_ns, book.guessed(slot)
+    )
+    fires, episode = not book.over(slot), book.episode(slot)
+    step, span = intake.merged(current, offer, fires=fires, episode=episode)
+    if step is Step.NEW:
+        return _begun(state, post, enrich, offer, span, episode + 1, now_ns)
+    if step is Step.STALE:
+        state.counts["posts_stale"] += 1
+        return _taken(state, slot, now_ns)
+    same = book.says(slot, said_of(post))
+    if same and post.seq < 0 and span.starts_ns == current.starts_ns:
+        if step is Step.REPEAT and span.timed_out == current.timed_out:
+            touch(state, slot, span, now_ns)
+            return _taken(state, slot, now_ns)
+        if step is Step.ENDED and span == current:
+            return _taken(state, slot, now_ns)
+    _refresh(state, slot, post, span, now_ns)
+    if step is Step.END:
+        end(state, slot, now_ns)
+    return _taken(state, slot, now_ns)
+
+
+def repeat(
+    state: State,
+    fingerprint: str,
+    said: int,
+    starts_ns: int | None,
+    ends_ns: int | None,
+    resolve_after_ns: int,
+    now_ns: int,
+) -> int | None:
+    """The slot of the alert that fires, its end moved, when a post says nothing else; the short way
+    of `take`, with the same outcome. None, and nothing is changed: it must go the long way."""
+    found = state.book.repeat(fingerprint, said, starts_ns, ends_ns, resolve_after_ns, now_ns)
+    if found is None:
+        return None
+    slot, old_ns = found
+    if slot not in state.moved:
+        state.move(slot, old_ns, now_ns)
+    state.counts["repeats"] += 1
+    return slot
+
+
+def repeats(
+    state: State,
+    posts: Sequence[tuple[str, int, int | None, int | None]],
+    resolve_after_ns: int,
+    now_ns: int,
+) -> int:
+    """How many of *posts*, from the first on, `repeat` takes. In one loop: a site's alerts come so
+    all the time."""
+    repeat_, moved = state.book.repeat, state.moved
+    taken = 0
+    for fingerprint, said, starts_ns, ends_ns in posts:
+        found = repeat_(fingerprint, said, starts_ns, ends_ns, resolve_after_ns, now_ns)
+        if found is None:
+            break
+        taken += 1
+        if found[0] not in moved:
+            state.move(*found, now_ns)
+    state.counts["repeats"] += taken
+    return taken
+
+
+def touch(state: State, slot: int, span: Span, now_ns: int) -> None:
+    """Note a repeat that says nothing new."""
+    ends_ns = FOREVER_NS if span.ends_ns is None else span.ends_ns
+    old_ns = state.book.ends[slot]
+    state.book.touch(slot, ends_ns, span.timed_out, now_ns)
+    state.counts["repeats"] += 1
+    if state.book.in_change(slot):
+        state.changed[slot] = None
+    else:
+        state.move(slot, old_ns, now_ns)
+
+
+def end_expired(state: State, slot: int, now_ns: int) -> None:
+    """Take note of the end of the episode in *slot*, if it has come."""
+    if not state.book.over(slot) and state.book.ends[slot] <= now_ns:
+        end(state, slot, now_ns)
+
+
+def end(state: State, slot: int, now_ns: int) -> None:
+    """The episode in *slot* is over: what follows from that."""
+    book = state.book
+    book.change(slot)
+    book.end(slot, state.limits.ended_ns, now_ns)
+    alert = book.view(slot)
+    state.tally.add(alert, fired=False, over=True)
+    state.changed[slot] = None
+    state.settle(slot)
+    if state.setup.inhibitions:
+        state.inhibitor.update(alert.id, state.seen(book.cold(slot)), False)
+    state.correlated(alert, fires=False)
+    state.counts["resolved"] += 1
+
+
+def _begun(
+    state: State,
+    post: Post,
+    enrich: Enrich,
+    offer: intake.Offer,
+    span: Span,
+    episode: int,
+    now_ns: int,
+) -> Taken:
+    """A new episode. One that is over already is kept, and nobody is told."""
+    book, resolved = state.book, offer.resolved
+    if book.firing >= state.limits.alerts and not resolved:
+        state.counts["alerts_refused"] += 1
+        raise Unavailable("too many alerts fire", code="alerts_full", retry_after_s=30)
+    enriched = enrich(post) if callable(enrich) else enrich
+    created_ns, tail = now_ns, post.fingerprint[:12]
+    while book.slot(alert_id := f"{created_ns:016x}{tail}") is not None:
+        created_ns += 1
+    alert = Alert(
+        alert_id,
+        post.fingerprint,
+        post.source,
+        post.labels,
+        post.annotations,
+        span.starts_ns,
+        span.ends_ns,
+        span.timed_out,
+        created_ns,
+        now_ns,
+        post.generator_url,
+        post.severity,
+        enriched.context,
+        1,
+        episode,
+        post.seq,
+        enriched.entities,
+        post.raw,
+        enriched.document,
+    )
+    seen = state.seen(alert)
+    places = [] if resolved else _places(state, alert, seen)
+    slot = book.add(alert, seen, over=resolved, ended_ns=state.limits.ended_ns)
+    state.changed[slot] = alert
+    state.documents[slot] = (post.raw, enriched.document)
+    state.tally.add(alert, fired=not resolved, over=resolved)
+    if not resolved:
+        join(state, slot, places, now_ns)
+        if state.setup.inhibitions:
+            state.inhibitor.update(alert_id, seen, True)
+        state.correlated(alert, fires=True)
+    state.counts["episodes"] += 1
+    status = Status.RESOLVED if resolved else Status.FIRING
+    return Taken(alert_id, True, status, False)
+
+
+def places(state: State, slot: int) -> list[Place]:
+    """The groups that the alert in *slot* belongs to by the routes there are."""
+    alert = state.book.view(slot)
+    return _places(state, alert, state.seen(alert))
+
+
+def join(state: State, slot: int, places: list[Place], now_ns: int) -> None:
+    """Have the alert in *slot* in the groups of *places*, beside those where it is."""
+    book = state.book
+    if not places:
+        return
+    for place in places:
+        state.groups.join(
+            place,
+            slot,
+            now_ns=now_ns,
+            starts_ns=book.starts[slot],
+            opens_ns=state.started_ns + place.route.group_wait_ns,
+        )
+    book.groups[slot] = (*book.groups[slot], *(place.key for place in places))
+
+
+def _places(state: State, alert: Alert, seen: dict[str, str]) -> list[Place]:
+    routes = state.setup.tree.match(seen)
+    if len(routes) > state.limits.groups_per_alert:
+        state.counts["groups_cut"] += 1
+        routes = routes[: state.limits.groups_per_alert]
+    groups = state.groups
+    places = [groups.place(route, alert.labels, seen) for route in routes]
+    if len(groups) + len(places) > state.limits.groups and any(
+        place.key not in groups.rows for place in places
+    ):
+        state.counts["groups_refused"] += 1
+        raise Unavailable("too many groups of alerts", code="groups_full", retry_after_s=30)
+    return places
+
+
+def _refresh(state: State, slot: int, post: Post, span: Span, now_ns: int) -> None:
+    """Put what *post* says in place of what the alert in *slot* said."""
+    book = state.book
+    old = book.view(slot)
+    new = structs.replace(
+        old,
+        annotations=post.annotations,
+        generator_url=post.generator_url,
+        severity=post.severity,
+        starts_ns=span.starts_ns,
+        ends_ns=span.ends_ns,
+        timed_out=span.timed_out,
+        updated_ns=now_ns,
+        count=old.count + 1,
+        seq=max(old.seq, post.seq),
+    )
+    over, fired = book.over(slot), book.fired(slot)
+    book.change(slot)
+    book.refresh(slot, new)
+    state.changed[slot] = None
+    state.settle(slot)
+    enriched = state.documents[slot][1] if slot in state.documents else b""
+    state.documents[slot] = (post.raw, enriched)
+    if (
+        over
+        or old.severity != new.severity
+        or old.starts_ns // HOUR_NS != new.starts_ns // HOUR_NS
+    ):
+        state.tally.add(old, fired=fired, over=over, sign=-1)
+        state.tally.add(new, fired=fired, over=over)
+    if old.severity != new.severity and not over:
+        _rerouted(state, slot, now_ns)
+
+
+def _rerouted(state: State, slot: int, now_ns: int) -> None:
+    """What matchers see has changed: groups that it belongs to now, and was not in yet."""
+    there = state.book.groups[slot]
+    more = [place for place in places(state, slot) if place.key not in there]
+    join(state, slot, more, now_ns)
+    if state.setup.inhibitions:
+        seen = state.seen(state.book.cold(slot))
+        state.inhibitor.update(state.book.ids[slot], seen, True)
+
+
+def _taken(state: State, slot: int, now_ns: int) -> Taken:
+    book = state.book
+    status = Status.RESOLVED if book.ends[slot] <= now_ns else Status.FIRING
+    return Taken(book.ids[slot], False, status, not book.in_change(slot))

@@ -1,0 +1,278 @@
+"""Rules over series, on a ticker: what to query, and what the answer comes to.
+
+    asked = query(rule, now_ns)                     # metric, matchers, [start_ns, end_ns)
+    answer = evaluate(rule, state, series, now_ns=…)
+    answer.posts, answer.state                      # to be committed together
+
+Each series has its own window, which ends at its own newest point: a sender whose samples come
+late, or whose clock is behind, is judged by what it sent, and no other series moves it. A series
+whose newest point is older than the window has no data: its alert is over. Points ahead of
+*now_ns* are left out until their time comes.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from heliograph.alert.model import Post
+from heliograph.alert.rules import posts as rule_posts
+from heliograph.alert.rules.listening import Listening
+from heliograph.alert.rules.rule import (
+    Absence,
+    Anomaly,
+    MetricThreshold,
+    Rule,
+    Series,
+    SeriesMatch,
+    StateRow,
+    admitted,
+    key_of,
+)
+from heliograph.core import duration
+from heliograph.core.duration import HOUR_NS, MINUTE_NS
+from heliograph.core.labels import NAME, Labels, fingerprint
+from heliograph.core.matcher import Matcher
+from heliograph.rules.anomaly import is_anomalous, robust_z
+from heliograph.rules.condition import Point, aggregate, compare
+from heliograph.rules.pending import Pending, step
+
+SERIES_MAX = 10_000
+# How far back of its window a series may end and still be judged.
+LATENESS_NS = 5 * MINUTE_NS
+
+
+class Query(NamedTuple):
+    """The raw points that a rule needs: of *metric* and *match*, in [start_ns, end_ns)."""
+
+    metric: str
+    match: tuple[Matcher, ...]
+    start_ns: int
+    end_ns: int
+
+
+class Answer(NamedTuple):
+    """What an evaluation came to.
+
+    state     to hand in the next time; b"" when there is nothing to keep
+    left_out  series beyond SERIES_MAX, which were not looked at
+    """
+
+    posts: list[Post]
+    state: bytes
+    left_out: int = 0
+
+
+class _Kept(msgspec.Struct, array_like=True):
+    labels: tuple[tuple[str, str], ...]
+    since_ns: int
+    firing: bool
+    value: float
+    began_ns: int = 0
+
+
+_DECODER = msgspec.msgpack.Decoder(dict[str, _Kept])
+
+
+def query(rule: Rule, now_ns: int) -> Query | None:
+    """What to ask for to evaluate *rule*; None when it is no rule over series."""
+    match rule.body:
+        case MetricThreshold() as body:
+            span_ns = body.window_ns + LATENESS_NS
+            return Query(body.metric, body.match, now_ns - span_ns, now_ns + 1)
+        case Anomaly() as body if body.metric:
+            span_ns = body.window_ns + LATENESS_NS
+            return Query(body.metric, body.match, now_ns - span_ns, now_ns + 1)
+        case Absence(what=SeriesMatch() as what, window_ns=window_ns):
+            return Query(what.metric, what.match, now_ns - window_ns, now_ns + 1)
+        case _:
+            return None
+
+
+def evaluate(
+    rule: Rule,
+    state: bytes,
+    series: Sequence[Series],
+    *,
+    now_ns: int,
+    since_ns: int = 0,
+    resolve_after_ns: int = HOUR_NS,
+) -> Answer:
+    """Look at *rule* as of *now_ns*, over the *series* that its `query` gave.
+
+    *state* is that of the last answer, b"" the first time. *since_ns* is when we began to listen.
+    While a series' condition lasts, its post is said again each time. Raises ValueError when
+    *rule* is no rule over series.
+    """
+    if isinstance(rule.body, Absence):
+        return _absence(rule, rule.body, state, series, now_ns, since_ns, resolve_after_ns)
+    body = rule.body
+    if not isinstance(body, MetricThreshold | Anomaly):
+        raise ValueError(f"{rule.name} is no rule over series")  # noqa: TRY004 - of the rule's kind
+    kept = _kept(state)
+    following: dict[str, _Kept] = {}
+    posts: list[Post] = []
+    for one in series[:SERIES_MAX]:
+        labels = _shown(one.labels)
+        name = fingerprint(labels)
+        before = kept.pop(name, None)
+        found = _judged(body, one.points, now_ns)
+        after = _step(body, before, labels, found, now_ns)
+        if after is not None:
+            following[name] = after
+        if after is not None and after.firing:
+            posts.append(_firing(rule, after, now_ns, resolve_after_ns))
+        elif before is not None and before.firing:
+            reason = "no data" if found is None else "condition over"
+            posts.append(_over(rule, before, now_ns, resolve_after_ns, reason))
+    posts.extend(
+        _over(rule, before, now_ns, resolve_after_ns, "no data")
+        for before in kept.values()
+        if before.firing
+    )
+    encoded = msgspec.msgpack.encode(following) if following else b""
+    return Answer(posts, encoded, max(0, len(series) - SERIES_MAX))
+
+
+def retire(rule: Rule, state: bytes, *, now_ns: int) -> list[Post]:
+    """*rule* is no more: the posts that end what it said."""
+    if isinstance(rule.body, Absence):
+        listening = _listening(rule, rule.body, state, 0, HOUR_NS)
+        return listening.retire(now_ns)
+    return [
+        _over(rule, one, now_ns, HOUR_NS, "rule removed")
+        for one in _kept(state).values()
+        if one.firing
+    ]
+
+
+def _judged(
+    body: MetricThreshold | Anomaly, points: Iterable[Point], now_ns: int
+) -> tuple[bool, float] | None:
+    """Whether the condition holds and the value that it is about; None without data."""
+    known = [point for point in points if point[0] <= now_ns]
+    if not known or known[-1][0] <= now_ns - body.window_ns - LATENESS_NS:
+        return None
+    end_ns = known[-1][0]
+    window = [point for point in known if point[0] > end_ns - body.window_ns]
+    if isinstance(body, MetricThreshold):
+        value = aggregate(body.agg, window)
+        return None if value is None else (compare(body.op, value, body.value), value)
+    finite = [value for _, value in window if value - value == 0]
+    if len(finite) <= body.least or window[-1][1] != finite[-1]:
+        return None
+    past = finite[:-1][-body.size :]
+    z = robust_z(finite[-1], past)
+    return is_anomalous(z, limit=body.z, direction=body.direction), finite[-1]
+
+
+def _step(
+    body: MetricThreshold | Anomaly,
+    before: _Kept | None,
+    labels: Labels,
+    found: tuple[bool, float] | None,
+    now_ns: int,
+) -> _Kept | None:
+    holds, value = found or (False, 0.0)
+    state = None if before is None else Pending(before.since_ns, before.firing, before.value)
+    after = step(state, holds=holds, value=value, at_ns=now_ns, for_ns=body.for_ns)
+    if after.state is None:
+        return None
+    began_ns = now_ns if after.began or before is None else before.began_ns
+    return _Kept(labels, after.state.since_ns, after.state.firing, value, began_ns)
+
+
+def _firing(rule: Rule, kept: _Kept, now_ns: int, resolve_after_ns: int) -> Post:
+    return rule_posts.firing(
+        rule,
+        kept.labels,
+        at_ns=now_ns,
+        arrival_ns=now_ns,
+        resolve_after_ns=resolve_after_ns,
+        values=dict(kept.labels),
+        annotations={"value": rule_posts.number(kept.value), "match_reason": _reason(rule)},
+        value=kept.value,
+        starts_ns=kept.began_ns,
+    )
+
+
+def _over(rule: Rule, kept: _Kept, now_ns: int, resolve_after_ns: int, reason: str) -> Post:
+    return rule_posts.over(
+        rule,
+        kept.labels,
+        now_ns=now_ns,
+        resolve_after_ns=resolve_after_ns,
+        reason=reason,
+        starts_ns=kept.began_ns,
+    )
+
+
+def _reason(rule: Rule) -> str:
+    body = rule.body
+    if isinstance(body, MetricThreshold):
+        span = duration.format_ns(body.window_ns)
+        wanted = rule_posts.number(body.value)
+        return f"{body.agg} of {body.metric} over {span} {body.op} {wanted}"
+    assert isinstance(body, Anomaly)
+    return f"{body.metric} deviates from its own past (robust z beyond {body.z:g})"
+
+
+def _shown(labels: Labels) -> Labels:
+    """The labels of a series as those of an alert: without the metric's name."""
+    return tuple(pair for pair in labels if pair[0] != NAME)
+
+
+def _kept(state: bytes) -> dict[str, _Kept]:
+    if not state:
+        return {}
+    try:
+        return _DECODER.decode(state)
+    except msgspec.MsgspecError:
+        # The rule was of another kind when this was written: nothing is the matter yet.
+        return {}
+
+
+def _listening(
+    rule: Rule, body: Absence, state: bytes, since_ns: int, resolve_after_ns: int
+) -> Listening:
+    listening = Listening(rule, body, since_ns=since_ns, resolve_after_ns=resolve_after_ns)
+    try:
+        rows = msgspec.msgpack.decode(state, type=dict[str, bytes]) if state else {}
+        for row in rows.values():
+            listening.load(row)
+    except (msgspec.MsgspecError, ValueError):
+        return Listening(rule, body, since_ns=since_ns, resolve_after_ns=resolve_after_ns)
+    return listening
+
+
+def _absence(
+    rule: Rule,
+    body: Absence,
+    state: bytes,
+    series: Sequence[Series],
+    now_ns: int,
+    since_ns: int,
+    resolve_after_ns: int,
+) -> Answer:
+    assert isinstance(body.what, SeriesMatch)
+    listening = _listening(rule, body, state, since_ns, resolve_after_ns)
+    posts: list[Post] = []
+    for one in series[:SERIES_MAX]:
+        newest_ns = max((at for at, _ in one.points if at <= now_ns), default=None)
+        values = dict(one.labels)
+        if newest_ns is None or not admitted(body.what.match, values):
+            continue
+        post = listening.heard(key_of(body.by, values), newest_ns)
+        if post is not None:
+            # It ends now, not at the sample's own time.
+            posts.append(msgspec.structs.replace(post, ends_ns=now_ns, received_ns=now_ns))
+    posts.extend(listening.tick(now_ns))
+    rows = {row.key: row.state for row in listening.everything()}
+    return Answer(
+        posts, msgspec.msgpack.encode(rows) if rows else b"", max(0, len(series) - SERIES_MAX)
+    )
+
+
+def rows(rule: Rule, state: bytes) -> StateRow:
+    """*state* as the row that is written for *rule*."""
+    return StateRow(rule.id, "", state or None)
