@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import pytest
 
-from heliograph.alert import silences
+from heliograph.alert import silence_documents, silences
 from heliograph.alert.config import configuration, routing_rules
 from heliograph.core import document
 from heliograph.core.errors import ConfigError, Refused
@@ -51,11 +51,11 @@ READERS = {
     ),
     "route": (lambda made: routing_rules.from_document("7", made, FILE), ROUTE, Refused),
     "silence": (
-        silences.from_document,
+        silence_documents.from_document,
         {**SILENCE, "schedule": {"cron": "0 2 * * *", "duration": "1h", "timezone": "UTC"}},
         Refused,
     ),
-    "silence of Alertmanager": (silences.from_v2, V2, Refused),
+    "silence of Alertmanager": (silence_documents.from_v2, V2, Refused),
 }  # fmt: skip
 
 

@@ -290,6 +290,58 @@ def test_a_masked_secret_comes_back_only_where_it_was():
     assert caught.value.field == "channels[0].config.url"
 
 
+MOVED = [
+    # type, config before                      change                             secret to be given
+    ("webhook", {"url": "https://a/", "headers": {"A": "s"}}, {"url": "https://evil/"}, "headers.A"),
+    ("webhook", {"url": "https://a/", "http_config": {"bearer_token": "s"}}, {"url": "https://evil/"},
+     "http_config.bearer_token"),
+    ("webhook", {"url": "https://a/s"},
+     {"http_config": {"tls_config": {"insecure_skip_verify": True}}}, "url"),
+    ("slack", {"token": "s", "channel": "#a"}, {"app_url": "https://evil/"}, "token"),
+    ("dingtalk", {"webhook_url": "https://a/", "secret": "s"}, {"webhook_url": "https://evil/"},
+     "secret"),
+    ("email", MAIL, {"smtp_host": "evil.example"}, "password"),
+    ("email", MAIL, {"smtp_port": 2525}, "password"),
+    ("email", {**MAIL, "tls": True}, {"tls": False}, "password"),
+    ("email", {**MAIL, "smtp_host": None}, {"smarthost": "evil.example:25"}, "password"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "config", "change", "field"), MOVED)
+def test_a_kept_secret_goes_where_it_went_alone(kind, config, change, field):
+    before = with_channel(kind, config)
+    shown = routing_rules.masked(before)["channels"][0]["config"]
+    with pytest.raises(Refused) as caught:
+        routing_rules.unmasked(with_channel(kind, {**shown, **change}), before)
+    assert caught.value.field == f"channels[0].config.{field}"
+    # With its secrets given again it may go anywhere.
+    moved = with_channel(kind, {**config, **change})
+    assert routing_rules.unmasked(moved, before) == moved
+
+
+def test_what_is_no_address_may_change_and_an_address_without_secrets():
+    before = with_channel("webhook", {"url": "https://a/", "headers": {"A": "s"}})
+    shown = routing_rules.masked(before)["channels"][0]["config"]
+    more = with_channel("webhook", {**shown, "max_alerts": 5})
+    whole = with_channel("webhook", {**before["channels"][0]["config"], "max_alerts": 5})
+    assert routing_rules.unmasked(more, before) == whole
+    bare = with_channel("webhook", {"url": "https://b/"})
+    assert routing_rules.unmasked(bare, before) == bare
+
+
+def test_a_mask_that_stands_for_nothing_is_no_secret():
+    with pytest.raises(Refused) as caught:
+        read(with_channel("slack", {"token": "<secret>", "channel": "#a"}))
+    assert caught.value.field == "channels[0].config.token"
+
+
+def test_a_private_key_is_a_secret():
+    tls = {"key": "PRIVATE", "server_name": "a"}
+    shown = routing_rules.masked(with_channel("webhook", {"http_config": {"tls_config": tls}}))
+    config = shown["channels"][0]["config"]
+    assert config == {"http_config": {"tls_config": {"key": "<secret>", "server_name": "a"}}}
+
+
 @pytest.mark.parametrize("document", [None, [], {}, {"channels": 5}, {"channels": [5]}])
 def test_what_is_no_route_is_shown_as_it_is(document):
     assert routing_rules.masked(document) == document

@@ -5,7 +5,7 @@ import json
 import pytest
 from msgspec import structs
 
-from heliograph.alert import silences
+from heliograph.alert import silence_documents, silences
 from heliograph.alert.model import Silence
 from heliograph.alert.silences import Silencer, State, Wanted
 from heliograph.core import instant
@@ -257,7 +257,7 @@ SPEC = {
 
 
 def test_the_documented_silence_works_as_written():
-    want, warnings = silences.from_document(SPEC)
+    want, warnings = silence_documents.from_document(SPEC)
     made = silences.create(want, now_ns=NOW_NS, new_id="s")
     assert warnings == []
     silencer = Silencer([made])
@@ -271,7 +271,7 @@ def test_the_documented_silence_works_as_written():
 
 def test_what_was_taken_as_a_glob_is_said():
     document = {**SPEC, "matchers": [{"name": "w", "value": "prod-*", "is_regex": True}]}
-    want, warnings = silences.from_document(document)
+    want, warnings = silence_documents.from_document(document)
     assert want.matchers == (Matcher("w", "=~", "prod-.*"),)
     assert len(warnings) == 1
 
@@ -294,12 +294,12 @@ DOCUMENTS = [
 @pytest.mark.parametrize(("change", "field"), DOCUMENTS)
 def test_documents_that_are_refused(change, field):
     with pytest.raises(Refused) as caught:
-        silences.from_document({**SPEC, **change})
+        silence_documents.from_document({**SPEC, **change})
     assert (caught.value.field, caught.value.status) == (field, 400)
 
 
 def test_instants_may_be_seconds_and_words_may_be_missing():
-    want, _ = silences.from_document(
+    want, _ = silence_documents.from_document(
         {"matchers": ["a=b"], "ends_at": 1_767_232_800, "starts_at": 1_767_225_600.5}
     )
     assert want == Wanted(
@@ -339,7 +339,7 @@ V2_CHANGES = [
 @pytest.mark.parametrize(("change", "status"), V2_CHANGES)
 def test_bodies_of_alertmanagers_api(change, status):
     def post():
-        want = silences.from_v2({**V2, **change})
+        want = silence_documents.from_v2({**V2, **change})
         return put(None, structs.replace(want, id=""))
 
     if status == 200:
@@ -354,7 +354,10 @@ def test_bodies_of_alertmanagers_api(change, status):
 
 @pytest.mark.parametrize("body", [None, [], "a"])
 def test_bodies_that_are_no_objects(body):
-    for read, status in ((silences.from_v2, 422), (silences.from_document, 400)):
+    for read, status in (
+        (silence_documents.from_v2, 422),
+        (silence_documents.from_document, 400),
+    ):
         with pytest.raises(Refused) as caught:
             read(body)
         assert caught.value.status == status
@@ -388,7 +391,7 @@ def silenced(document, seen):
         matchers.append({"name": "cluster_name", "value": document["cluster_name"]})
     body = {"matchers": matchers, "ends_at": "2026-01-02T00:00:00Z"}
     try:
-        want, _ = silences.from_document(body)
+        want, _ = silence_documents.from_document(body)
         made = silences.create(want, now_ns=NOW_NS, new_id="s")
     except Refused:
         # What it cannot mean is refused when it is made, rather than matching all or nothing.
@@ -411,7 +414,7 @@ def answered(body):
     """The status that refuses *body*, or the first operator that is kept."""
     then_ns = instant.parse("2025-11-03T09:00:00Z")
     try:
-        want, _ = silences.from_document(body)
+        want, _ = silence_documents.from_document(body)
         made = silences.create(want, now_ns=then_ns, new_id="s")
     except Refused as error:
         return error.status
@@ -506,3 +509,47 @@ def test_a_hundred_thousand_alerts_and_a_thousand_silences():
     assert held == 20_000
     # About 0.6 s alone.
     assert clock.monotonic_s() - began_s < 6
+
+
+def test_there_is_room_for_so_many(monkeypatch):
+    monkeypatch.setattr(silences, "SILENCES_MAX", 2)
+    monkeypatch.setattr(silences, "LISTED_MAX", 3)
+    there = [silence(-HOUR, HOUR, id="1"), silence(HOUR, 2 * HOUR, id="2")]
+    new = silence(0, HOUR, id="new")
+    silences.check_room(there[:1], [new], NOW_NS)
+    silences.check_room(there, [silence(-HOUR, 2 * HOUR, id="1")], NOW_NS)
+    ended = silences.expire(there[0], NOW_NS)
+    silences.check_room(there, [ended, new], NOW_NS)
+    over = [silence(-HOUR, -1, id=str(number)) for number in range(3)]
+    for held in (there, over):
+        with pytest.raises(Refused) as caught:
+            silences.check_room(held, [new], NOW_NS)
+        assert (caught.value.status, caught.value.code) == (409, "limit")
+
+
+def test_a_silence_that_left_is_asked_for_no_more():
+    silencer = Silencer([silence(-HOUR, HOUR, id="1")])
+    other = silence(-HOUR, HOUR, id="2", matchers=(("c", "=~", ".+"), ("a", "=", "b")))
+    silencer.put(other)
+    seen = {"a": "b", "c": "d"}
+    assert silencer.silenced_by("", seen, NOW_NS) == ("1", "2")
+    silencer.put(structs.replace(other, matchers=(("c", "!=", "d"),)))
+    assert silencer.silenced_by("", seen, NOW_NS) == ("1",)
+    assert silencer.silenced_by("", {"c": "e"}, NOW_NS) == ("2",)
+    silencer.remove("1")
+    assert silencer.silenced_by("", seen, NOW_NS) == ()
+    silencer.remove("2")
+    silencer.remove("2")
+    assert silencer.silenced_by("", {"c": "e"}, NOW_NS) == ()
+
+
+def test_many_are_taken_in_at_once():
+    """A put looks at no other silence: this took minutes when each did."""
+    many = [
+        silence(-HOUR, HOUR, id=str(number), matchers=((f"n{number}", "=", "b"),))
+        for number in range(20_000)
+    ]
+    silencer = Silencer(many)
+    for one in many[1:]:
+        silencer.remove(one.id)
+    assert silencer.silenced_by("", {"n0": "b"}, NOW_NS) == ("0",)

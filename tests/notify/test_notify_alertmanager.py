@@ -6,7 +6,7 @@ import yaml
 from msgspec import structs
 
 from heliograph.core.clock import SystemClock
-from heliograph.notify.alertmanager import RESEND_S, peers_of
+from heliograph.notify.alertmanager import peers_of
 from tests.notify.fakes import (
     NEW_YEAR_NS,
     SECOND_NS,
@@ -172,12 +172,3 @@ def test_addresses_of_peers():
         "http://b/x",
     ]
     assert peers_of(["http://a"]) == ["http://a"]
-
-
-def test_what_the_runner_must_repeat():
-    channel = channels()["alertmanager"]
-    assert (channel.resend_s, channel.resolved_for_s) == (RESEND_S, 900)
-    assert all(
-        channels()[kind].resend_s is None
-        for kind in ("webhook", "email", "slack", "wecom", "dingtalk")
-    )

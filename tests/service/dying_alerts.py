@@ -57,8 +57,6 @@ class Receiver:
     """A channel that writes down what it was told, in a file that outlives the process; *script* is
     how it answers, then it takes everything."""
 
-    resend_s = None
-    resolved_for_s = 0.0
     together_max = 1
     together_from = 2
 

@@ -30,26 +30,36 @@ def test_a_file_a_month_that_zcat_reads(tmp_path):
 
     folder = tmp_path / "archive"
     assert sorted(path.name for path in folder.iterdir()) == [
-        "alerts-2026-06.jsonl.gz",
-        "alerts-2026-07.jsonl.gz",
+        "alerts-2026-06.0001.jsonl.gz",
+        "alerts-2026-07.0001.jsonl.gz",
     ]
-    july = lines(folder / "alerts-2026-07.jsonl.gz")
+    july = lines(folder / "alerts-2026-07.0001.jsonl.gz")
     assert [(one["id"], one["status"], len(one["notifications"])) for one in july] == [
         ("b", "resolved", 1),
         ("c", "resolved", 1),
     ]
 
 
-def test_the_oldest_month_goes_beyond_the_bound_and_the_newest_never(tmp_path):
-    archive = AlertArchive(tmp_path, 1)
-    archive.append(
-        [episode("a", JUNE), episode("b", JUNE + DAY_NS), episode("c", JUNE + 60 * DAY_NS)]
-    )
+def test_what_a_crash_cut_short_costs_itself_alone(tmp_path):
+    AlertArchive(tmp_path, 10**6).append([episode("a", JUNE), episode("b", JUNE)])
+    torn = tmp_path / "archive" / "alerts-2026-06.0001.jsonl.gz"
+    torn.write_bytes(torn.read_bytes()[:-9])
 
-    assert archive.prune() == 2
-    assert [path.name for path in (tmp_path / "archive").iterdir()] == [
-        "alerts-2026-08.jsonl.gz"
-    ]
+    AlertArchive(tmp_path, 10**6).append([episode("c", JUNE)])
+
+    after = lines(tmp_path / "archive" / "alerts-2026-06.0002.jsonl.gz")
+    assert [one["id"] for one in after] == ["c"]
+
+
+def test_the_oldest_files_go_beyond_the_bound_and_those_in_use_never(tmp_path):
+    days = [episode("a", JUNE), episode("b", JUNE + DAY_NS), episode("c", JUNE + 60 * DAY_NS)]
+    AlertArchive(tmp_path, 1).append(days)
+    archive = AlertArchive(tmp_path, 1)
+    archive.append([episode("d", JUNE + 60 * DAY_NS)])
+
+    assert archive.prune() == 3
+    left = [path.name for path in (tmp_path / "archive").iterdir()]
+    assert left == ["alerts-2026-08.0002.jsonl.gz"]
     assert archive.prune() == 0
 
 

@@ -448,3 +448,27 @@ def test_what_a_rule_says_is_in_the_ledger(site):
     (alert,) = listed(site, alert_name="Noted")
     lines = ledger(site, alert["id"])
     assert all(entry["alert_id"] == alert["id"] for entry in lines)
+
+
+def test_an_absence_in_an_idle_service_is_one_episode_and_ends_with_its_rule(site):
+    rule_id = made(site, name="Quiet", source="log", rule_type="absence",
+                   rule_config={"match": {"pattern": "never"}, "window": "1s"})  # fmt: skip
+    (alert,) = named(site, "Quiet")
+    assert site.ask("DELETE", f"{RULES}/{rule_id}").status == 204
+    later(
+        site,
+        lambda: listed(site, alert_name="Quiet", status="resolved"),
+        "what it said ends with it",
+    )
+    until_s = site.site.core.clock.monotonic_s() + 1.5
+    while site.site.core.clock.monotonic_s() < until_s:
+        assert [one["id"] for one in listed(site, alert_name="Quiet")] == [alert["id"]]
+
+
+def test_bounds_that_rules_reach_are_measured(site):
+    made(site, name="Thrice", source="log",
+         rule_config={"pattern": "flap", "threshold": {"count": 3, "window": "10m"}})  # fmt: skip
+    site.log(line("flap"), line("flap", ago_s=7200))
+    listed(site)
+    tally = site.measured("heliograph_alerts_rules_tally")
+    assert tally['{what="late"}'] == 1

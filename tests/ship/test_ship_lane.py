@@ -232,7 +232,7 @@ thread.start()
 opening.wait()
 if not os.fork():
     left = [os.readlink(entry) for entry in Path("/proc/self/fd").iterdir() if entry.is_symlink()]
-    os._exit(any(sys.argv[1] in name for name in left))
+    os._exit(any(sys.argv[1] in name and name.endswith(("/lock", "/door")) for name in left))
 thread.join()
 sys.exit(os.waitstatus_to_exitcode(os.wait()[1]))
 """

@@ -7,29 +7,26 @@ all times of a pending one. Anything else expires it and makes a new one, so tha
 when stays true. Nothing is ever erased here; the expired leave after `RETENTION_NS`.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
-from typing import Any
 
 from msgspec import Struct, structs
 
-from heliograph.alert import matching, schedule
+from heliograph.alert import matching
 from heliograph.alert.model import Silence
 from heliograph.alert.schedule import Schedule
-from heliograph.core import instant
 from heliograph.core.duration import HOUR_NS, SECOND_NS
 from heliograph.core.errors import Refused
 from heliograph.core.matcher import Matcher
 
 RETENTION_NS = 120 * HOUR_NS
 TEXT_CHARACTERS_MAX = 4096
+# Those that have not expired, and all that are listed.
+SILENCES_MAX = 5_000
+LISTED_MAX = 50_000
 # Remembered answers; then all are forgotten.
 CACHE_MAX = 200_000
-
-_DOCUMENT_KEYS = {
-    "id", "matchers", "starts_at", "ends_at", "comment", "created_by", "schedule",
-}  # fmt: skip
-_ZERO_TIMES = ("0001-01-01T00:00:00Z", "0001-01-01T00:00:00.000Z")
 
 
 class State(StrEnum):
@@ -138,6 +135,21 @@ def update(
     return (made,) if ended is existing else (ended, made)
 
 
+def check_room(silences: Sequence[Silence], changed: Sequence[Silence], now_ns: int) -> None:
+    """Raises Refused (409) where *silences* have no room for what is new among *changed*."""
+    after = {one.id: one for one in silences}
+    before = len(after)
+    after |= {one.id: one for one in changed}
+    if len(after) == before:
+        return
+    going_on = sum(1 for one in after.values() if one.ends_ns > now_ns)
+    if going_on > SILENCES_MAX or len(after) > LISTED_MAX:
+        words = (
+            f"{SILENCES_MAX} that go on" if going_on > SILENCES_MAX else f"{LISTED_MAX} in all"
+        )
+        raise Refused(f"too many silences, limit {words}", code="limit", status=409)
+
+
 def can_update(existing: Silence, wanted: Silence, now_ns: int) -> bool:
     """Whether *existing* can become *wanted* and still be the same silence at *now_ns*."""
     if (
@@ -188,65 +200,6 @@ def forgettable(silence: Silence, now_ns: int) -> bool:
     return silence.ends_ns + RETENTION_NS <= now_ns
 
 
-def from_document(document: Any) -> tuple[Wanted, list[str]]:
-    """What a /v1 body asks for, and warnings for who asks. Raises Refused that names the field."""
-    if not isinstance(document, Mapping):
-        raise _refused("", "expected an object")
-    for key in document:
-        if key not in _DOCUMENT_KEYS:
-            raise _refused(str(key), "unknown key")
-    if not document.get("matchers"):
-        raise _refused("matchers", "matchers are required")
-    matchers, warnings = matching.from_documents(document["matchers"])
-    return (
-        Wanted(
-            matchers=matchers,
-            starts_ns=_instant(document, "starts_at"),
-            ends_ns=_instant(document, "ends_at", required=True),
-            created_by=_text(document, "created_by"),
-            comment=_text(document, "comment"),
-            schedule=schedule.checked(document.get("schedule")),
-            id=_text(document, "id"),
-        ),
-        warnings,
-    )
-
-
-def from_v2(document: Any) -> Wanted:
-    """What a body of Alertmanager's API asks for.
-
-    Raises Refused: 422 where its schema is broken, 400 where only its meaning is.
-    """
-    if not isinstance(document, Mapping):
-        raise _refused("", "expected an object", status=422)
-    for key in ("matchers", "startsAt", "endsAt", "createdBy", "comment"):
-        if document.get(key) is None:
-            raise _refused(key, f"{key} in body is required", status=422)
-    for key in ("createdBy", "comment"):
-        if not isinstance(document[key], str):
-            raise _refused(key, f"{key} in body must be of type string", status=422)
-    matchers = document["matchers"]
-    if not isinstance(matchers, Sequence) or isinstance(matchers, str | bytes):
-        raise _refused("matchers", "matchers in body must be of type array", status=422)
-    if not matchers:
-        raise _refused("matchers", "matchers in body should have at least 1 items", status=422)
-    if len(matchers) > matching.MATCHERS_MAX:
-        raise _refused("matchers", f"{len(matchers)} matchers, limit {matching.MATCHERS_MAX}")
-    id_ = document.get("id")
-    if not isinstance(id_, str | None):
-        raise _refused("id", "id in body must be of type string", status=422)
-    return Wanted(
-        matchers=tuple(
-            matching.from_v2(one, field=f"matchers[{i}]") for i, one in enumerate(matchers)
-        ),
-        starts_ns=_v2_instant(document, "startsAt"),
-        ends_ns=_v2_instant(document, "endsAt"),
-        created_by=document["createdBy"],
-        comment=document["comment"],
-        id=id_ or "",
-    )
-
-
 class _Compiled:
     __slots__ = ("matchers", "schedule", "silence")
 
@@ -268,9 +221,11 @@ class Silencer:
     def __init__(self, silences: Iterable[Silence] = ()) -> None:
         self._all: dict[str, _Compiled] = {}
         # (name, value) that a silence needs → ids; ids of the others
-        self._needing: dict[tuple[str, str], list[str]] = {}
-        self._others: list[str] = []
-        self._names: tuple[str, ...] = ()
+        self._needing: dict[tuple[str, str], dict[str, None]] = {}
+        self._others: dict[str, None] = {}
+        # How many matchers ask for a label; their names in one order, None: to be made anew.
+        self._asking: Counter[str] = Counter()
+        self._names: tuple[str, ...] | None = None
         self._cache: dict[tuple[str | None, ...], tuple[_Compiled, ...]] = {}
         for silence in silences:
             self.put(silence)
@@ -286,14 +241,22 @@ class Silencer:
             return
         self.remove(silence.id)
         self._all[silence.id] = compiled = _Compiled(silence)
-        self._bucket(compiled).append(silence.id)
+        pair = _needs(compiled)
+        ids = self._others if pair is None else self._needing.setdefault(pair, {})
+        ids[silence.id] = None
+        self._asking.update(one.name for one in compiled.matchers)
         self._changed()
 
     def remove(self, silence_id: str) -> None:
         """Forget the silence of *silence_id*, if there is one."""
         compiled = self._all.pop(silence_id, None)
         if compiled is not None:
-            self._bucket(compiled).remove(silence_id)
+            pair = _needs(compiled)
+            ids = self._others if pair is None else self._needing[pair]
+            del ids[silence_id]
+            if pair is not None and not ids:
+                del self._needing[pair]
+            self._asking.subtract(one.name for one in compiled.matchers)
             self._changed()
 
     def get(self, silence_id: str) -> Silence | None:
@@ -310,6 +273,9 @@ class Silencer:
         """Ids of the silences in force at *now_ns* that match *seen*, sorted; () for none."""
         if not self._all:
             return ()
+        if self._names is None:
+            self._asking = +self._asking
+            self._names = tuple(sorted(self._asking))
         key = tuple(map(seen.get, self._names))
         found = self._cache.get(key)
         if found is None:
@@ -330,15 +296,8 @@ class Silencer:
         return soonest
 
     def _changed(self) -> None:
-        names = {m.name for compiled in self._all.values() for m in compiled.matchers}
-        self._names = tuple(sorted(names))
+        self._names = None
         self._cache.clear()
-
-    def _bucket(self, compiled: _Compiled) -> list[str]:
-        for matcher in compiled.matchers:
-            if matcher.op == "=" and matcher.value:
-                return self._needing.setdefault((matcher.name, matcher.value), [])
-        return self._others
 
     def _matching(self, seen: Mapping[str, str]) -> tuple[_Compiled, ...]:
         ids = list(self._others)
@@ -346,6 +305,14 @@ class Silencer:
             ids += self._needing.get(pair, ())
         candidates = (self._all[one] for one in ids)
         return tuple(c for c in candidates if matching.all_match(c.matchers, seen))
+
+
+def _needs(one: _Compiled) -> tuple[str, str] | None:
+    """A label that what *one* matches must have; None: it asks for none."""
+    for matcher in one.matchers:
+        if matcher.op == "=" and matcher.value:
+            return matcher.name, matcher.value
+    return None
 
 
 def _next_edge_ns(one: _Compiled, now_ns: int) -> int | None:
@@ -359,42 +326,5 @@ def _next_edge_ns(one: _Compiled, now_ns: int) -> int | None:
     return min(silence.ends_ns, one.schedule.next_change_ns(now_ns))
 
 
-def _instant(document: Mapping[str, Any], key: str, *, required: bool = False) -> int | None:
-    value = document.get(key)
-    if value is None:
-        if required:
-            raise _refused(key, "required")
-        return None
-    try:
-        if isinstance(value, str):
-            return instant.parse(value)
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            return instant.of_seconds(value)
-    except ValueError as error:
-        raise _refused(key, str(error)) from error
-    raise _refused(key, "expected an instant, e.g. 2026-01-01T00:00:00Z")
-
-
-def _v2_instant(document: Mapping[str, Any], key: str) -> int | None:
-    value = document[key]
-    if not isinstance(value, str):
-        raise _refused(key, f"{key} in body must be of type date-time", status=422)
-    if value in _ZERO_TIMES:
-        return None
-    try:
-        return instant.parse(value)
-    except ValueError as error:
-        raise _refused(key, str(error)) from error
-
-
-def _text(document: Mapping[str, Any], key: str) -> str:
-    value = document.get(key)
-    if value is None:
-        return ""
-    if not isinstance(value, str):
-        raise _refused(key, "expected text")
-    return value
-
-
-def _refused(field: str, detail: str, *, status: int = 400) -> Refused:
-    return Refused(f"{field}: {detail}" if field else detail, field=field, status=status)
+def _refused(field: str, detail: str) -> Refused:
+    return Refused(f"{field}: {detail}", field=field)

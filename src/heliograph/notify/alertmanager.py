@@ -6,7 +6,7 @@
     http_config, timeout
 
 An Alertmanager forgets what is not repeated: what fires ends four repetitions ahead, and the runner
-repeats it every `resend_s`, what resolved for `resolved_for_s`. Each peer gets all of it, since peers
+repeats it every RESEND_S, what resolved for RESOLVED_FOR_S. Each peer gets all of it, since peers
 do not tell each other of alerts; one that does not answer is tried once more, and then again with the
 next repetition. It is told when one peer took it, as Prometheus has it: a dead peer must not keep a
 resolve from the others. A label name that older versions refuse is written with `_`, and the answer
@@ -44,8 +44,6 @@ _NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*\Z")
 class Alertmanager:
     """See the module and `notify`."""
 
-    resend_s: float | None = RESEND_S
-    resolved_for_s = RESOLVED_FOR_S
     together_max = 1
     together_from = 2
 

@@ -76,8 +76,6 @@ class _Trouble(Exception):
 class Email:
     """See the module and `notify`."""
 
-    resend_s: float | None = None
-    resolved_for_s = 0.0
     together_max = 1
     together_from = 2
 

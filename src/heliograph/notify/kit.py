@@ -1,7 +1,7 @@
 """What every channel works with, and how it says what came of an attempt."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct, field
@@ -162,7 +162,3 @@ def refused(error: ConfigError) -> Delivery:
     """The settings cannot be used."""
     return Delivery("refused", str(error)[:500])
 
-
-def any_of(texts: Iterable[str]) -> str:
-    """The first that is not empty."""
-    return next(filter(None, texts), "")

@@ -8,6 +8,7 @@ from heliograph.core.errors import ConfigError
 from heliograph.notify.secret import files_named
 
 _HTTP = ("oauth2", "proxy_from_environment", "no_proxy", "proxy_connect_header")
+_TLS = ("cert", "key", "max_version")
 _REFERENCES = ("_ref",)
 
 
@@ -19,6 +20,8 @@ def usable(settings: Mapping[str, Any], *, guarded: bool) -> None:
     for key in _HTTP:
         if http.get(key):
             raise ConfigError(f"http_config.{key}: not supported")
+    _check_tls(settings.get("tls_config"), "tls_config")
+    _check_tls(http.get("tls_config"), "http_config.tls_config")
     for key in _deep(settings):
         if key.endswith(_REFERENCES):
             raise ConfigError(
@@ -30,6 +33,13 @@ def usable(settings: Mapping[str, Any], *, guarded: bool) -> None:
         raise ConfigError(f"{files[0]}: files are named in the configuration alone")
     if http.get("proxy_url"):
         raise ConfigError("http_config.proxy_url: a channel of the API takes no proxy")
+
+
+def _check_tls(tls: Any, place: str) -> None:
+    for key in _TLS if isinstance(tls, Mapping) else ():
+        if tls.get(key):
+            instead = "" if key == "max_version" else f", write {key}_file"
+            raise ConfigError(f"{place}.{key}: not supported{instead}")
 
 
 def _deep(settings: Mapping[str, Any]) -> list[str]:

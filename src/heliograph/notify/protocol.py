@@ -32,16 +32,11 @@ class Limits(Struct, frozen=True):
 class Channel(Protocol):
     """One way to tell people. Thread-safe.
 
-    resend_s          None, or: a group that fires is told again at least this often, whatever its
-                      `repeat_interval`, since the receiver forgets what is not repeated
-    resolved_for_s    and what has resolved is told again with it for so long
     together_max      messages that `deliver_together` makes one of; 1: none
     together_from     so many must wait for one integration before a digest is better than each by
                       itself: what the rate carries in a quarter of a minute
     """
 
-    resend_s: float | None
-    resolved_for_s: float
     together_max: int
     together_from: int
 

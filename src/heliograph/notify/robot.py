@@ -54,8 +54,6 @@ class Make(Struct, frozen=True):
 class Robot:
     """See `notify`. Robots of one address share a budget, whoever's receivers they are."""
 
-    resend_s: float | None = None
-    resolved_for_s = 0.0
     together_max = MESSAGES_TOGETHER_MAX
     together_from = 5
 

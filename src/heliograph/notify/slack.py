@@ -54,8 +54,6 @@ def utf16_units(text: str) -> int:
 class Slack:
     """See the module and `notify`."""
 
-    resend_s: float | None = None
-    resolved_for_s = 0.0
     together_max = MESSAGES_TOGETHER_MAX
     together_from = 15
 

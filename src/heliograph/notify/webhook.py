@@ -27,8 +27,6 @@ FORMATS = {"heliograph": documents.heliograph, "alertmanager": documents.alertma
 class Webhook:
     """See the module and `notify`."""
 
-    resend_s: float | None = None
-    resolved_for_s = 0.0
     together_max = 1
     together_from = 2
 

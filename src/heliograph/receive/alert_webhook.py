@@ -103,6 +103,7 @@ def _span(
 ) -> tuple[int | None, int | None]:
     """Start and end, as far as the alert's own status lets them count."""
     starts_ns, ends_ns = _instant(alert.get("startsAt")), _instant(alert.get("endsAt"))
+    ends_ns = alerts.moved(ends_ns, times.ahead_ns)
     if status == "firing":
         ends_ns = None
     elif status == "resolved" and (ends_ns is None or ends_ns > times.now_ns):

@@ -68,10 +68,14 @@ class Posted(NamedTuple):
 
 
 class Times(NamedTuple):
-    """When a body came, and how long an alert without an end fires."""
+    """When a body came, and how long an alert without an end fires.
+
+    ahead_ns   how far *now_ns* is ahead of the clock by which senders name ends, or 0
+    """
 
     now_ns: int
     resolve_after_ns: int
+    ahead_ns: int = 0
 
 
 # What an absent key and a null leave.
@@ -150,6 +154,7 @@ def _post(raw: bytes, identities: Identities, times: Times) -> Post:
     ends_ns = instant_of(alert.endsAt, ".endsAt")
     if starts_ns is not None and ends_ns is not None and ends_ns < starts_ns:
         raise Refused("start time must be before end time", field=".endsAt")
+    ends_ns = moved(ends_ns, times.ahead_ns)
     return Post(
         source="metric",
         labels=known.labels,
@@ -164,6 +169,14 @@ def _post(raw: bytes, identities: Identities, times: Times) -> Post:
         severity=known.severity,
         raw=raw,
     )
+
+
+def moved(ends_ns: int | None, ahead_ns: int) -> int | None:
+    """The end that a sender named, on a clock that is *ahead_ns* of the sender's.
+
+    Starts stay as they are: they would be another instant with every repeat, and so be news.
+    """
+    return None if ends_ns is None else min(ends_ns + ahead_ns, instant.AT_NS_MAX)
 
 
 def instant_of(text: str | None, field: str) -> int | None:

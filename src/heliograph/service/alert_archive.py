@@ -1,9 +1,10 @@
-"""Where episodes go when the state lets them go: a file a month, in the data folder.
+"""Where episodes go when the state lets them go: files by month, in the data folder.
 
-    archive/alerts-2026-08.jsonl.gz      `zcat` reads it: an alert a line, as `GET /v1/alerts/{id}`
+    archive/alerts-2026-08.0001.jsonl.gz     `zcat` reads it: an alert a line, as `GET /v1/alerts/{id}`
 
 What is appended is on disk before the state deletes it. After a crash in between, an episode stands
-there twice; its id tells. The oldest files leave when all are too large together.
+there twice; its id tells. Every process begins files of its own, so that what a crash cut short is
+the end of a file and costs nothing but itself. The oldest files leave when all are too large together.
 """
 
 import gzip
@@ -29,6 +30,8 @@ class AlertArchive:
         self._bytes_max = bytes_max
         # Of the last batch: one that is deleted in two steps is not written twice.
         self._written: frozenset[str] = frozenset()
+        # Month → the file that this process began for it.
+        self._files: dict[str, Path] = {}
 
     def append(self, episodes: Sequence[tuple[Alert, Sequence[Entry]]]) -> None:
         """Have *episodes* on disk. Raises Unavailable when the disk does not take them."""
@@ -52,14 +55,34 @@ class AlertArchive:
         kept_bytes = gone = 0
         for path in files:
             kept_bytes += path.stat().st_size
-            if kept_bytes > self._bytes_max and path != files[0]:
+            if kept_bytes > self._bytes_max and path not in self._files.values():
                 path.unlink()
                 gone += 1
         return gone
 
     def _append(self, month: str, lines: list[bytes]) -> None:
+        path = self._files.get(month) or self._begun(month)
+        size_bytes = path.stat().st_size
+        with path.open("ab") as file:
+            try:
+                file.write(gzip.compress(b"\n".join([*lines, b""])))
+                file.flush()
+                os.fsync(file.fileno())
+            except OSError:
+                # Half of it would hide what comes after.
+                os.truncate(path, size_bytes)
+                raise
+
+    def _begun(self, month: str) -> Path:
+        """A new file for *month*, there for good."""
         self._folder.mkdir(mode=0o700, exist_ok=True)
-        with (self._folder / f"alerts-{month}.jsonl.gz").open("ab") as file:
-            file.write(gzip.compress(b"\n".join([*lines, b""])))
-            file.flush()
-            os.fsync(file.fileno())
+        number = 1 + len(list(self._folder.glob(f"alerts-{month}.*.jsonl.gz")))
+        path = self._folder / f"alerts-{month}.{number:04d}.jsonl.gz"
+        path.touch(mode=0o600)
+        folder = os.open(self._folder, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+        self._files[month] = path
+        return path

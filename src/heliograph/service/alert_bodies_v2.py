@@ -102,6 +102,8 @@ class _Body:
         found = self._found()
         if found is None or None in found:
             return False
+        if turn.ahead_ns:
+            found = [_moved(one, turn.ahead_ns) for one in found if one is not None]
         self._next = turn.engine.repeats(found, after_ns, turn.now_ns)  # type: ignore[arg-type]
         self._note_repeats()
         return self._next == len(found)
@@ -110,13 +112,13 @@ class _Body:
         """Take alerts until there are none left (True), or enough for one transaction."""
         found = self._found()
         engine, now_ns = turn.engine, turn.now_ns
-        times = Times(now_ns, after_ns)
+        times = Times(now_ns, after_ns, turn.ahead_ns)
         if found is None and self._elements is None:
             self._elements = alerts.elements(self._body)
         count = len(found if found is not None else self._elements or ())
         while self._next < count and engine.pending < ALERTS_PER_TURN:
             known = found[self._next] if found is not None else None
-            if known is not None and _repeated(engine, known, after_ns, now_ns):
+            if known is not None and _repeated(engine, known, times):
                 self._next += 1
             else:
                 end = min(count, self._next + ALERTS_PER_TURN - engine.pending)
@@ -165,5 +167,10 @@ class _Body:
         self.posted = self.posted._replace(repeats=self._next - whole)
 
 
-def _repeated(engine: Engine, one: Repeat, after_ns: int, now_ns: int) -> bool:
-    return engine.repeat(*one, after_ns, now_ns) is not None
+def _repeated(engine: Engine, one: Repeat, times: Times) -> bool:
+    one = _moved(one, times.ahead_ns) if times.ahead_ns else one
+    return engine.repeat(*one, times.resolve_after_ns, times.now_ns) is not None
+
+
+def _moved(one: Repeat, ahead_ns: int) -> Repeat:
+    return (*one[:3], alerts.moved(one[3], ahead_ns))

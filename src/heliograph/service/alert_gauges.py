@@ -1,7 +1,7 @@
 """Gauges of the alert side: how much there is of everything that can grow, and bounds reached."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from heliograph.service.alerting import Alerting
@@ -21,9 +21,13 @@ class Counted(Protocol):
 
 
 def add(
-    registry: Registry, alerting: Alerting, deliveries: Deliveries, channels: Counted
+    registry: Registry,
+    alerting: Alerting,
+    deliveries: Deliveries,
+    channels: Counted,
+    rules: Sequence[Counted],
 ) -> None:
-    """Add them to *registry*; they are read when it is asked for."""
+    """Add them to *registry*; they are read when it is asked for. *rules* evaluate."""
     gauge = registry.gauge
     what = ("what",)
     gauge(
@@ -42,6 +46,12 @@ def add(
         "heliograph_alerts_channels_tally",
         "What channels did since the start: split, shortened, throttled, fell back.",
         _of(lambda: dict(channels.counts)),
+        what,
+    )
+    gauge(
+        "heliograph_alerts_rules_tally",
+        "Bounds that rules reached since the start: late, evicted, left out, dropped.",
+        _of(lambda: sum((one.counts for one in rules), Counter())),
         what,
     )
     gauge(

@@ -43,7 +43,7 @@ class AlertPosts:
         done: Future[Answer] = Future()
 
         def begin(turn: Turn) -> "_Taking":
-            posted = decode(Times(turn.now_ns, resolve_after_ns))
+            posted = decode(Times(turn.now_ns, resolve_after_ns, turn.ahead_ns))
             return _Taking(posted, []).take(turn, self._enrich)
 
         self._follow(self._alerting.submit(begin), done)

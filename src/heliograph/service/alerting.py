@@ -24,9 +24,10 @@ from heliograph.alert.engine.engine import Engine
 from heliograph.core.clock import Clock
 from heliograph.core.errors import HeliographError, Refused, Unavailable
 from heliograph.service.alert_meters import AlertMeters
-from heliograph.service.engine_time import EngineTime
+from heliograph.service.engine_time import EngineTime, Instant
+from heliograph.service.ledger_rest import ENTRIES_PER_TRANSACTION, LedgerRest
 from heliograph.service.supervisor import Supervisor
-from heliograph.store.state import alerts, batches
+from heliograph.store.state import alerts
 from heliograph.store.state.lanes import Lane
 from heliograph.store.state.state import State
 
@@ -42,8 +43,6 @@ ALERTS_PER_TURN = 300
 CHECKPOINT_EVERY_S = 2.0
 # Moved ends that one transaction of a checkpoint writes.
 MOVED_PER_TRANSACTION = 1000
-# Lines of the ledger that one transaction writes: a message may be about 100,000 alerts.
-ENTRIES_PER_TRANSACTION = 1000
 IDLE_S = 1.0
 # How long the end may take to write what moved.
 CLOSE_S = 3.0
@@ -53,12 +52,13 @@ RETRY_S = 0.5
 class Turn:
     """What a job works with: the engine, the instant, and what goes into the turn's transaction.
 
-    now_ns   the engine's time: it never goes back while the process lives
+    now_ns     the engine's time: it never goes back while the process lives
+    ahead_ns   how far that is ahead of the wall clock
     """
 
-    def __init__(self, engine: Engine, now_ns: int) -> None:
+    def __init__(self, engine: Engine, now: Instant) -> None:
         self.engine = engine
-        self.now_ns = now_ns
+        self.now_ns, self.ahead_ns = now
         self.writes: list[Callable[[Connection], Any]] = []
 
     def also(self, write: Callable[[Connection], Any]) -> None:
@@ -119,6 +119,7 @@ class Alerting:
         self._meters = meters
         self._clock = clock
         self._time = EngineTime(clock)
+        self._rest = LedgerRest(state)
         self._deliveries = deliveries
         self._jobs: deque[_Job] = deque()
         self._questions: deque[_Job] = deque()
@@ -159,7 +160,7 @@ class Alerting:
 
     def counts(self) -> dict[str, int]:
         """What the engine did, by name."""
-        return dict(self._engine.counts)
+        return {**self._engine.counts, "entries_lost": self._rest.lost}
 
     def submit(
         self, work: Callable[[Turn], T], *, urgent: bool = False, alone: bool = False
@@ -206,7 +207,7 @@ class Alerting:
         if self._jobs or self._closing or not self._mine.acquire(blocking=False):
             return False
         try:
-            return work(Turn(self._engine, self._time.now_ns()))
+            return work(Turn(self._engine, self._time.read()))
         finally:
             self._mine.release()
 
@@ -259,7 +260,7 @@ class Alerting:
                 for _ in range(min(JOBS_PER_TURN, len(self._questions)))
             ]
         with self._mine:
-            turn = Turn(self._engine, self._time.now_ns())
+            turn = Turn(self._engine, self._time.read())
             for job in asked:
                 if job.done.set_running_or_notify_cancel():
                     self._supervisor.settle(
@@ -281,7 +282,7 @@ class Alerting:
         """Do *jobs* as far as they fit one transaction, step, write, answer, send."""
         started_s = self._clock.monotonic_s()
         with self._mine:
-            turn = Turn(self._engine, self._time.now_ns())
+            turn = Turn(self._engine, self._time.read())
             answers, failed = self._worked(jobs, turn)
             if failed is None:
                 failed = self._supervisor.attempt(
@@ -320,6 +321,7 @@ class Alerting:
             if not job.done.set_running_or_notify_cancel():
                 continue
             found: list[Any] = []
+            writes = len(turn.writes)
             error = self._supervisor.attempt(
                 lambda job=job, found=found: found.append(job.work(turn)),  # type: ignore[misc]
                 where="alerts",
@@ -330,6 +332,7 @@ class Alerting:
                 answers.append((job.done, found[0]))
             else:
                 job.done.set_exception(error.with_traceback(None))
+                del turn.writes[writes:]
                 # What a bug left half done goes, and with it the turn.
                 bug = None if isinstance(error, HeliographError) else error
         with self._changed:
@@ -359,10 +362,10 @@ class Alerting:
     def _written(self, changes: Changes, turn: Turn) -> HeliographError | None:
         """Write what the turn changed, in one transaction; why not, where it could not be."""
         if not changes and not turn.writes and not changes.alive_ns:
+            self._rest.write()
             return None
 
-        # The rest goes first: a line that is there twice, after a crash, is true both times.
-        early = changes.entries[ENTRIES_PER_TRANSACTION:]
+        rest = changes.entries[ENTRIES_PER_TRANSACTION:]
         del changes.entries[ENTRIES_PER_TRANSACTION:]
 
         def write(tx: Connection) -> None:
@@ -371,11 +374,6 @@ class Alerting:
                 one(tx)
 
         try:
-            for some in batches.cut(early, ENTRIES_PER_TRANSACTION):
-                self._state.write(
-                    lambda tx, some=some: alerts.note(tx, some),  # type: ignore[misc]
-                    lane=Lane.ALERTS,
-                ).result()
             self._state.write(write, lane=Lane.ALERTS).result()
         except (Unavailable, Refused) as error:
             self._meters.failed_turns.add(1, error.code)
@@ -383,7 +381,9 @@ class Alerting:
             # Also when there was no more of it; after a while, for it may fail again.
             self._checkpoint_due_s, self._behind = 0.0, False
             return error
-        changes.entries += early
+        self._rest.add(rest)
+        self._rest.write()
+        changes.entries += rest
         self._meters.count(changes)
         return None
 

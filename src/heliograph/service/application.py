@@ -169,7 +169,13 @@ def _add_gauges(core: Core, flow: Flow, admission: Admission) -> None:
 
 def _add_alert_gauges(core: Core, flow: Flow) -> None:
     side = flow.alerts
-    alert_gauges.add(core.meters.registry, side.alerting, side.deliveries, side.channels)
+    alert_gauges.add(
+        core.meters.registry,
+        side.alerting,
+        side.deliveries,
+        side.channels,
+        [side.applying.feed, side.ticker],
+    )
 
 
 def _intake(config: Config, core: Core, flow: Flow, around: Surroundings) -> telemetry.Intake:

@@ -341,6 +341,7 @@ class Applier:
     def _say(self, rules: RuleApplying) -> bool:
         if posts := rules.feed.posts():
             self._insist(lambda: rules.take(posts))
+            rules.feed.taken()
         return rules.feed.touched
 
     def _tell(self, *, closing: bool = False) -> None:

@@ -163,6 +163,7 @@ class RetentionConfig(Struct, frozen=True):
     training: str = "400d"
     records_mb: int = 10_240
     alert_archive_mb: int = 1024
+    alert_statistics: str = "1100d"
 
 
 class Config(Struct, frozen=True):
@@ -260,6 +261,7 @@ def _check_durations(config: Config) -> None:
         ("samples.seal", config.samples.seal),
         ("workloads.refresh", config.workloads.refresh),
         ("retention.alerts", config.retention.alerts),
+        ("retention.alert_statistics", config.retention.alert_statistics),
         ("retention.records", config.retention.records),
         ("retention.training", config.retention.training),
         ("alerting.resolve_after", config.alerting.resolve_after),

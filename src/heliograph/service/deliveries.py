@@ -11,7 +11,7 @@ burst for one robot that its rate cannot carry becomes a digest.
 import logging
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from msgspec import structs
@@ -24,11 +24,15 @@ from heliograph.notify.protocol import Channel
 from heliograph.service.alert_meters import AlertMeters
 from heliograph.service.alerting import Alerting, Turn
 from heliograph.service.supervisor import Supervisor
-from heliograph.service.workers import Workers
+from heliograph.service.workers import WORKERS_MAX, Workers
 
 log = logging.getLogger(__name__)
 
 PER_INTEGRATION = 4
+# Attempts at once, of all; from half of them on each integration has one, so that channels that hang
+# leave room for the others.
+AT_ONCE_MAX = WORKERS_MAX
+CROWDED = AT_ONCE_MAX // 2
 # How long a stop waits for the attempts that run.
 CLOSE_S = 3.0
 REPORT_AGAIN_S = 1.0
@@ -36,6 +40,22 @@ REPORT_AGAIN_S = 1.0
 
 # Ids → alerts with their documents, of those that are stored.
 Whole = Callable[[Sequence[str]], Mapping[str, Alert]]
+
+
+class _Every(Collection[str]):
+    """Every integration there is."""
+
+    def __contains__(self, name: object) -> bool:
+        return True
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+
+EVERY = _Every()
 
 
 class _Begun(NamedTuple):
@@ -71,15 +91,18 @@ class Deliveries:
     @property
     def in_flight(self) -> int:
         """Attempts being made."""
-        return sum(self._busy.values())
+        with self._lock:
+            return sum(self._busy.values())
 
     @property
-    def full(self) -> frozenset[str]:
-        """Integrations that have no room for an attempt now."""
+    def full(self) -> Collection[str]:
+        """Integrations that have no room for an attempt now; `EVERY` where no worker is free."""
         with self._lock:
-            return frozenset(
-                name for name, busy in self._busy.items() if busy >= PER_INTEGRATION
-            )
+            all_busy = sum(self._busy.values())
+            if all_busy >= AT_ONCE_MAX:
+                return EVERY
+            most = _most(all_busy)
+            return frozenset(name for name, busy in self._busy.items() if busy >= most)
 
     def close(self) -> None:
         """Begin no more attempts, and wait a little for those that run: their outcome still reaches
@@ -119,8 +142,11 @@ class Deliveries:
         together = channel.together_max if len(found) >= channel.together_from else 1
         # The worst first: of a burst, what is critical has the budget before the rest.
         found.sort(key=lambda one: (not engine.urgent(one), one.due_ns))
-        room = PER_INTEGRATION - self._busy[integration.id]
-        for some in _cut(found, together)[: max(0, room)]:
+        all_busy = self.in_flight + len(self._begun)
+        busy = self._busy.get(integration.id, 0)
+        for some in _cut(found, together):
+            if all_busy >= AT_ONCE_MAX or busy >= _most(all_busy):
+                return
             wait_s = channel.wait_s(integration, urgent=engine.urgent(some[0]))
             if wait_s > 0:
                 for outgoing in found:
@@ -134,6 +160,7 @@ class Deliveries:
             found = found[len(some) :]
             if messages:
                 self._begun.append(_Begun(integration, messages))
+                all_busy, busy = all_busy + 1, busy + 1
 
     def _attempt(self, alerting: Alerting, one: _Begun) -> None:
         integration = one.integration
@@ -198,6 +225,11 @@ class Deliveries:
             if alerting.closing:
                 return
             self._clock.sleep(REPORT_AGAIN_S)
+
+
+def _most(all_busy: int) -> int:
+    """Attempts that one integration may have at once."""
+    return PER_INTEGRATION if all_busy < CROWDED else 1
 
 
 def _cut(found: list[Outgoing], size: int) -> list[list[Outgoing]]:

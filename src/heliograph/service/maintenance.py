@@ -28,6 +28,7 @@ from heliograph.store.records.protocol import RecordStore
 from heliograph.store.state import (
     alert_events,
     alert_silences,
+    alert_statistics,
     alerts,
     dirty,
     owners_prune,
@@ -53,6 +54,7 @@ class Keep(NamedTuple):
     records_bytes: int
     training_ns: int
     alerts_ns: int
+    statistics_ns: int
     owners_ns: int
 
 
@@ -165,6 +167,8 @@ class Maintenance:
             lambda tx: alert_events.close(tx, self._clock.now_ns()), alert_events.CLOSE_MAX
         )
         self._archive(self._believed.now_ns() - self._keep.alerts_ns)
+        counted_ns = self._believed.now_ns() - self._keep.statistics_ns
+        self._prune(lambda tx: alert_statistics.prune(tx, counted_ns), 1)
         expired_ns = self._believed.now_ns() - silences.RETENTION_NS
         self._prune(lambda tx: len(alert_silences.prune(tx, expired_ns)), 1)
 
@@ -174,8 +178,10 @@ class Maintenance:
         for _ in range(PRUNES_PER_ROUND):
             left = upkeep.state.read(lambda tx: alerts.leaving(tx, before_ns))
             upkeep.archive.append(left)
+            ids = frozenset(alert.id for alert, _ in left)
             if not upkeep.state.write(
-                lambda tx: alerts.archive(tx, before_ns), lane=Lane.RETENTION
+                lambda tx, ids=ids: alerts.archive(tx, before_ns, only=ids),  # type: ignore[misc]
+                lane=Lane.RETENTION,
             ).result():
                 break
             self._meters.stored.add(len(left), "archived_alerts")

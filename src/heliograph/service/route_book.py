@@ -31,7 +31,7 @@ class RouteBook:
     def setup(self) -> Setup:
         """The file's setup with the stored routes before its tree. A stored route that can no longer
         be read, because the file lost what it names, is left out."""
-        return self._with(self._state.read(alert_routes.load), strictly=False)
+        return self._with(self._state.read(alert_routes.load))
 
     def check(self, document: Document, route_id: str | None = None) -> None:
         """Look at the channels of *document*, names resolved, as it would stand over *route_id*.
@@ -115,9 +115,11 @@ class RouteBook:
         return warnings
 
     def _put_into_force(self, turn: Turn, kept: Sequence[RouteKept]) -> None:
-        turn.engine.reload(self._with(kept, strictly=True), turn.now_ns)
+        turn.engine.reload(self._with(kept), turn.now_ns)
 
-    def _with(self, kept: Sequence[RouteKept], *, strictly: bool) -> Setup:
+    def _with(self, kept: Sequence[RouteKept]) -> Setup:
+        """The file's setup with those of *kept* that can be read: one that cannot is no reason to
+        refuse an edit of another, and what is new was read before (`_read`)."""
         routes: list[Route] = []
         receivers: list[Receiver] = []
         for one in kept:
@@ -126,8 +128,6 @@ class RouteBook:
                     one.id, msgspec.json.decode(one.document), self._file
                 )
             except Refused:
-                if strictly:
-                    raise
                 continue
             routes.append(route)
             receivers.append(receiver)

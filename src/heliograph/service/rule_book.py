@@ -70,8 +70,13 @@ class RuleBook:
         return self._put(rule, document, created_by, new=True)
 
     def replace(self, rule_id: str, document: Document, created_by: str) -> Rule:
-        """Put *document* in place of the rule *rule_id*. Raises Refused, 404 where there is none."""
+        """Put *document* in place of the rule *rule_id*. Raises Refused, 404 where there is none.
+
+        Without `rule_config` it is laid over what a built-in rule says: `{enabled: false}` will do.
+        """
         builtin = self._pack.get(rule_id)
+        if builtin is not None and "rule_config" not in document:
+            document = {**self._document(rule_id), **document}
         rule = rule_decode.decode(document, rule_id=rule_id, builtin=builtin is not None)
         if builtin is not None and rule.name != builtin.name:
             raise Refused("the name of a built-in rule stays", field="name")
@@ -147,6 +152,14 @@ class RuleBook:
 
     def _write(self, work: Any) -> None:
         self._state.write(work, lane=Lane.CONTROL).result()
+
+    def _document(self, rule_id: str) -> Document:
+        """What the built-in rule *rule_id* says now."""
+        for row in self._state.read(alert_rules.load):
+            if row.id == rule_id:
+                stored: Document = msgspec.json.decode(row.document)
+                return stored
+        return self._builtin[rule_id]
 
     def _stored_ids(self) -> set[str]:
         return {row.id for row in self._state.read(alert_rules.load)}

@@ -1,13 +1,14 @@
 """Rules over what streams in, on the applier's thread: lines, rows and records, in the log's order.
 
     for each frame        line(…), row(…), record(…)       evaluated at once, in memory
-    before the cursor     posts()  ─► the engine has them, durably
+    before the cursor     posts()  ─► the engine has them, durably; taken()
     with the cursor       write(tx) the rules' own states
 
 A frame that is applied again after a crash is evaluated again from the states of its cursor, and
 gives the same posts with the same `seq`, which the engine knows already.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
@@ -57,6 +58,7 @@ class RuleFeed:
         self._owner = owner
         self._rows: list[StateRow] = []
         self._posts: list[Post] = []
+        self._earlier: Counter[str] = Counter()
         self._rules = book.rules()
         self._stream = self._opened(
             StateRow(*row) for row in self._state.read(rule_states.load)
@@ -82,7 +84,9 @@ class RuleFeed:
         leaving.retire(now_ns)
         self._posts.extend(leaving.drain()[0])
         self._rules = rules
+        earlier = self._earlier + self._stream.bounds() + leaving.bounds()
         self._stream = self._opened([row for row in states if row.rule_id in stays])
+        self._earlier = earlier
 
     def line(self, line: Line, pod_uid: str, seq: int, arrival_ns: int) -> None:
         """Evaluate one whole line."""
@@ -95,7 +99,8 @@ class RuleFeed:
             "container": line.container,
             "stream": line.stream,
         }
-        said = Said(line.at_ns, _client(line.node, pod_uid), context, labels, line.text)
+        client = line.node or pod_uid or _pod(line.namespace, line.pod_name)
+        said = Said(line.at_ns, client, context, labels, line.text)
         self._stream.line(hits, said, seq=seq, arrival_ns=arrival_ns)
 
     def row(self, row: TrainingRow, seq: int, arrival_ns: int) -> None:
@@ -103,7 +108,7 @@ class RuleFeed:
         if not self._stream.wants_rows:
             return
         context = self._owner(row.pod_uid, "", "")
-        said = Said(row.at_ns, _client(context.node_name, row.pod_uid), context)
+        said = Said(row.at_ns, context.node_name or row.pod_uid, context)
         self._stream.row(row, said, seq=seq, arrival_ns=arrival_ns)
 
     def record(self, record: Record, seq: int, arrival_ns: int) -> None:
@@ -117,7 +122,14 @@ class RuleFeed:
         context = self._owner(pod_uid, text("pod_name"), node)
         if not context.workload_id and (workload := text("workload_id")):
             context = structs.replace(context, workload_id=workload)
-        said = Said(record.timestamp_ns, _client(node, pod_uid), context, {}, record.body or "")
+        client = (
+            node
+            or pod_uid
+            or _pod(text("namespace", "pod_namespace"), text("pod_name"))
+            or text("workload_id", "workload_uid")
+            or record.session_id
+        )
+        said = Said(record.timestamp_ns, client, context, {}, record.body or "")
         self._stream.record(record, said, seq=seq, arrival_ns=arrival_ns)
 
     def tick(self) -> None:
@@ -128,9 +140,18 @@ class RuleFeed:
             self._stream.tick(self._clock.now_ns())
 
     def posts(self) -> Sequence[Post]:
-        """What the rules say since `settle`: to be handed to the engine before the cursor moves."""
+        """What the rules say since `taken`: to be handed to the engine before the cursor moves."""
         self._drain(self._stream)
         return self._posts
+
+    def taken(self) -> None:
+        """The engine has what `posts` gave: it is not said again, also where no cursor moves."""
+        self._posts = []
+
+    @property
+    def counts(self) -> Counter[str]:
+        """Bounds reached since the start, under the rules of the moment and those before them."""
+        return self._earlier + self._stream.bounds()
 
     @property
     def touched(self) -> bool:
@@ -144,8 +165,8 @@ class RuleFeed:
         rule_states.put(tx, rows, now_ns=self._clock.now_ns())
 
     def settle(self) -> None:
-        """Posts are taken, states are written."""
-        self._rows, self._posts = [], []
+        """States are written."""
+        self._rows = []
 
     def _drain(self, stream: RuleStream) -> None:
         posts, rows = stream.drain()
@@ -161,6 +182,6 @@ class RuleFeed:
         )
 
 
-def _client(node: str, pod_uid: str) -> str:
-    """By whose clock something was told."""
-    return node or pod_uid
+def _pod(namespace: str, name: str) -> str:
+    """By whose clock something was told whose pod is known by its name only."""
+    return f"{namespace}/{name}" if name else ""

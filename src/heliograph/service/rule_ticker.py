@@ -1,33 +1,43 @@
-"""Rules over series, on a ticker: asked of the sample store, told to the engine in one transaction
-with what the rule must remember."""
+"""Rules over series, on a ticker: asked of the sample store, told to the engine in transactions of
+bounded size; the last of them keeps what the rule must remember.
 
+A crash in between says posts again that the engine has already, which changes nothing.
+"""
+
+import logging
 import threading
+from collections import Counter
 from collections.abc import Sequence
 
 from heliograph.alert.model import Post
 from heliograph.alert.rules import metrics as rule_metrics
+from heliograph.alert.rules import pieces
 from heliograph.alert.rules.metrics import Query
 from heliograph.alert.rules.rule import Rule, Series, StateRow
 from heliograph.core.clock import Clock
-from heliograph.core.errors import HeliographError
+from heliograph.core.errors import HeliographError, Refused
 from heliograph.service.alert_meters import AlertMeters
 from heliograph.service.alert_posts import Enrich
-from heliograph.service.alerting import Alerting, Turn
+from heliograph.service.alerting import ALERTS_PER_TURN, Alerting, Turn
 from heliograph.service.rule_book import RuleBook
 from heliograph.service.supervisor import Supervisor
 from heliograph.store.protocol import RangeQuery, SampleQueries
-from heliograph.store.state import rule_states
+from heliograph.store.state import batches, rule_states
 from heliograph.store.state.state import State
 
 # Points of one rule's question; more are left out, and counted as a failure.
 POINTS_MAX = 1_000_000
-# One row of state holds a rule over series: its key.
-WHOLE = ""
 SOURCE = "metric"
+
+log = logging.getLogger(__name__)
 
 
 class RuleTicker:
-    """Evaluates every *every_s* seconds on a thread of its own."""
+    """Evaluates every *every_s* seconds on a thread of its own.
+
+    counts   `series_left_out`: series of an evaluation beyond SERIES_MAX;
+             `posts_refused`: posts that no store can hold
+    """
 
     def __init__(
         self,
@@ -55,12 +65,16 @@ class RuleTicker:
         self._since_ns = clock.now_ns()
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
-        # By id, as they were when they were last evaluated.
-        self._evaluated: dict[str, Rule] = {}
-        self._states = {
-            rule_id: stored
-            for rule_id, key, stored in state.read(rule_states.load)
-            if key == WHOLE and stored is not None
+        self.counts: Counter[str] = Counter()
+        kept = pieces.joined(StateRow(*row) for row in state.read(rule_states.load))
+        self._states = {rule_id: one for rule_id, (one, _) in kept.items()}
+        # Rows that a state takes.
+        self._row_counts = {rule_id: count for rule_id, (_, count) in kept.items()}
+        # By id, as they were when they were last evaluated: before the start, those with a state.
+        self._evaluated = {
+            rule.id: rule
+            for rule in book.rules().enabled
+            if rule.id in self._states and rule_metrics.query(rule, self._since_ns)
         }
 
     def start(self) -> None:
@@ -99,6 +113,7 @@ class RuleTicker:
             resolve_after_ns=self._resolve_after_ns,
         )
         self._evaluated[rule.id] = rule
+        self.counts["series_left_out"] += answer.left_out
         if not answer.posts and answer.state == before:
             return
         self._say(rule.id, answer.posts, answer.state)
@@ -120,17 +135,44 @@ class RuleTicker:
                 del self._evaluated[rule_id]
 
     def _say(self, rule_id: str, posts: Sequence[Post], state: bytes) -> None:
-        """Have the engine take *posts*, and keep *state* with them."""
-        rows = [StateRow(rule_id, WHOLE, state or None)]
+        """Have the engine take *posts*, and keep *state* with the last of them."""
+        rows = pieces.cut(rule_id, state, before=self._row_counts.get(rule_id, 0))
+        some = list(batches.cut(posts, ALERTS_PER_TURN)) or [[]]
+        for few in some[:-1]:
+            self._hand_over(few, [])
+        self._hand_over(some[-1], rows)
+        if state:
+            self._states[rule_id] = state
+            self._row_counts[rule_id] = sum(row.state is not None for row in rows)
+        else:
+            self._states.pop(rule_id, None)
+            self._row_counts.pop(rule_id, None)
+
+    def _hand_over(self, posts: Sequence[Post], rows: Sequence[StateRow]) -> None:
+        """One transaction; where the store refuses it, each post has its own."""
 
         def work(turn: Turn) -> None:
             for post in posts:
                 turn.engine.take(post, self._enrich, turn.now_ns)
-            turn.also(lambda tx: rule_states.put(tx, rows, now_ns=turn.now_ns))
+            if rows:
+                turn.also(lambda tx: rule_states.put(tx, rows, now_ns=turn.now_ns))
 
-        self._meters.rule_firings.add(len(posts), SOURCE)
-        self._alerting.submit(work).result()
-        self._states[rule_id] = state
+        try:
+            self._alerting.submit(work, alone=True).result()
+        except Refused as refused:
+            if not posts:
+                raise
+            if len(posts) == 1 and not rows:
+                # What no store can hold must not stop the others.
+                self.counts["posts_refused"] += 1
+                log.warning("a rule's alert is dropped", extra={"why": refused.detail})
+                return
+            for post in posts:
+                self._hand_over([post], [])
+            if rows:
+                self._hand_over([], rows)
+        else:
+            self._meters.rule_firings.add(len(posts), SOURCE)
 
     def _series(self, asked: Query) -> Sequence[Series]:
         found = self._queries.range(

@@ -282,6 +282,7 @@ def _maintenance(config: Config, core: Core, upkeep: LogUpkeep) -> Maintenance:
         records_bytes=config.retention.records_mb * MIB,
         training_ns=span_ns(config.retention.training, "retention.training"),
         alerts_ns=span_ns(config.retention.alerts, "retention.alerts"),
+        statistics_ns=span_ns(config.retention.alert_statistics, "retention.alert_statistics"),
         owners_ns=span_ns(config.samples.retention.hour, "samples.retention.1h"),
     )
     tended = Upkeep(

@@ -46,8 +46,8 @@ _FRAME = re.compile(r"(\d{10})\.frame\Z")
 
 # Every lock that is held or being tried, for a forked child to close its copies.
 _held: set[int] = set()
-# Held while one is opened and noted, and by whoever forks: a copy that nobody knows of would keep
-# the lane from falling free as long as the child lives.
+# Held while one is opened and noted, or closed, and by whoever forks: a copy that nobody knows of
+# would keep the lane from falling free as long as the child lives.
 _noting = threading.RLock()
 _NOTING_S_MAX = 1.0
 
@@ -277,11 +277,12 @@ def _try_lock(path: Path, *, make: bool = False) -> int | None:
 
 def _unlock(lock: int) -> None:
     """Let go of *lock*, in all copies that a fork in the middle of things may have made."""
-    _held.discard(lock)
-    with contextlib.suppress(OSError):
-        fcntl.flock(lock, fcntl.LOCK_UN)
-    with contextlib.suppress(OSError):
-        os.close(lock)
+    with _noting:
+        _held.discard(lock)
+        with contextlib.suppress(OSError):
+            fcntl.flock(lock, fcntl.LOCK_UN)
+        with contextlib.suppress(OSError):
+            os.close(lock)
 
 
 def _remove_if_free(lane: Path) -> int:

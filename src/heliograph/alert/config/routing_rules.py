@@ -8,7 +8,8 @@
 
 One becomes a route `api/<id>` and a receiver of that name. Kinds of channels: webhook, email,
 dingtalk, wechat (the robot of WeCom), slack, alertmanager. Their secrets are written only:
-`masked` is what may be shown, and `unmasked` takes a shown document back.
+`masked` is what may be shown, and `unmasked` takes a shown document back: only for a channel that
+still goes where it went, or whoever may edit could have the secrets sent to a server of their own.
 """
 
 from collections.abc import Mapping
@@ -52,7 +53,13 @@ _RENAMED = {
     "wecom": {"url": "webhook_url"},
 }
 _OPERATORS_OWN = {"proxy_url", "proxy_from_environment", "proxy_connect_header", "oauth2"}
-_SECRET_WORDS = ("url", "password", "secret", "token", "credentials", "headers")
+_SECRET_WORDS = ("url", "password", "secret", "token", "credentials", "headers", "key")
+# What says where a channel goes, and how well it knows who answers there.
+_ADDRESSES = (
+    "url", "webhook_url", "api_url", "app_url", "smtp_host", "smtp_port", "smarthost",
+    "tls", "require_tls", "force_implicit_tls", "tls_config", "proxy_url",
+)  # fmt: skip
+_CREDENTIALS = ("basic_auth", "authorization", "bearer_token", "http_headers")
 
 
 def from_document(
@@ -101,7 +108,10 @@ def masked(document: Any) -> Any:
 
 def unmasked(document: Any, before: Any) -> Any:
     """*document* with the secrets of *before* where it has `<secret>`: in the channel of the same
-    place and type. What finds none stays, and is refused as no URL."""
+    place and type. What finds none stays, and is refused by `from_document`.
+
+    Raises Refused, naming the secret to be given again, where the channel's address is another.
+    """
     if not isinstance(document, Mapping) or not isinstance(document.get("channels"), list):
         return document
     old = before.get("channels") if isinstance(before, Mapping) else None
@@ -114,7 +124,8 @@ def unmasked(document: Any, before: Any) -> Any:
             and channel.get("type") == other.get("type")
         )
         if alike and other is not None:
-            config = _unmasked(channel.get("config"), other.get("config"))
+            place = f"channels[{index}].config"
+            config = _unmasked_config(channel.get("config"), other.get("config"), place)
             channel = {**channel, "config": config}  # noqa: PLW2901 - the one that is kept
         channels.append(channel)
     return {**document, "channels": channels}
@@ -130,6 +141,40 @@ def _masked(value: Any, *, secret: bool = False) -> Any:
     return MASK if secret and isinstance(value, str) and value else value
 
 
+def _unmasked_config(config: Any, before: Any, place: str) -> Any:
+    """*config* with the secrets of *before*. Raises Refused where it has some, and goes elsewhere."""
+    whole = _unmasked(config, before)
+    where, was = _address(whole), _address(before)
+    moved = [key for key in where.keys() | was.keys() if where.get(key) != was.get(key)]
+    if moved and (kept := _kept(config, before, place)):
+        raise _refused(kept[0], f"give the secret again, for {min(moved)} is another")
+    return whole
+
+
+def _address(config: Any) -> dict[str, Any]:
+    """The parts of *config* that say where its secrets go."""
+    if not isinstance(config, Mapping):
+        return {}
+    found = {key: config[key] for key in _ADDRESSES if key in config}
+    http = config.get("http_config")
+    if isinstance(http, Mapping):
+        rest = {key: one for key, one in http.items() if key not in _CREDENTIALS}
+        found |= {f"http_config.{key}": one for key, one in rest.items()}
+    return found
+
+
+def _kept(value: Any, before: Any, place: str) -> list[str]:
+    """The places of *value* that have the mask of a secret of *before*."""
+    if isinstance(value, Mapping) and isinstance(before, Mapping):
+        inner = [(one, before.get(key), f"{place}.{key}") for key, one in value.items()]
+    elif isinstance(value, list) and isinstance(before, list) and len(value) == len(before):
+        pairs = enumerate(zip(value, before, strict=True))
+        inner = [(one, old, f"{place}[{index}]") for index, (one, old) in pairs]
+    else:
+        return [place] if value == MASK and isinstance(before, str) else []
+    return [found for one, old, where in inner for found in _kept(one, old, where)]
+
+
 def _unmasked(value: Any, before: Any) -> Any:
     if isinstance(value, Mapping) and isinstance(before, Mapping):
         return {key: _unmasked(one, before.get(key)) for key, one in value.items()}
@@ -140,6 +185,20 @@ def _unmasked(value: Any, before: Any) -> Any:
 
 def _is_secret(key: str) -> bool:
     return any(word in key.lower() for word in _SECRET_WORDS) and not key.endswith("_file")
+
+
+def _masks(value: Any, place: str, *, secret: bool = False) -> list[str]:
+    """The places of *value* where a secret is still its mask."""
+    if isinstance(value, Mapping):
+        return [
+            found
+            for key, one in value.items()
+            for found in _masks(one, f"{place}.{key}", secret=secret or _is_secret(str(key)))
+        ]
+    if isinstance(value, list):
+        found_in = [_masks(one, f"{place}[{i}]", secret=secret) for i, one in enumerate(value)]
+        return [found for inner in found_in for found in inner]
+    return [place] if secret and value == MASK else []
 
 
 def _integrations(name: str, channels: Any, setup: Setup) -> tuple[Integration, ...]:
@@ -157,6 +216,8 @@ def _integrations(name: str, channels: Any, setup: Setup) -> tuple[Integration, 
             known = ", ".join(sorted(KINDS))
             raise _refused(f"{field}.type", f"expected one of {known}")
         place = f"{field}.config"
+        if masks := _masks(given.get("config"), place):
+            raise _refused(masks[0], f"give the secret itself, {MASK} stands for none here")
         config = _mapped(kind, given.get("config"), place)
         lent = _lent(config, setup.defaults)
         settings, send_resolved = _read(

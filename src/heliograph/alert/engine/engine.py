@@ -67,6 +67,8 @@ class Engine:
         self._leaving: dict[int, None] = {}
         self._moving: dict[int, None] = {}
         self._swept_ns = now_ns
+        # Whether what `load` changed is not stored yet.
+        self._loaded = False
 
     @classmethod
     def load(
@@ -78,10 +80,11 @@ class Engine:
         *,
         correlator: Correlator | None = None,
     ) -> "Engine":
-        """The engine that goes on from what was *kept*. There are changes to be committed; when
-        that fails, load again."""
+        """The engine that goes on from what was *kept*. There are changes to be committed; until
+        they are, every `abort` makes them again."""
         engine = cls(setup, limits, now_ns, correlator=correlator)
         starting.start(engine._state, kept, now_ns)
+        engine._loaded = True
         return engine
 
     # What comes in
@@ -139,7 +142,9 @@ class Engine:
         return ended
 
     def reload(self, setup: Setup, now_ns: int) -> None:
-        """Work by *setup* from now on: routes, receivers, inhibitions, intervals (R-G6)."""
+        """Work by *setup* from now on: routes, receivers, inhibitions, intervals (R-G6).
+
+        Raises Unavailable when it makes too many groups; then nothing has changed."""
         if self._setup_before is None:
             self._setup_before = self._state.setup
         regroup.reload(self._state, setup, now_ns)
@@ -226,6 +231,7 @@ class Engine:
         self._setup_before = None
         self._moving = {}
         state.ledger.commit()
+        self._loaded = False
         self._forget()
 
     def abort(self) -> None:
@@ -263,6 +269,8 @@ class Engine:
             for slot in back:
                 seen = state.seen(state.book.cold(slot))
                 state.inhibitor.update(state.book.ids[slot], seen, not state.book.over(slot))
+        if self._loaded:
+            starting.proceed(state, state.started_ns)
 
     # What goes out
 

@@ -18,6 +18,7 @@ from heliograph.alert.engine.outbox import Line
 from heliograph.alert.engine.state import State
 from heliograph.alert.inhibition import Inhibitor
 from heliograph.alert.model import Group, Integration, Status, Told
+from heliograph.core.errors import Unavailable
 
 # Before the key of an orphan whose own key another group has now.
 GONE = "gone/"
@@ -38,10 +39,18 @@ class _Plan(NamedTuple):
 
 def reload(state: State, setup: Setup, now_ns: int) -> None:
     """Work by *setup* from now on. Timers start anew; a group that is older than its `group_wait`
-    is looked at at once."""
+    is looked at at once. Raises Unavailable when it makes too many groups; then nothing has changed."""
+    before = state.setup
     state.learn(setup)
+    state.groups.forget_keys()
+    try:
+        plan = _planned(state, now_ns)
+    except Unavailable:
+        state.learn(before)
+        state.groups.forget_keys()
+        raise
     inhibit_anew(state, now_ns)
-    regroup(state, now_ns, restart=False)
+    _carry_out(state, plan, now_ns, restart=False)
 
 
 def inhibit_anew(state: State, now_ns: int) -> None:
@@ -58,9 +67,12 @@ def regroup(state: State, now_ns: int, *, restart: bool) -> None:
     """Put every alert where it belongs by the routes that there are now. After a *restart* no group
     is looked at before its `group_wait` is over: what inhibits it may still be on its way."""
     state.groups.forget_keys()
+    _carry_out(state, _planned(state, now_ns), now_ns, restart=restart)
+
+
+def _carry_out(state: State, plan: _Plan, now_ns: int, *, restart: bool) -> None:
     state.outbox.refusals.clear()
     state.outbox.not_before.clear()
-    plan = _planned(state, now_ns)
     for line, row in list(state.outbox.rows.items()):
         if not _goes_on(state, plan, line):
             if row.in_flight:

@@ -14,7 +14,7 @@ from heliograph.alert.silences import forgettable
 
 
 def start(state: State, kept: Kept, now_ns: int) -> None:
-    """Fill *state*, which is empty, with what was *kept*."""
+    """Fill *state*, which is empty, with what was *kept*; `proceed` is what is to be written of it."""
     # Before the first checkpoint, nothing but the alerts themselves says when we were there.
     alive_ns = kept.alive_ns or min((one.updated_ns for one in kept.alerts), default=now_ns)
     away_ns = max(0, now_ns - alive_ns)
@@ -42,12 +42,23 @@ def start(state: State, kept: Kept, now_ns: int) -> None:
     state.silences.commit()
     state.groups.commit()
     state.outbox.commit()
-    for row in kept.outbox:
+    interrupted = sum(row.in_flight for row in kept.outbox)
+    if interrupted:
+        state.counts["attempts_interrupted"] += interrupted
+    proceed(state, now_ns)
+    if state.correlator is not None:
+        state.correlator.load(kept.alerts)
+
+
+def proceed(state: State, now_ns: int) -> None:
+    """Go on from what was kept: attempts anew, every alert in the groups where it belongs.
+
+    Until this is stored once, an abort takes all of it back, and it must be done again: else nobody
+    would ever look at the alerts that were kept.
+    """
+    for row in list(state.outbox.rows.values()):
         if row.in_flight:
             sending.doubt(state, row)
-            state.counts["attempts_interrupted"] += 1
         state.outbox.put(structs.replace(row, in_flight=False, due_ns=now_ns))
     regroup.inhibit_anew(state, now_ns)
     regroup.regroup(state, now_ns, restart=True)
-    if state.correlator is not None:
-        state.correlator.load(kept.alerts)

@@ -23,7 +23,7 @@ from heliograph.alert.silences import Silencer
 
 
 class Correlator(Protocol):
-    """What finds alerts that belong together. Bounded and pure; `alert.correlation.correlate` is one."""
+    """What finds alerts that belong together; bounded and pure. `correlation.correlate` is one."""
 
     def add(self, alert: Alert) -> tuple[list[Correlation], list[str]]:
         """*alert* fires: groups that are new or changed, ids of those that are no more."""

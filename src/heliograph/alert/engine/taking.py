@@ -263,6 +263,9 @@ def _refresh(state: State, slot: int, post: Post, span: Span, now_ns: int) -> No
         seq=max(old.seq, post.seq),
     )
     over, fired = book.over(slot), book.fired(slot)
+    rerouted = old.severity != new.severity and not over
+    # Before anything changes: there may be no room for its groups.
+    more = _places(state, new, state.seen(new)) if rerouted else []
     book.change(slot)
     book.refresh(slot, new)
     state.changed[slot] = None
@@ -276,15 +279,14 @@ def _refresh(state: State, slot: int, post: Post, span: Span, now_ns: int) -> No
     ):
         state.tally.add(old, fired=fired, over=over, sign=-1)
         state.tally.add(new, fired=fired, over=over)
-    if old.severity != new.severity and not over:
-        _rerouted(state, slot, now_ns)
+    if rerouted:
+        _rerouted(state, slot, more, now_ns)
 
 
-def _rerouted(state: State, slot: int, now_ns: int) -> None:
-    """What matchers see has changed: groups that it belongs to now, and was not in yet."""
+def _rerouted(state: State, slot: int, wanted: list[Place], now_ns: int) -> None:
+    """What matchers see has changed: into the groups that it belongs to now, and was not in yet."""
     there = state.book.groups[slot]
-    more = [place for place in places(state, slot) if place.key not in there]
-    join(state, slot, more, now_ns)
+    join(state, slot, [place for place in wanted if place.key not in there], now_ns)
     if state.setup.inhibitions:
         seen = state.seen(state.book.cold(slot))
         state.inhibitor.update(state.book.ids[slot], seen, True)

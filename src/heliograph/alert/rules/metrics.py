@@ -25,7 +25,6 @@ from heliograph.alert.rules.rule import (
     Rule,
     Series,
     SeriesMatch,
-    StateRow,
     admitted,
     key_of,
 )
@@ -271,8 +270,3 @@ def _absence(
     return Answer(
         posts, msgspec.msgpack.encode(rows) if rows else b"", max(0, len(series) - SERIES_MAX)
     )
-
-
-def rows(rule: Rule, state: bytes) -> StateRow:
-    """*state* as the row that is written for *rule*."""
-    return StateRow(rule.id, "", state or None)

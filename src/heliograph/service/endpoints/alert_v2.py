@@ -6,6 +6,7 @@ OpenAPI document, v2.
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 from operator import itemgetter
 from typing import Any, NamedTuple, TypeVar
 
@@ -14,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from heliograph import __version__
+from heliograph.alert import matching
 from heliograph.alert.model import Alert, Suppression
 from heliograph.core import instant
 from heliograph.core.errors import Refused
@@ -167,19 +169,25 @@ def _status(original: str, started_ns: int) -> dict[str, Any]:
 
 
 def _alerts(turn: Turn, wanted: Wanted) -> list[Mapping[str, Any]]:
-    found = [
+    views = (
         view
         for alert in turn.engine.find(wanted.matchers, turn.now_ns)
         if (view := _view(turn, alert, wanted)) is not None
-    ]
-    if len(found) > ALERTS_MAX:
+    )
+    # The engine does nothing else meanwhile, so no list is made that is too long to be given.
+    found = list(islice(views, ALERTS_MAX + 1))
+    _check_count(len(found))
+    return sorted(found, key=itemgetter("fingerprint"))
+
+
+def _check_count(count: int) -> None:
+    if count > ALERTS_MAX:
         raise Refused(
-            f"{len(found)} alerts, limit {ALERTS_MAX}: narrow the filter",
+            f"more than {ALERTS_MAX} alerts: narrow the filter",
             field="filter",
             code="too_many",
             status=413,
         )
-    return sorted(found, key=itemgetter("fingerprint"))
 
 
 def _view(turn: Turn, alert: Alert, wanted: Wanted) -> Mapping[str, Any] | None:
@@ -201,15 +209,20 @@ def _view(turn: Turn, alert: Alert, wanted: Wanted) -> Mapping[str, Any] | None:
 
 def _groups(turn: Turn, wanted: Wanted) -> list[Mapping[str, Any]]:
     found: list[dict[str, Any]] = []
+    count = 0
     for group, members in turn.engine.groups(turn.now_ns):
         if not wanted.told_to([group.receiver]):
             continue
-        views = [
+        chosen = (
             view
             for alert in members
-            if all(matcher.matches(_label(alert, matcher.name)) for matcher in wanted.matchers)
+            if _fulfils(alert, wanted.matchers)
             and (view := _view(turn, alert, wanted)) is not None
-        ]
+        )
+        views = list(islice(chosen, ALERTS_MAX + 1 - count))
+        # An alert counts in each of its groups, for it is shown in each.
+        count += len(views)
+        _check_count(count)
         if views:
             found.append(
                 {
@@ -221,5 +234,9 @@ def _groups(turn: Turn, wanted: Wanted) -> list[Mapping[str, Any]]:
     return sorted(found, key=lambda one: (str(one["labels"]), str(one["receiver"])))
 
 
-def _label(alert: Alert, name: str) -> str:
-    return next((value for key, value in alert.labels if key == name), "")
+def _fulfils(alert: Alert, matchers: Sequence[Matcher]) -> bool:
+    """As the list of alerts has it: what matchers see, which is more than the labels."""
+    if not matchers:
+        return True
+    seen = matching.seen(alert.labels, alert.context, alert.source)
+    return matching.all_match(matchers, seen)

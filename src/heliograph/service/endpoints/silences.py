@@ -3,13 +3,14 @@
 import asyncio
 import uuid
 from collections.abc import Callable
+from itertools import islice
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from heliograph.alert import matching, silences
+from heliograph.alert import matching, silence_documents, silences
 from heliograph.alert.model import Silence
 from heliograph.alert.silences import State, Wanted
 from heliograph.core.errors import Refused
@@ -23,6 +24,9 @@ T = TypeVar("T")
 
 STATES = ("pending", "active", "expired", "all")
 JSON = ("application/json",)
+
+# Alerts that are counted for who makes a silence; the engine does nothing else meanwhile.
+MATCHES_MAX = 10_000
 
 _document = msgspec.json.Decoder()
 
@@ -50,11 +54,11 @@ def endpoints(silencing: Silencing) -> list[Endpoint]:
 
 def _ours(silencing: Silencing) -> list[Endpoint]:
     async def post(request: Request) -> Response:
-        wanted, warnings = silences.from_document(await _object(request, silencing))
+        wanted, warnings = silence_documents.from_document(await _object(request, silencing))
         return await _answer_put(silencing, wanted, warnings, status=201)
 
     async def put(request: Request) -> Response:
-        wanted, warnings = silences.from_document(await _object(request, silencing))
+        wanted, warnings = silence_documents.from_document(await _object(request, silencing))
         wanted = msgspec.structs.replace(wanted, id=request.path_params["silence_id"])
         return await _answer_put(silencing, wanted, warnings, status=200)
 
@@ -111,8 +115,8 @@ def _ours(silencing: Silencing) -> list[Endpoint]:
 
 def _foreign(silencing: Silencing) -> list[Endpoint]:
     async def post(request: Request) -> Response:
-        wanted = silences.from_v2(await _body(request, silencing))
-        made, _ = await silencing.change(lambda turn: _put(turn, wanted))
+        wanted = silence_documents.from_v2(await _body(request, silencing))
+        made = await silencing.change(lambda turn: _put(turn, wanted))
         return problem.answer({"silenceID": made.id})
 
     async def listed(request: Request) -> Response:
@@ -192,18 +196,30 @@ async def _object(request: Request, silencing: Silencing) -> Any:
 async def _answer_put(
     silencing: Silencing, wanted: Wanted, warnings: list[str], *, status: int
 ) -> Response:
-    made, matches = await silencing.change(lambda turn: _put(turn, wanted))
+    made, matches = await silencing.change(lambda turn: _put_and_count(turn, wanted))
     answer = {"silence_id": made.id, "matches_now": matches, "warnings": warnings}
     return problem.answer(answer, status)
 
 
-def _put(turn: Turn, wanted: Wanted) -> tuple[Silence, int]:
-    """Put what is *wanted* into force; the silence, and how many firing alerts it matches now."""
+def _put_and_count(turn: Turn, wanted: Wanted) -> tuple[Silence, int]:
+    """As `_put`; the silence, and how many firing alerts it matches now, at most `MATCHES_MAX`."""
+    made = _put(turn, wanted)
+    matches = turn.engine.find(wanted.matchers, turn.now_ns)
+    return made, sum(1 for _ in islice(matches, MATCHES_MAX))
+
+
+def _put(turn: Turn, wanted: Wanted) -> Silence:
+    """Put what is *wanted* into force. Raises Refused, 409 where there are too many."""
     existing = turn.engine.silence(wanted.id) if wanted.id else None
     changed = silences.update(existing, wanted, now_ns=turn.now_ns, new_id=str(uuid.uuid4()))
+    try:
+        silences.check_room(turn.engine.silences(), changed, turn.now_ns)
+    except Refused:
+        turn.engine.counts["silences_full"] += 1
+        raise
     for silence in changed:
         turn.engine.put_silence(silence)
-    return changed[-1], sum(1 for _ in turn.engine.find(wanted.matchers, turn.now_ns))
+    return changed[-1]
 
 
 def _expire(turn: Turn, silence_id: str) -> None:
@@ -220,10 +236,12 @@ def _known(turn: Turn, silence_id: str) -> Silence:
 
 
 def _has(silence: Silence, matcher: Any) -> bool:
-    """Whether a matcher of *silence* on that label has a value that *matcher* matches."""
-    return any(
-        name == matcher.name and matcher.matches(value) for name, _, value in silence.matchers
-    )
+    """Whether *matcher* matches the value that *silence* has for that label, as Alertmanager asks:
+    the last one's of that name, "" where it has none; and any it has is not ""."""
+    values = {name: value for name, _, value in silence.matchers}
+    if matcher.op.startswith("!") and not matcher.value and matcher.name in values:
+        return True
+    return bool(matcher.matches(values.get(matcher.name, "")))
 
 
 def _uuid(request: Request) -> str:

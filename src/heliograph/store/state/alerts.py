@@ -6,7 +6,7 @@
 The tables are one module each (`alert_*`); here they are put together.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from sqlalchemy import Connection
 from sqlalchemy import text as sql
@@ -26,6 +26,7 @@ from heliograph.store.state import (
 )
 
 # Episodes that one call of `archive` may take (20 ms on the writer).
+LEAVING_ENTRIES = 200
 ARCHIVE_MAX = 60
 # How long before the store was last whole an episode may have ended and still be loaded.
 RECENT_NS = 3_600_000_000_000
@@ -107,18 +108,30 @@ def load(tx: Connection) -> Kept:
 def leaving(
     tx: Connection, before_ns: int, limit: int = ARCHIVE_MAX
 ) -> list[tuple[Alert, list[Entry]]]:
-    """The episodes, whole and with their ledger, that the next `archive` of the same *before_ns* and
-    *limit* deletes."""
+    """The episodes that ended before *before_ns*, oldest first, at most *limit*: whole, with the newest
+    `LEAVING_ENTRIES` lines of their ledger."""
     found = alert_events.many(tx, _oldest(tx, before_ns, limit), documents=True)
     return [
-        (alert, alert_ledger.page(tx, alert_ledger.Filters(alert_id=alert.id), limit=200)[0])
+        (
+            alert,
+            alert_ledger.page(
+                tx, alert_ledger.Filters(alert_id=alert.id), limit=LEAVING_ENTRIES
+            )[0],
+        )
         for alert in found
     ]
 
 
-def archive(tx: Connection, before_ns: int, limit: int = ARCHIVE_MAX) -> int:
+def archive(
+    tx: Connection,
+    before_ns: int,
+    limit: int = ARCHIVE_MAX,
+    *,
+    only: Collection[str] | None = None,
+) -> int:
     """Delete at most *limit* episodes that ended before *before_ns*, oldest first, with their
-    ledger and their places in correlations; return how many rows went or were closed.
+    ledger and their places in correlations; return how many rows went or were closed. *only* those
+    ids, where it is given: what came to an end in between has not been written elsewhere.
 
     Call it again, in another transaction, until it returns 0. Statistics stay. Then lines of the
     ledger that are older, of episodes that still fire.
@@ -126,7 +139,7 @@ def archive(tx: Connection, before_ns: int, limit: int = ARCHIVE_MAX) -> int:
     assert limit <= ARCHIVE_MAX
     if closed := alert_events.close(tx, before_ns):
         return closed
-    ids = _oldest(tx, before_ns, limit)
+    ids = [one for one in _oldest(tx, before_ns, limit) if only is None or one in only]
     if not ids:
         return alert_ledger.prune(tx, before_ns)
     lines = alert_ledger.forget(tx, ids)

@@ -1,0 +1,172 @@
+"""Edits of routes, silences and rules where something stands in the way, and lists that are long."""
+
+import json
+
+import msgspec
+import pytest
+
+from heliograph.alert import silences
+from heliograph.alert.config import setup
+from heliograph.core.errors import Refused
+from heliograph.service.endpoints import alert_v2
+from heliograph.service.endpoints import silences as silence_endpoints
+from heliograph.service.route_book import RouteBook
+from heliograph.store.state.alert_routes import RouteKept
+from tests.service.alert_site import SILENCE, at, firing, post_v2
+from tests.service.running import assert_problem
+
+JSON = {"Content-Type": "application/json"}
+GOOD = {"channels": [{"type": "webhook", "config": {"url": "https://a.example.org/"}}]}
+UNREADABLE = {**GOOD, "mute_time_intervals": ["nights"]}
+
+
+class Stored:
+    """What is stored: two routes whose time interval the file has lost."""
+
+    def read(self, _):
+        document = msgspec.json.encode(UNREADABLE)
+        return [RouteKept("bad1", 0, document), RouteKept("bad2", 1, document)]
+
+
+class Turned:
+    """A turn that notes the routes that came into force."""
+
+    now_ns = 0
+
+    def __init__(self):
+        self.engine = self
+        self.routes = None
+        self.written = 0
+
+    def reload(self, made, _):
+        self.routes = [route.id for route in made.tree.api]
+
+    def also(self, _):
+        self.written += 1
+
+
+EDITS = [
+    (lambda book, turn: book.create(turn, "new", GOOD), ["api/new"]),
+    (lambda book, turn: book.replace(turn, "bad1", GOOD), ["api/bad1"]),
+    (lambda book, turn: book.remove(turn, "bad1"), []),
+]
+
+
+@pytest.mark.parametrize(("edit", "expected"), EDITS)
+def test_a_route_that_cannot_be_read_stands_in_no_edits_way(edit, expected):
+    turn = Turned()
+    edit(RouteBook(Stored(), setup.empty(), lambda _: None), turn)
+    assert (turn.routes, turn.written) == (expected, 1)
+
+
+def test_a_new_route_is_read_strictly():
+    turn = Turned()
+    book = RouteBook(Stored(), setup.empty(), lambda _: None)
+    for edit in (book.create, book.replace):
+        with pytest.raises(Refused) as caught:
+            edit(turn, "bad1", UNREADABLE)
+        assert caught.value.field == "mute_time_intervals"
+    assert (turn.routes, turn.written) == (None, 0)
+
+
+@pytest.mark.parametrize("site", [{"notify": {"allow_private": ["10.0.0.0/8"]}}], indirect=True)
+def test_a_secret_does_not_follow_the_url(site):
+    config = {"url": "http://10.0.0.1/", "headers": {"Authorization": "Bearer s"}}
+    document = {"channels": [{"type": "webhook", "config": config}]}
+    answer = site.post("/v1/alert-routes", document)
+    assert answer.status == 201, answer.body
+    path = f"/v1/alert-routes/{answer.json()['route_id']}"
+    shown = site.get(path).json()
+    channel = {"type": "webhook", "config": shown["channels"][0]["config"]}
+    body = json.dumps({"channels": [channel]}).encode()
+    assert site.ask("PUT", path, body, JSON).status == 200
+    channel["config"]["url"] = "http://10.0.0.2/"
+    body = json.dumps({"channels": [channel]}).encode()
+    assert_problem(
+        site.ask("PUT", path, body, JSON), 400, field="channels[0].config.headers.Authorization"
+    )
+
+
+def test_lists_stop_at_their_limit(site, monkeypatch):
+    monkeypatch.setattr(alert_v2, "ALERTS_MAX", 2)
+    post_v2(site, firing("A", n="1"), firing("A", n="2"))
+    assert len(site.get("/api/v2/alerts").json()) == 2
+    groups = site.get("/api/v2/alerts/groups").json()
+    assert sum(len(group["alerts"]) for group in groups) <= 2
+    post_v2(site, firing("B"))
+    assert site.get("/api/v2/alerts").status == 413
+    assert len(site.get("/api/v2/alerts", filter='alertname="B"').json()) == 1
+
+
+@pytest.mark.parametrize(
+    "site",
+    [{"alerting": {"route": {"receiver": "r"}, "receivers": [{"name": "r"}]}}],
+    indirect=True,
+)
+def test_groups_have_the_limit_and_the_matchers_of_the_list(site, monkeypatch):
+    post_v2(site, firing("A", n="1"), firing("A", n="2"), firing("B", source="odd"))
+
+    def shown(given):
+        groups = site.get("/api/v2/alerts/groups", filter=given).json()
+        return sorted(a["labels"]["alertname"] for group in groups for a in group["alerts"])
+
+    for given, expected in (('source="metric"', ["A", "A"]), ('source="odd"', ["B"])):
+        alerts = site.get("/api/v2/alerts", filter=given).json()
+        assert [alert["labels"]["alertname"] for alert in alerts] == expected
+        assert shown(given) == expected
+    monkeypatch.setattr(alert_v2, "ALERTS_MAX", 2)
+    assert site.get("/api/v2/alerts/groups").status == 413
+    assert shown('alertname="A"') == ["A", "A"]
+
+
+def test_silences_are_bounded_and_count_so_far(site, monkeypatch):
+    monkeypatch.setattr(silences, "SILENCES_MAX", 2)
+    monkeypatch.setattr(silence_endpoints, "MATCHES_MAX", 1)
+    post_v2(site, firing("A", n="1"), firing("A", n="2"))
+    wanted = {**SILENCE, "matchers": ['alertname="A"']}
+    first = site.post("/v1/silences", wanted)
+    assert (first.status, first.json()["matches_now"]) == (201, 1)
+    assert site.post("/v1/silences", wanted).status == 201
+    assert_problem(site.post("/v1/silences", wanted), 409, code="limit")
+    counted = site.measured("heliograph_alerts_engine_tally")
+    assert [n for labels, n in counted.items() if "silences_full" in str(labels)] == [1]
+    path = f"/v1/silences/{first.json()['silence_id']}"
+    body = json.dumps({**wanted, "matchers": ['alertname="B"']}).encode()
+    assert site.ask("PUT", path, body, JSON).status == 200
+
+
+FILTERS = [
+    ('alertname="A"', 1), ('alertname!="A"', 0), ('team!="ml"', 1), ('team=""', 1),
+    ('team="ml"', 0), ('team=~".*"', 1), ('alertname=""', 0), ('alertname!=""', 1),
+    ('team!=""', 0), ('alertname=~"A|B"', 1), ('team!~"m.*"', 1),
+]  # fmt: skip
+
+
+def test_silences_are_filtered_as_alertmanager_does(site):
+    document = {"matchers": [{"name": "alertname", "value": "A", "isRegex": False}],
+                "startsAt": at(0), "endsAt": at(3600), "createdBy": "me", "comment": "c"}  # fmt: skip
+    assert site.post("/api/v2/silences", document).status == 200
+    found = {
+        given: len(site.get("/api/v2/silences", filter=given).json()) for given, _ in FILTERS
+    }
+    assert found == dict(FILTERS)
+
+
+def test_one_word_switches_a_built_in_rule_off(site):
+    rules = site.get("/v1/alert-rules", limit=100).json()["items"]
+    rule = next(one for one in rules if one["builtin"])
+    path = f"/v1/alert-rules/{rule['rule_id']}"
+    said = ("name", "source", "rule_type", "rule_config", "severity", "labels", "annotations")
+    for body, enabled, severity in (
+        (b'{"enabled": false}', False, rule["severity"]),
+        (b'{"severity": "info"}', False, "info"),
+        (b'{"enabled": true}', True, "info"),
+    ):
+        answer = site.ask("PUT", path, body, JSON)
+        assert answer.status == 200, answer.body
+        shown = site.get(path).json()
+        assert (shown["enabled"], shown["severity"]) == (enabled, severity)
+        expected = {**rule, "severity": severity}
+        assert [shown.get(key) for key in said] == [expected.get(key) for key in said]
+    assert site.ask("DELETE", path).status == 204
+    assert site.get(path).json()["severity"] == rule["severity"]
