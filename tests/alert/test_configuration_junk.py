@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import pytest
 
-from heliograph.alert import silence_documents, silences
+from heliograph.alert import silence_documents
 from heliograph.alert.config import configuration, routing_rules
 from heliograph.core import document
 from heliograph.core.errors import ConfigError, Refused

@@ -127,6 +127,24 @@ def test_what_the_store_refuses_costs_only_who_sent_it(site, monkeypatch):
     assert_whole(site.side, site.core.state)
 
 
+def test_what_a_refused_job_was_to_write_is_not_written(site):
+    written = []
+
+    def refused(turn):
+        turn.also(lambda tx: written.append("refused"))
+        raise Refused("no such thing", field="n")
+
+    with site.side.alerting._mine:
+        first = site.side.alerting.submit(refused)
+        second = site.side.alerting.submit(
+            lambda turn: turn.also(lambda tx: written.append("taken"))
+        )
+    with pytest.raises(Refused):
+        first.result(10)
+    second.result(10)
+    assert written == ["taken"]
+
+
 def test_a_lost_database_is_found_again(tmp_path, pg_url):  # noqa: F811
     site = Site(tmp_path / "data", ManualClock(START_NS), pg_url)
     other = create_engine(pg_url)

@@ -7,6 +7,7 @@ import pytest
 
 from heliograph.alert import silences
 from heliograph.alert.config import setup
+from heliograph.alert.model import Group
 from heliograph.core.errors import Refused
 from heliograph.service.endpoints import alert_v2
 from heliograph.service.endpoints import silences as silence_endpoints
@@ -170,3 +171,35 @@ def test_one_word_switches_a_built_in_rule_off(site):
         assert [shown.get(key) for key in said] == [expected.get(key) for key in said]
     assert site.ask("DELETE", path).status == 204
     assert site.get(path).json()["severity"] == rule["severity"]
+
+
+class Endless:
+    """An engine, and its turn, with more alerts than anybody could list."""
+
+    now_ns = 0
+
+    def __init__(self):
+        self.engine = self
+        self.looked_at = 0
+
+    def find(self, *_):
+        while True:
+            self.looked_at += 1
+            yield None
+
+    def groups(self, _):
+        yield (
+            Group(key="k", route_id="r", receiver="r", labels=(), flush_ns=0, created_ns=0),
+            self.find(),
+        )
+
+
+@pytest.mark.parametrize("of", [alert_v2._alerts, alert_v2._groups])
+def test_no_list_is_made_beyond_its_limit(of, monkeypatch):
+    monkeypatch.setattr(alert_v2, "ALERTS_MAX", 5)
+    monkeypatch.setattr(alert_v2, "_view", lambda *_: {"fingerprint": ""})
+    turn = Endless()
+    wanted = alert_v2.Wanted((), None, active=True, silenced=True, inhibited=True, muted=True)
+    with pytest.raises(Refused) as caught:
+        of(turn, wanted)
+    assert (caught.value.status, turn.looked_at) == (413, 6)

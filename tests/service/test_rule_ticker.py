@@ -13,7 +13,7 @@ from heliograph.alert.rules.rule import StateRow
 from heliograph.core.clock import SystemClock
 from heliograph.core.errors import Refused
 from heliograph.service.alert_meters import AlertMeters
-from heliograph.service.alerting import ALERTS_PER_TURN, Turn
+from heliograph.service.alerting import ALERTS_PER_TURN
 from heliograph.service.measure import Registry
 from heliograph.service.rule_book import Rules
 from heliograph.service.rule_ticker import RuleTicker
@@ -50,12 +50,13 @@ class Turns:
     def submit(self, work, *, alone=False, urgent=False):
         assert alone, "what the store refuses must be nobody else's"
         taken, done = [], Future()
-        turn = Turn(SimpleNamespace(take=lambda post, *_: taken.append(post)), CLOCK.now_ns())
-        work(turn)
+        engine = SimpleNamespace(take=lambda post, *_: taken.append(post))
+        writes = []
+        work(SimpleNamespace(engine=engine, now_ns=CLOCK.now_ns(), also=writes.append))
         if any(dict(post.labels).get("gpu") == self.poison for post in taken):
             done.set_exception(Refused("too large"))
             return done
-        with_tx = lambda tx: [one(tx) for one in turn.writes]  # noqa: E731
+        with_tx = lambda tx: [one(tx) for one in writes]  # noqa: E731
         try:
             self.state.write(with_tx, lane=Lane.ALERTS).result()
             self.turns.append(taken)

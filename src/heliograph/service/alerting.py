@@ -24,7 +24,7 @@ from heliograph.alert.engine.engine import Engine
 from heliograph.core.clock import Clock
 from heliograph.core.errors import HeliographError, Refused, Unavailable
 from heliograph.service.alert_meters import AlertMeters
-from heliograph.service.engine_time import EngineTime, Instant
+from heliograph.service.engine_time import EngineTime
 from heliograph.service.ledger_rest import ENTRIES_PER_TRANSACTION, LedgerRest
 from heliograph.service.supervisor import Supervisor
 from heliograph.store.state import alerts
@@ -56,9 +56,10 @@ class Turn:
     ahead_ns   how far that is ahead of the wall clock
     """
 
-    def __init__(self, engine: Engine, now: Instant) -> None:
+    def __init__(self, engine: Engine, now_ns: int, ahead_ns: int = 0) -> None:
         self.engine = engine
-        self.now_ns, self.ahead_ns = now
+        self.now_ns = now_ns
+        self.ahead_ns = ahead_ns
         self.writes: list[Callable[[Connection], Any]] = []
 
     def also(self, write: Callable[[Connection], Any]) -> None:
@@ -207,7 +208,7 @@ class Alerting:
         if self._jobs or self._closing or not self._mine.acquire(blocking=False):
             return False
         try:
-            return work(Turn(self._engine, self._time.read()))
+            return work(Turn(self._engine, *self._time.read()))
         finally:
             self._mine.release()
 
@@ -260,7 +261,7 @@ class Alerting:
                 for _ in range(min(JOBS_PER_TURN, len(self._questions)))
             ]
         with self._mine:
-            turn = Turn(self._engine, self._time.read())
+            turn = Turn(self._engine, *self._time.read())
             for job in asked:
                 if job.done.set_running_or_notify_cancel():
                     self._supervisor.settle(
@@ -282,7 +283,7 @@ class Alerting:
         """Do *jobs* as far as they fit one transaction, step, write, answer, send."""
         started_s = self._clock.monotonic_s()
         with self._mine:
-            turn = Turn(self._engine, self._time.read())
+            turn = Turn(self._engine, *self._time.read())
             answers, failed = self._worked(jobs, turn)
             if failed is None:
                 failed = self._supervisor.attempt(

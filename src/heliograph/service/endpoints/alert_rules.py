@@ -51,7 +51,8 @@ def endpoints(ruling: Ruling) -> list[Endpoint]:
         ),
         Endpoint("GET", path, "view", "One alert rule.", bound.one),
         Endpoint(
-            "PUT", path, "edit", "Put another document in its place; also of a built-in rule.",
+            "PUT", path, "edit",
+            "Put another document in its place; one without rule_config changes a built-in rule.",
             bound.put, request=JSON, control=True,
         ),
         Endpoint(

@@ -99,7 +99,7 @@ def _ours(silencing: Silencing) -> list[Endpoint]:
     return [
         Endpoint(
             "POST", "/v1/silences", "edit", "Make a silence.", post,
-            request=JSON, returns="its id, and how many alerts it holds back now", control=True,
+            request=JSON, returns="its id, and how many alerts it matches now", control=True,
         ),
         Endpoint("GET", "/v1/silences", "view", "List silences.", listed, listing),
         Endpoint("GET", path, "view", "One silence.", one),
