@@ -161,4 +161,3 @@ def seconds(value: Any) -> float:
 def refused(error: ConfigError) -> Delivery:
     """The settings cannot be used."""
     return Delivery("refused", str(error)[:500])
-
