@@ -15,6 +15,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import msgspec
+import pytest
 from sqlalchemy import Engine as Sql
 from sqlalchemy import event
 
@@ -101,8 +102,6 @@ class Site:
     """A site whose applier goes only when it is told to, on a clock that stands."""
 
     def __init__(self, folder, clock, url, step=lambda: None, *, alerting=None, **sections):
-        applier.Applier.start = lambda _: None
-        maintenance.Maintenance.start = lambda _: None
         hook = {"url": "http://127.0.0.1:1/hook"}
         document = {
             "data_dir": str(folder),
@@ -119,7 +118,11 @@ class Site:
             **sections,
         }  # fmt: skip
         self.clock = clock
-        self.site = wiring.build(msgspec.convert(document, Config), clock)
+        with pytest.MonkeyPatch.context() as patch:
+            # For this site alone: others of the process have theirs start.
+            patch.setattr(applier.Applier, "start", lambda _: None)
+            patch.setattr(maintenance.Maintenance, "start", lambda _: None)
+            self.site = wiring.build(msgspec.convert(document, Config), clock)
         self.core, self.flow = self.site.core, self.site.flow
         self.side = self.flow.alerts
         self.receiver = Receiver(folder.with_suffix(".told"), step)
