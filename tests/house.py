@@ -36,7 +36,7 @@ ARROWS = {
     "receive": ("core", "wire", "kernels", "alert.model"),
     "enrich": ("core", "workloads"),
     "alert": ("core", "rules"),
-    "notify": ("core", "alert.model"),
+    "notify": ("core", "alert.model", "alert.document"),
     "store": ("core", "wire", "alert.model", "alert.changes"),
     "recorder": ("core", "rules", *PROTOCOLS),
     "simulator": ("core", "wire"),

@@ -9,11 +9,10 @@ after their end. Each sender insists until it is answered 2xx; what was sent and
 told or not.
 """
 
-import random
-import threading
 from collections import Counter
 
 from heliograph.core import instant
+from tests.service.clients import Clients
 from tests.service.lives import CLOCK
 
 ANSWER_S_MAX = 20
@@ -61,23 +60,21 @@ def alerting(hook, *paths, **more):
     }
 
 
-class Alarms:
+class Alarms(Clients):
     """Clients of the service *life*, on threads, until `leave`; *hook* is who is told."""
 
     def __init__(self, life, hook, *, pause_s=0.02, path="/hook", clients=4):
+        super().__init__()
         self.life = life
         self.hook = hook
         self.path = path
         self.pause_s = pause_s
         self.clients = clients
-        self.leaving = threading.Event()
-        self.failures = []
         self.statuses = Counter()
         # Names of alerts by what was acknowledged of them.
         self.stays, self.ended, self.muted, self.again = set(), set(), set(), set()
         self.sent = set()
         self.lines, self.cracked = set(), set()
-        self.threads = []
         self.slowest_s = 0.0
 
     def prepare(self):
@@ -94,29 +91,8 @@ class Alarms:
         assert self.life.post("/api/v2/silences", silence).status == 200
         return self
 
-    def come(self):
-        """Begin to send."""
-        works = [self._alerts] * self.clients + [self._lines, self._lines]
-        for number, work in enumerate(works):
-            thread = threading.Thread(target=self._guarded, args=(work, number), daemon=True)
-            thread.start()
-            self.threads.append(thread)
-        return self
-
-    def leave(self):
-        """Stop after what is in work."""
-        self.leaving.set()
-        for thread in self.threads:
-            thread.join(60)
-            assert not thread.is_alive()
-        assert not self.failures, self.failures
-
-    def _guarded(self, work, number):
-        try:
-            work(number, random.Random(number))
-        except Exception as error:  # a client's own fault fails the test
-            self.failures.append(repr(error))
-            raise
+    def works(self):
+        return [self._alerts] * self.clients + [self._lines, self._lines]
 
     def _insist(self, send):
         """Send until it is acknowledged; whether it was."""

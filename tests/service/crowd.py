@@ -4,10 +4,9 @@ Each numbers what it sends. Samples and lines are sent again until they are ackn
 sent once and not acknowledged may be there or not, but whole and once.
 """
 
-import random
-import threading
 from collections import Counter
 
+from tests.service.clients import Clients
 from tests.service.lives import CLOCK
 
 SERIES = 12
@@ -15,16 +14,15 @@ ITERATIONS = 4
 PODS = 3
 
 
-class Crowd:
+class Crowd(Clients):
     """Clients of the service *life*, on threads, until `leave`; pods p-0 … belong to workload w."""
 
     def __init__(self, life, *, pause_s=0.01, metric="seq"):
+        super().__init__()
         self.life = life
         self.pause_s = pause_s
         self.metric = metric
         self.start_ms = CLOCK.now_ns() // 10**6 - 600_000
-        self.leaving = threading.Event()
-        self.failures = []
         self.samples_acked, self.samples_sent = set(), set()
         self.rows_acked, self.rows_sent = set(), set()
         self.saves_acked, self.saves_sent = set(), set()
@@ -33,7 +31,6 @@ class Crowd:
         self.statuses = Counter()
         # Pieces acknowledged that came to their end, and that wait for it.
         self.joined, self.waiting = 0, 0
-        self.threads = []
 
     def place(self):
         """Place the pods that log."""
@@ -42,35 +39,14 @@ class Crowd:
         assert self.life.post("/v1/placements", document).status == 200
         return self
 
-    def come(self):
-        """Begin to send."""
-        works = [
+    def works(self):
+        return [
             self._metrics,
             self._metrics,
             *[self._logs] * PODS,
             self._events,
             self._placements,
         ]
-        for number, work in enumerate(works):
-            thread = threading.Thread(target=self._guarded, args=(work, number), daemon=True)
-            thread.start()
-            self.threads.append(thread)
-        return self
-
-    def leave(self):
-        """Stop, after the request in flight."""
-        self.leaving.set()
-        for thread in self.threads:
-            thread.join(60)
-            assert not thread.is_alive()
-        assert not self.failures, self.failures
-
-    def _guarded(self, work, number):
-        try:
-            work(number, random.Random(number))
-        except Exception as error:  # a client's own fault fails the test
-            self.failures.append(repr(error))
-            raise
 
     def _insist(self, send):
         """Send until it is acknowledged; whether it was before we leave."""

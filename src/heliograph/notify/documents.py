@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from heliograph.alert.document import document
 from heliograph.alert.model import Alert, Status
 from heliograph.core import instant
 from heliograph.notify.facts import Facts, Shown, plain
@@ -48,7 +49,7 @@ def heliograph(facts: Facts, *, alerts_max: int = 0) -> dict[str, Any]:
         "status": facts.status.value,
         "receiver": clean(message.receiver),
         "group_labels": plain(facts.group_labels),
-        "alerts": [_own(one) for one in shown],
+        "alerts": [_own(one, message.now_ns) for one in shown],
         "common_labels": plain(facts.shared_labels),
         "common_annotations": plain(facts.shared_annotations),
         "group_key": clean(message.group_key),
@@ -98,35 +99,17 @@ def _foreign(one: Shown) -> dict[str, Any]:
     }
 
 
-def _own(one: Shown) -> dict[str, Any]:
-    alert, whose = one.alert, one.alert.context
-    # An end ahead is a guess, as where alerts are read.
-    over = one.status is Status.RESOLVED and alert.ends_ns is not None
+def _own(one: Shown, now_ns: int) -> dict[str, Any]:
+    fields = document(one.alert, now_ns)
     return {
-        "id": alert.id,
-        "fingerprint": alert.fingerprint,
-        "source": alert.source,
-        "alert_name": clean(alert.name),
-        "severity": clean(alert.severity),
-        "status": one.status.value,
-        "suppressed_by": {"silences": [], "inhibitors": [], "mutes": []},
-        "starts_at": instant.text_of(alert.starts_ns),
-        "ends_at": instant.text_of(alert.ends_ns or 0) if over else None,
-        "updated_at": instant.text_of(alert.updated_ns),
+        **{
+            key: clean(value) if isinstance(value, str) else value
+            for key, value in fields.items()
+        },
         "labels": plain(one.labels),
         "annotations": plain(one.annotations),
-        "workload_id": clean(whose.workload_id),
-        "workload_name": clean(whose.workload_name),
-        "workload_uid": clean(whose.workload_uid),
-        "pod_name": clean(whose.pod_name),
-        "pod_id": clean(whose.pod_id),
-        "node_name": clean(whose.node_name),
-        "cluster_name": clean(whose.cluster_name),
-        "generator_url": clean(alert.generator_url),
-        "enriched_data": _document(alert.enriched),
-        "raw_data": _document(alert.raw),
-        "count": alert.count,
-        "episode": alert.episode,
+        "enriched_data": _document(one.alert.enriched),
+        "raw_data": _document(one.alert.raw),
     }
 
 

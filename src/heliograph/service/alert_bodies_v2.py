@@ -23,6 +23,7 @@ from heliograph.receive.alert_labels import Identities
 from heliograph.receive.alert_repeats import Glance, Repeat, Repeats, Words
 from heliograph.receive.alerts import Posted, Times
 from heliograph.service.alerting import ALERTS_PER_TURN, Alerting, AtOnce, Turn
+from heliograph.service.in_turns import in_turns
 
 # A larger body must not hold up the event loop.
 IN_PASSING_BYTES_MAX = 256 * 1024
@@ -52,29 +53,12 @@ class BodiesV2:
             lambda turn: one.all_repeats(turn, after_ns)
         ):
             return one.posted
-        done: Future[Posted] = Future()
-        self._follow(one, after_ns, done, urgent=False)
-        return done
-
-    def _follow(
-        self, one: "_Body", after_ns: int, done: "Future[Posted]", *, urgent: bool
-    ) -> None:
-        """Take a piece of *one*; once it is kept, the rest, before what came later."""
 
         def piece(turn: Turn) -> Any:
             complete = one.take(turn, after_ns)
             return complete if one.to_be_kept else AtOnce(complete)
 
-        def kept(future: "Future[Any]") -> None:
-            error = future.exception()
-            if error is not None:
-                done.set_exception(error)
-            elif future.result():
-                done.set_result(one.posted)
-            else:
-                self._follow(one, after_ns, done, urgent=True)
-
-        self._alerting.submit(piece, urgent=urgent).add_done_callback(kept)
+        return in_turns(self._alerting, piece, lambda: one.posted)
 
 
 class _Body:

@@ -8,6 +8,7 @@ from heliograph.alert.engine.taking import Taken
 from heliograph.alert.model import Enriched, Post
 from heliograph.receive.alerts import Posted, Times
 from heliograph.service.alerting import ALERTS_PER_TURN, Alerting, Turn
+from heliograph.service.in_turns import in_turns
 
 Answer = tuple[Posted, list[Taken]]
 Enrich = Callable[[Post], Enriched]
@@ -39,56 +40,38 @@ class AlertPosts:
 
         What *decode* raises is the future's. Raises Unavailable when too many wait.
         """
-        resolve_after_ns = self._resolve_after().other_ns
-        done: Future[Answer] = Future()
-
-        def begin(turn: Turn) -> "_Taking":
-            posted = decode(Times(turn.now_ns, resolve_after_ns, turn.ahead_ns))
-            return _Taking(posted, []).take(turn, self._enrich)
-
-        self._follow(self._alerting.submit(begin), done)
-        return done
+        taking = _Taking(decode, self._enrich, self._resolve_after().other_ns)
+        return in_turns(self._alerting, taking.piece, taking.answer)
 
     def take(self, posts: list[Post]) -> "Future[Answer]":
         """Take *posts* that were made here, of rules."""
         return self.submit(lambda _: Posted(posts, list(range(len(posts))), []))
 
-    def _follow(self, step: "Future[_Taking]", done: "Future[Answer]") -> None:
-        """Go on with the rest of a body once its earlier part is kept."""
 
-        def kept(future: "Future[_Taking]") -> None:
-            error = future.exception()
-            if error is not None:
-                done.set_exception(error)
-                return
-            taking = future.result()
-            if taking.complete:
-                done.set_result((taking.posted, taking.taken))
-            else:
-                # First, before what came later: a body is one thing.
-                more = self._alerting.submit(
-                    lambda turn: taking.take(turn, self._enrich), urgent=True
-                )
-                self._follow(more, done)
+class _Taking:
+    """A body, decoded in its first turn, and what has been taken of it so far."""
 
-        step.add_done_callback(kept)
+    def __init__(
+        self, decode: Callable[[Times], Posted], enrich: Enrich, resolve_after_ns: int
+    ) -> None:
+        self._decode = decode
+        self._enrich = enrich
+        self._resolve_after_ns = resolve_after_ns
+        self._posted: Posted | None = None
+        self._taken: list[Taken] = []
 
+    def piece(self, turn: Turn) -> bool:
+        """Take posts until there are none left (True), or enough for one transaction."""
+        if self._posted is None:
+            times = Times(turn.now_ns, self._resolve_after_ns, turn.ahead_ns)
+            self._posted = self._decode(times)
+        posts = self._posted.posts
+        while len(self._taken) < len(posts) and turn.engine.pending < ALERTS_PER_TURN:
+            post = posts[len(self._taken)]
+            self._taken.append(turn.engine.take(post, self._enrich, turn.now_ns))
+        return len(self._taken) == len(posts)
 
-class _Taking(NamedTuple):
-    """A body and what has been taken of it so far."""
-
-    posted: Posted
-    taken: list[Taken]
-
-    @property
-    def complete(self) -> bool:
-        return len(self.taken) == len(self.posted.posts)
-
-    def take(self, turn: Turn, enrich: Enrich) -> "_Taking":
-        """Take posts until there are none left, or enough for one transaction."""
-        taken = list(self.taken)
-        for post in self.posted.posts[len(taken) :]:
-            taken.append(turn.engine.take(post, enrich, turn.now_ns))
-            if turn.engine.pending >= ALERTS_PER_TURN:
-                break
-        return _Taking(self.posted, taken)
+    def answer(self) -> Answer:
+        """The body and what became of each of its posts."""
+        assert self._posted is not None
+        return self._posted, self._taken

@@ -7,10 +7,10 @@ from typing import Any
 import msgspec
 
 from heliograph.alert import matching, silences
+from heliograph.alert.document import NO_SUPPRESSION, document
 from heliograph.alert.model import Alert, Correlation, Entry, Silence, Suppression
 from heliograph.core import instant
 
-NO_SUPPRESSION = Suppression()
 # What a v2 alert is never without; RFC 3339 with milliseconds, as Alertmanager writes it.
 _MS = 1_000_000
 
@@ -22,47 +22,14 @@ def alert(
     notifications: Sequence[Entry] | None = None,
 ) -> dict[str, Any]:
     """An alert as `GET /v1/alerts` has it; with *notifications* as `GET /v1/alerts/{id}` does."""
-    context = one.context
-    document: dict[str, Any] = {
-        "id": one.id,
-        "fingerprint": one.fingerprint,
-        "source": one.source,
-        "alert_name": one.name,
-        "severity": one.severity,
-        "status": one.status(now_ns),
-        "suppressed_by": {
-            "silences": suppression.silences,
-            "inhibitors": suppression.inhibitors,
-            "mutes": suppression.mutes,
-        },
-        "starts_at": instant.text_of(one.starts_ns),
-        "ends_at": _ended(one, now_ns),
-        "updated_at": instant.text_of(one.updated_ns),
-        "labels": dict(one.labels),
-        "annotations": dict(one.annotations),
-        "generator_url": one.generator_url,
-        "workload_id": context.workload_id,
-        "workload_name": context.workload_name,
-        "workload_uid": context.workload_uid,
-        "pod_name": context.pod_name,
-        "pod_id": context.pod_id,
-        "node_name": context.node_name,
-        "cluster_name": context.cluster_name,
-        "episode": one.episode,
-        "count": one.count,
+    view = {
+        **document(one, now_ns, suppression),
         "enriched_data": _document(one.enriched),
         "raw_data": _document(one.raw),
     }
     if notifications is not None:
-        document["notifications"] = [entry(item) for item in notifications]
-    return document
-
-
-def _ended(one: Alert, now_ns: int) -> str | None:
-    """The end of an episode that is over; an end ahead is a guess, and nobody's to rely on."""
-    if one.ends_ns is None or one.ends_ns > now_ns:
-        return None
-    return instant.text_of(one.ends_ns)
+        view["notifications"] = [entry(item) for item in notifications]
+    return view
 
 
 def _document(stored: bytes) -> Any:

@@ -33,6 +33,7 @@ from heliograph.service.route_book import RouteBook
 from heliograph.service.rule_book import RuleBook
 from heliograph.service.rule_feed import RuleFeed
 from heliograph.service.rule_ticker import RuleTicker
+from heliograph.service.storable import put_storable
 from heliograph.service.supervisor import Supervisor
 from heliograph.store.protocol import SampleQueries
 from heliograph.store.state import alert_events, alerts
@@ -169,19 +170,16 @@ def _applying(
         owner=context.of_pod,
     )
 
+    def put(said: Sequence[Post]) -> None:
+        posts.take(list(said)).result()
+        meters.rule_firings.add(len(said), "stream")
+
+    def dropped(_: Post, refused: Refused) -> None:
+        around.meters.dropped.add(1, "alerts", "cannot_be_stored")
+        log.warning("a rule's alert is dropped", extra={"why": refused.detail})
+
     def take(said: Sequence[Post]) -> None:
-        try:
-            posts.take(list(said)).result()
-        except Refused as refused:
-            if len(said) > 1:
-                # One that no store can hold must not stop the others, nor the applier.
-                for one in said:
-                    take([one])
-                return
-            around.meters.dropped.add(1, "alerts", "cannot_be_stored")
-            log.warning("a rule's alert is dropped", extra={"why": refused.detail})
-        else:
-            meters.rule_firings.add(len(said), "stream")
+        put_storable(said, put, dropped)
 
     return RuleApplying(feed, take)
 

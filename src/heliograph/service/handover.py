@@ -1,4 +1,4 @@
-"""Parses that ingest made, and the applier need not make again."""
+"""What one thread leaves for another: the parses of lines, from ingest to the applier."""
 
 import threading
 from collections import OrderedDict

@@ -8,6 +8,7 @@ from heliograph.core.errors import Refused
 from heliograph.core.record import Record
 from heliograph.core.training import TrainingRow
 from heliograph.service.meters import Meters
+from heliograph.service.storable import put_storable
 from heliograph.store.records.protocol import RecordStore
 from heliograph.store.state import batches, training
 from heliograph.store.state.lanes import Lane
@@ -63,15 +64,16 @@ class Keeping:
         self, items: Sequence[T], size: int, keep: Callable[[Sequence[T]], None], kind: str
     ) -> None:
         """*keep* all of *items*, some at a time; one that no store can hold is dropped alone."""
+
+        def put(some: Sequence[T]) -> None:
+            self._insist(lambda: keep(some))
+
+        def dropped(_: T, refused: Refused) -> None:
+            self._meters.dropped.add(1, kind, "cannot_be_stored")
+            log.warning("dropped", extra={"kind": kind, "why": refused.detail})
+
         for some in batches.cut(items, size):
-            try:
-                self._insist(lambda some=some: keep(some))  # type: ignore[misc]
-            except Refused as refused:
-                if len(some) > 1:
-                    self._all(some, len(some) // 2, keep, kind)
-                    continue
-                self._meters.dropped.add(1, kind, "cannot_be_stored")
-                log.warning("dropped", extra={"kind": kind, "why": refused.detail})
+            put_storable(some, put, dropped)
 
     def _append(self, records: Sequence[Record]) -> list[Record]:
         new = self._records.append(records)

@@ -39,7 +39,8 @@ class RouteBook:
         It may take seconds, so it is not done in a turn. Raises Refused.
         """
         if route_id is not None:
-            document = self._unmasked(document, self._kept(route_id))
+            before = _of(self._state.read(alert_routes.load), route_id)
+            document = self._unmasked(document, before)
         _, receiver, _ = routing_rules.from_document("new", document, self._file)
         for index, integration in enumerate(receiver.integrations):
             try:
@@ -66,12 +67,12 @@ class RouteBook:
 
     def replace(self, turn: Turn, route_id: str, document: Document) -> Sequence[str]:
         """Put *document* in place of a route. Raises Refused, 404 where there is none."""
-        before = self._kept(route_id)
+        kept = self._state.read(alert_routes.load)
+        before = _of(kept, route_id)
         document = self._unmasked(document, before)
         warnings = self._read(route_id, document)
         changed = before._replace(document=msgspec.json.encode(document))
-        kept = self._state.read(alert_routes.load)
-        self._put_into_force(turn, [changed if one.id == route_id else one for one in kept])
+        self._put_into_force(turn, [changed if one is before else one for one in kept])
         turn.also(
             lambda tx: alert_routes.replace(
                 tx,
@@ -85,9 +86,9 @@ class RouteBook:
 
     def remove(self, turn: Turn, route_id: str) -> None:
         """Remove a route. Raises Refused, 404 where there is none."""
-        self._kept(route_id)
         kept = self._state.read(alert_routes.load)
-        self._put_into_force(turn, [one for one in kept if one.id != route_id])
+        gone = _of(kept, route_id)
+        self._put_into_force(turn, [one for one in kept if one is not gone])
         turn.also(lambda tx: alert_routes.remove(tx, route_id))
 
     def one(self, route_id: str) -> RouteShown:
@@ -97,12 +98,6 @@ class RouteBook:
     def page(self, offset: int, limit: int) -> tuple[list[RouteShown], int]:
         """Routes in their order, without their secrets, and how many there are."""
         return self._state.read(lambda tx: alert_routes.page(tx, offset=offset, limit=limit))
-
-    def _kept(self, route_id: str) -> RouteKept:
-        for one in self._state.read(alert_routes.load):
-            if one.id == route_id:
-                return one
-        raise Refused(f"no route {route_id[:100]!r}", code="not_found", status=404)
 
     @staticmethod
     def _unmasked(document: Document, before: RouteKept) -> Document:
@@ -132,6 +127,14 @@ class RouteBook:
             routes.append(route)
             receivers.append(receiver)
         return setup.with_api_routes(self._file, routes, receivers)
+
+
+def _of(kept: Sequence[RouteKept], route_id: str) -> RouteKept:
+    """The one of *kept*. Raises Refused (404)."""
+    for one in kept:
+        if one.id == route_id:
+            return one
+    raise Refused(f"no route {route_id[:100]!r}", code="not_found", status=404)
 
 
 def _shown(document: Document) -> bytes:

@@ -10,7 +10,6 @@ gives the same posts with the same `seq`, which the engine knows already.
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
 
 from msgspec import structs
 from sqlalchemy import Connection
@@ -27,13 +26,6 @@ from heliograph.store.state import rule_states
 from heliograph.store.state.state import State
 
 TICK_EVERY_S = 1.0
-
-
-class Owned(NamedTuple):
-    """Whose something is: context, and the uid of its pod or ""."""
-
-    context: Context
-    pod_uid: str
 
 
 class RuleFeed:

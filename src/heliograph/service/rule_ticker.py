@@ -20,6 +20,7 @@ from heliograph.service.alert_meters import AlertMeters
 from heliograph.service.alert_posts import Enrich
 from heliograph.service.alerting import ALERTS_PER_TURN, Alerting, Turn
 from heliograph.service.rule_book import RuleBook
+from heliograph.service.storable import put_storable
 from heliograph.service.supervisor import Supervisor
 from heliograph.store.protocol import RangeQuery, SampleQueries
 from heliograph.store.state import batches, rule_states
@@ -137,10 +138,16 @@ class RuleTicker:
     def _say(self, rule_id: str, posts: Sequence[Post], state: bytes) -> None:
         """Have the engine take *posts*, and keep *state* with the last of them."""
         rows = pieces.cut(rule_id, state, before=self._row_counts.get(rule_id, 0))
-        some = list(batches.cut(posts, ALERTS_PER_TURN)) or [[]]
-        for few in some[:-1]:
-            self._hand_over(few, [])
-        self._hand_over(some[-1], rows)
+        *first, last = list(batches.cut(posts, ALERTS_PER_TURN)) or [[]]
+        for few in first:
+            self._hand_over(few)
+        try:
+            self._transact(last, rows)
+        except Refused:
+            if not last:
+                raise
+            self._hand_over(last)
+            self._transact([], rows)
         if state:
             self._states[rule_id] = state
             self._row_counts[rule_id] = sum(row.state is not None for row in rows)
@@ -148,8 +155,17 @@ class RuleTicker:
             self._states.pop(rule_id, None)
             self._row_counts.pop(rule_id, None)
 
-    def _hand_over(self, posts: Sequence[Post], rows: Sequence[StateRow]) -> None:
-        """One transaction; where the store refuses it, each post has its own."""
+    def _hand_over(self, posts: Sequence[Post]) -> None:
+        put_storable(posts, lambda some: self._transact(some, []), self._dropped)
+
+    def _dropped(self, _: Post, refused: Refused) -> None:
+        self.counts["posts_refused"] += 1
+        log.warning("a rule's alert is dropped", extra={"why": refused.detail})
+
+    def _transact(self, posts: Sequence[Post], rows: Sequence[StateRow]) -> None:
+        """Have the engine take *posts* and the store keep *rows*, in a transaction of their own."""
+        if not posts and not rows:
+            return
 
         def work(turn: Turn) -> None:
             for post in posts:
@@ -157,22 +173,8 @@ class RuleTicker:
             if rows:
                 turn.also(lambda tx: rule_states.put(tx, rows, now_ns=turn.now_ns))
 
-        try:
-            self._alerting.submit(work, alone=True).result()
-        except Refused as refused:
-            if not posts:
-                raise
-            if len(posts) == 1 and not rows:
-                # What no store can hold must not stop the others.
-                self.counts["posts_refused"] += 1
-                log.warning("a rule's alert is dropped", extra={"why": refused.detail})
-                return
-            for post in posts:
-                self._hand_over([post], [])
-            if rows:
-                self._hand_over([], rows)
-        else:
-            self._meters.rule_firings.add(len(posts), SOURCE)
+        self._alerting.submit(work, alone=True).result()
+        self._meters.rule_firings.add(len(posts), SOURCE)
 
     def _series(self, asked: Query) -> Sequence[Series]:
         found = self._queries.range(

@@ -273,12 +273,3 @@ def _shared(all_labels: Sequence[Labels]) -> Labels:
 
 def _in_all(pair: tuple[str, str], all_labels: Iterable[Labels]) -> bool:
     return all(pair in labels for labels in all_labels)
-
-
-def urgent(state: State, outgoing: Outgoing) -> bool:
-    """Whether *outgoing* tells of a critical alert that fires."""
-    book = state.book
-    slots = (book.slot(one) for one in outgoing.firing)
-    return any(
-        _RANKS.get(book.cold(slot).severity.lower()) == 0 for slot in slots if slot is not None
-    )

@@ -102,11 +102,6 @@ class RuleStream:
         """Whether any rule looks at training rows."""
         return bool(self._index.rows)
 
-    @property
-    def wants_traces(self) -> bool:
-        """Whether any rule looks at traces."""
-        return bool(self._index.traces)
-
     def line(
         self, hits: tuple[int, ...], said: Said, *, seq: int = -1, arrival_ns: int
     ) -> None:

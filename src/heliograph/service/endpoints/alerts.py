@@ -10,6 +10,7 @@ from msgspec import structs
 from starlette.requests import Request
 from starlette.responses import Response
 
+from heliograph.alert.document import NO_SUPPRESSION
 from heliograph.alert.model import Alert, Status, Suppression
 from heliograph.core import instant
 from heliograph.core.errors import Refused
@@ -264,7 +265,7 @@ class _Bound:
 def _newer(stored: Alert, live: _Live | None) -> tuple[Alert, Suppression]:
     """*stored* with what only the engine knows yet."""
     if live is None:
-        return stored, alert_view.NO_SUPPRESSION
+        return stored, NO_SUPPRESSION
     now = live.alert
     alert = structs.replace(
         stored, ends_ns=now.ends_ns, updated_ns=now.updated_ns, count=now.count

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from heliograph.alert import matching, silence_documents, silences
 from heliograph.alert.model import Silence
-from heliograph.alert.silences import State, Wanted
+from heliograph.alert.silences import Wanted
 from heliograph.core.errors import Refused
 from heliograph.receive import json_body
 from heliograph.service import alert_view, params, problem
@@ -223,16 +223,19 @@ def _put(turn: Turn, wanted: Wanted) -> Silence:
 
 
 def _expire(turn: Turn, silence_id: str) -> None:
-    known = _known(turn, silence_id)
-    if silences.state(known, turn.now_ns) is not State.EXPIRED:
-        turn.engine.put_silence(silences.expire(known, turn.now_ns))
+    if turn.engine.expire_silence(silence_id, turn.now_ns) is None:
+        raise _unknown()
 
 
 def _known(turn: Turn, silence_id: str) -> Silence:
     found = turn.engine.silence(silence_id)
     if found is None:
-        raise Refused("silence not found", field="id", code="not_found", status=404)
+        raise _unknown()
     return found
+
+
+def _unknown() -> Refused:
+    return Refused("silence not found", field="id", code="not_found", status=404)
 
 
 def _has(silence: Silence, matcher: Any) -> bool:
