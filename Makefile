@@ -49,6 +49,7 @@ bench: $(VENV)/.test  ## the benchmarks
 
 peers: $(VENV)/.server  ## fetch the real peers that some tests talk to (Debian and its kin)
 	$(BIN)/python tools/peers.py
+	$(BIN)/python tools/wandb_clients.py
 
 clean:  ## remove what was made here; not your data
 	rm -rf $(VENV) .cache build .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info src/*.egg-info

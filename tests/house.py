@@ -21,6 +21,8 @@ FUNCTION_LINES_MAX = 60
 
 # The contracts of stores, apart from what fulfils them.
 PROTOCOLS = ("store.protocol", "store.records.protocol")
+# What an event and a metric are: the same whether they come over HTTP or are recorded in-process.
+RECORDED = ("recorder.points", "recorder.checks", "recorder.moments", "recorder.ids")
 # Package → what of ours it may import besides itself; a dot names one module.
 ARROWS = {
     "core": (),
@@ -30,10 +32,10 @@ ARROWS = {
     "ship": ("core", "wire", "kernels"),
     "instruments": ("core", "wire", "kernels", "ship"),
     "usage": ("core",),
-    "projection": ("core",),
-    "training": ("core",),
+    "projection": ("core", "kernels", "ship"),
+    "training": ("core", "kernels"),
     "workloads": ("core",),
-    "receive": ("core", "wire", "kernels", "alert.model"),
+    "receive": ("core", "wire", "kernels", "projection", *RECORDED, "alert.model"),
     "enrich": ("core", "workloads"),
     "alert": ("core", "rules"),
     "notify": ("core", "alert.model", "alert.document"),
@@ -45,15 +47,23 @@ ARROWS = {
         *("core", "kernels", "wire", "rules", "instruments", "usage", "projection", "training"),
         *("workloads", "receive", "enrich", "alert", "notify", "store", "recorder", "web"),
     ),
-    "cli": ("core", "kernels", "service", "training", "simulator"),
+    "cli": ("core", "kernels", "service", "training", "projection", "simulator"),
     # The SDK's face.
     "": ("core", "instruments", "ship", "usage", "projection", "recorder"),
     "compat_prometheus": ("core", "instruments"),
 }
-# Packages whose users import names from the package itself, as documents fix (decision 0009).
-FACES = ("instruments", "ship", "compat_prometheus")
+# Packages whose users import names from the package itself, as documents fix (decisions 0009, 0014).
+FACES = (
+    *("instruments", "ship", "compat_prometheus", "usage", "usage.builders", "projection"),
+    "recorder",
+)
 # Where others' code runs inside a training process, whatever it raises must not end the process.
-CATCHES_ALL = ("service.supervisor", "instruments.faults", "ship.shipper")
+CATCHES_ALL = (
+    *("service.supervisor", "instruments.faults", "ship.shipper"),
+    "projection.memory_faults",
+    "usage.client",
+    *("recorder.bridge", "recorder.faults"),
+)
 # The one module that may import more than its package.
 WIRING = {"recorder.wiring": ("store", "wire")}
 # What is chosen by configuration, and who may choose. `embedded_query` is the embedded backend's

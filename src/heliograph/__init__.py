@@ -18,7 +18,10 @@ __version__ = "0.1.0"
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from heliograph import instruments as instruments
+    from heliograph import projection as projection
+    from heliograph import recorder as recorder
     from heliograph import ship as ship
+    from heliograph import usage as usage
     from heliograph.instruments.face import collector as collector
     from heliograph.instruments.face import counter as counter
     from heliograph.instruments.face import event as event
@@ -31,7 +34,7 @@ if TYPE_CHECKING:
 _FACE = {
     *("collector", "counter", "event", "gauge", "histogram", "summary", "timer", "track_step"),
 }
-_PARTS = {"instruments", "ship"}
+_PARTS = {"instruments", "projection", "recorder", "ship", "usage"}
 
 
 if not TYPE_CHECKING:

@@ -8,10 +8,10 @@ import pytest
 from heliograph.alert.model import Context
 from heliograph.alert.rules import metrics as rule_metrics
 from heliograph.alert.rules import pack as rule_pack
-from heliograph.alert.rules import xids
 from heliograph.alert.rules.rule import Said, Series
 from heliograph.alert.rules.stream import RuleStream
 from heliograph.core import labels as core_labels
+from heliograph.core import xids
 from heliograph.core.clock import SystemClock
 from heliograph.core.duration import MINUTE_NS, SECOND_NS
 from heliograph.core.record import Record

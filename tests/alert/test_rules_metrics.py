@@ -164,3 +164,13 @@ def test_other_rules_are_not_evaluated_here():
     other = decode({"name": "x", "source": "log", "rule_config": {"pattern": "x"}})
     with pytest.raises(ValueError, match="no rule over series"):
         rule_metrics.evaluate(other, b"", [], now_ns=0)
+
+
+def test_of_changes_a_jump_fires_once_it_is_the_newest():
+    config = {"metric": "m", "z": 8, "least": 5, "of": "change", "direction": "both"}
+    one = rule(config, rule_type="anomaly")
+    steady = [Series(LABELS, every(1, 30, lambda n: 2.0 * n + n % 2 / 10))]
+    jump = [Series(LABELS, [*steady[0].points, (T0 + 30 * S, 200.0)])]
+
+    assert story(one, steady, [29]) == []
+    assert story(one, jump, [29, 30]) == [(30, "firing")]

@@ -414,3 +414,35 @@ def test_the_reference_engines_cases(shared_data):
                     False  # The namespace is there; "match all" is the template without it.
                 )
             assert bool(stream.drain()[0]) is expected, case["id"]
+
+
+def test_of_changes_a_jump_of_a_field_fires_and_its_past_outlives_the_process():
+    config = {"fields": ["lr"], "z": 8, "least": 5, "of": "change", "direction": "both"}
+    one = rule(config, rule_type="anomaly")
+    climb = [
+        0,
+        2.3,
+        4.1,
+        6.4,
+        7.9,
+        10,
+        12.2,
+        13.9,
+        16.3,
+        18,
+        20.2,
+        21.8,
+        24.1,
+        26,
+        28,
+        58,
+        60.1,
+    ]
+    stream, fired = stream_of(one), []
+    for n, value in enumerate(climb):
+        if n == 9:
+            stream = stream_of(one, states=stream.everything())
+        stream.row(row(n, lr=value), said(at_s=n), arrival_ns=T0)
+        fired += [n for _ in stream.drain()[0]]
+
+    assert fired == [15]

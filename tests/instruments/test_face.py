@@ -52,7 +52,9 @@ def test_parts_are_found_without_importing_them():
         printed("import heliograph; print(heliograph.instruments.Counter.__name__)")
         == "Counter\n"
     )
-    assert printed("import heliograph; print(heliograph.ship.__name__)") == "heliograph.ship\n"
+    for part in ("projection", "recorder", "ship", "usage"):
+        program = f"import heliograph; print(heliograph.{part}.__name__)"
+        assert printed(program) == f"heliograph.{part}\n"
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,12 @@ import math
 import random
 import statistics
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heliograph.rules.anomaly import FLOOR, SCALE, Past, is_anomalous, median, robust_z
+from heliograph.rules.anomaly import FLOOR, SCALE, Past, changes, is_anomalous, median, robust_z
 
 
 def test_median():
@@ -72,3 +73,37 @@ def test_late_and_nameless_values_are_no_past():
     assert other.score(5, 2.0) == past.score(5, 2.0) > 6
     with pytest.raises(ValueError, match="not a past"):
         other.load(b"x")
+
+
+def test_changes_are_per_second_and_one_instant_counts_once():
+    points = [(0, 1.0), (0, 9.0), (2 * 10**9, 5.0), (2 * 10**9, 7.0), (3 * 10**9, 4.0)]
+    assert changes(points) == [2.0, -1.0]
+    assert changes([]) == []
+
+
+def test_of_changes_a_jump_is_an_anomaly_where_the_values_are_not():
+    rnd = random.Random(5)
+    values = [n * 2 + rnd.gauss(0, 0.2) for n in range(60)]
+    values[50:] = [value + 30 for value in values[50:]]
+    past = Past(size=40, least=20, of="change")
+    scores = [past.score(n * 10**9, value) for n, value in enumerate(values)]
+
+    assert [n for n, z in enumerate(scores) if z is not None and abs(z) > 8] == [50]
+
+
+def test_the_past_of_changes_goes_on_from_its_state():
+    past, values = Past(size=10, least=3, of="change"), (1.0, 2.0, 4.0, 5.0, 6.5, 9.0)
+    scores = [past.score(n * 10**9, value) for n, value in enumerate(values)]
+    again = Past(size=10, least=3, of="change")
+    for n, value in enumerate(values[:3]):
+        again.score(n * 10**9, value)
+    state, again = again.dump(), Past(size=10, least=3, of="change")
+    again.load(state)
+
+    assert [again.score(n * 10**9, values[n]) for n in range(3, 6)] == scores[3:]
+
+
+def test_a_state_of_an_earlier_version_is_read():
+    past = Past(size=10, least=1)
+    past.load(msgspec.msgpack.encode((5, [1.0, 2.0])))
+    assert past.score(6, 1.5) == 0

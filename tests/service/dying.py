@@ -8,6 +8,7 @@ one fork that goes through `live` and writes down what was acknowledged; a secon
 left, lets it catch up, and compares. Prints the number of lives, or the first difference and fails.
 """
 
+import gc
 import json
 import os
 import shutil
@@ -31,7 +32,7 @@ from heliograph.store.log.disk import Disk
 from heliograph.store.protocol import RangeQuery
 from heliograph.store.records import dayfile
 from heliograph.store.segments.catalogue import Catalogue
-from heliograph.store.state import training
+from heliograph.store.state import log_patterns, training
 from heliograph.store.state.state import State
 from heliograph.wire import records as wire_records
 
@@ -42,6 +43,8 @@ STEPS_MAX = 2000
 DIED = 9
 SERIES = 3
 POD = "p-1"
+# A line that the site's own pattern turns away, and counts.
+BEAT = "heartbeat"
 # Before this, raw samples are rolled up by the end of the life.
 RAW_NS = START_NS - 2 * DAY_NS
 
@@ -121,6 +124,7 @@ class Site:
             {
                 "data_dir": str(folder),
                 "samples": {"retention": {"raw": "1d", "1m": "30d", "1h": "400d"}},
+                "logs": {"patterns": [{"name": "beat", "kind": "blacklist", "pattern": BEAT}]},
             },
             Config,
         )
@@ -215,7 +219,21 @@ class Site:
             lambda tx: training.rows(tx, [POD], start_ns=0, end_ns=2**62, limit=1000)
         )
         records = self.core.records.query(limit=1000).items
-        return samples, rows, records
+        beats = self.core.state.read(log_patterns.hits).get("beat", log_patterns.Hits(0, 0))
+        return samples, rows, records, self.printed(), beats.hits
+
+    def printed(self):
+        """The samples that rows gave, by instant."""
+        asked = RangeQuery(
+            "training_consumed_samples", (), START_NS, START_NS + DAY_NS, None, "last", 1000
+        )
+        (*series,) = self.queries.range(asked).series
+        assert len(series) <= 1, "one stream, one series"
+        return {
+            ms * 10**6: value
+            for one in series
+            for ms, value in zip(one.at_ms, one.value, strict=True)
+        }
 
 
 def live(site, clock, ack):
@@ -224,8 +242,9 @@ def live(site, clock, ack):
     ack("pod", POD)
     site.samples(START_NS, range(3))
     ack("raw", [START_NS + n * 10**9 for n in range(3)])
-    site.lines((1, line(1), False), (2, line(2)[:40], True))
+    site.lines((1, line(1), False), (1, BEAT, False), (2, line(2)[:40], True))
     ack("rows", [1])
+    ack("beats", 1)
     site.apply()
     site.lines((2, line(2)[40:], False), (2, saved(2), False), (3, line(3)[:50], True))
     ack("rows", [2])
@@ -239,8 +258,9 @@ def live(site, clock, ack):
     old_ns = START_NS - 5 * DAY_NS
     site.samples(old_ns, range(4))
     ack("old", 4)
-    site.lines((3, line(3)[50:], False))
+    site.lines((3, line(3)[50:], False), (4, BEAT, False), (4, BEAT, False))
     ack("rows", [3])
+    ack("beats", 3)
     site.samples(START_NS + HOUR_NS, range(3))
     ack("raw", [START_NS + HOUR_NS + n * 10**9 for n in range(3)])
     site.apply()
@@ -276,7 +296,7 @@ def saved(iteration):
     return f"  successfully saved checkpoint from iteration      {iteration} to /ckpt"
 
 
-def compare(acked, samples, rows, records):
+def compare(acked, samples, rows, records, printed, beats):
     """What was acknowledged is there, once; nothing else but what was on its way."""
     raw = {
         round(ms * 10**6): value for ms, value in samples.get("", []) if ms * 10**6 >= RAW_NS
@@ -292,6 +312,9 @@ def compare(acked, samples, rows, records):
     assert iterations == sorted(set(iterations)), "a row twice"
     assert set(acked["rows"]) <= set(iterations) <= {1, 2, 3}, iterations
     assert all(row.fields["consumed_samples"] == row.iteration * 1024 for row in rows), rows
+    assert beats in {acked["beats"], {0: 1, 1: 3, 3: 3}[acked["beats"]]}, f"hits: {beats}"
+    said = {row.at_ns: row.fields["consumed_samples"] for row in rows}
+    assert printed == said, f"samples of rows: {printed}, rows: {said}"
     saves = [one.attributes["iteration"] for one in records if one.source_kind == "log"]
     assert saves in ([2], acked["saves"]), saves
     events = [one.record_id for one in records if one.source_kind == "container"]
@@ -348,7 +371,15 @@ def one_life(folder, fatal):
 
     status = forked(die)
     assert status in (0, DIED), f"step {fatal}: status {status}"
-    acked = {"pod": None, "raw": [], "old": 0, "rows": [], "saves": [], "events": []}
+    acked = {
+        "pod": None,
+        "raw": [],
+        "old": 0,
+        "rows": [],
+        "saves": [],
+        "events": [],
+        "beats": 0,
+    }
     for kind, what in map(json.loads, told.read_text().splitlines()):
         acked[kind] = acked[kind] + what if isinstance(acked[kind], list) else what
     if forked(lambda: check(folder, acked)):
@@ -357,9 +388,18 @@ def one_life(folder, fatal):
     return status == DIED
 
 
+def warm(folder):
+    """One whole life in this process, so that no fork has to import and compile what all need."""
+    clock = ManualClock(START_NS)
+    live(Site(folder, clock), clock, lambda kind, what: None)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
 def main():
     """Every SHARES-th step from SHARE on, until a life has fewer steps."""
     folder, share, shares = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+    warm(folder / "warm")
+    gc.freeze()
     for fatal in range(share, STEPS_MAX, shares):
         if not one_life(folder / f"{fatal}", fatal):
             print(fatal)

@@ -7,6 +7,7 @@ commit, and before and after a receiver has taken a message. Each life is a fork
 fork opens what is left an hour later, lets it go on, and compares with what the receiver was told.
 """
 
+import gc
 import json
 import shutil
 import sys
@@ -305,6 +306,9 @@ def main():
     """Every SHARES-th step from SHARE on, until a life has fewer steps."""
     folder, share, shares = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
     statements = sys.argv[4] == "statements"
+    # One life in this process, so that no fork has to import and compile what all need.
+    live(Site(folder / "warm", ManualClock(START_NS), None, lambda: None), lambda *_: None)
+    gc.freeze()
     for fatal in range(share, STEPS_MAX, shares):
         if not one_life(folder / f"{fatal}", fatal, statements=statements):
             print(fatal)

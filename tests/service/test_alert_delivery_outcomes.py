@@ -173,3 +173,13 @@ def test_no_transaction_grows_with_the_storm(tmp_path, monkeypatch, by):
         assert alerting.ENTRIES_PER_TRANSACTION + 2 * alerting.MOVED_PER_TRANSACTION <= ROWS_MAX
     finally:
         site.site.close()
+
+
+def test_alerts_that_a_message_only_counts_are_in_a_counter(site):
+    limit(site, message_alerts=2)
+    site.post(*"abcde")
+    site.wait(2)
+    (first, *_) = told(site, 0)
+    assert len(first["alerts"]) == 2
+    counted = site.core.meters.registry.exposition()
+    assert 'heliograph_alerts_unnamed_total{channel="webhook"} 6' in counted

@@ -20,7 +20,9 @@ MAY = {
     "editor": {"view", "edit"},
     "admin": {"ingest", "view", "edit", "admin"},
 }
-OPEN = {"/healthz", "/readyz", "/static/heliograph.css"}
+OPEN = {"/healthz", "/readyz", "/static/heliograph.css", "/sdk/otel/v1/{signal}"}
+# Open to whoever was given the address, which is signed.
+SIGNED = {"/files/{entity}/{project}/{run}/upload/{signature}/{name}"}
 WRONG = {
     "none": {},
     "an unknown token": bearer("hg_admin_the-admin_" + "0" * 64),
@@ -68,7 +70,9 @@ def test_every_endpoint_with_every_role(guarded_site):
                 )
 
                 case = (method, path, permission, role, answer.status)
-                if permission == "open" or permission in MAY[role]:
+                if path in SIGNED:
+                    assert answer.status == 403, case
+                elif permission == "open" or permission in MAY[role]:
                     assert answer.status not in {401, 403}, case
                     assert answer.status < 500, case
                 else:
@@ -80,7 +84,9 @@ def test_every_endpoint_without_a_valid_credential(guarded_site, wrong):
     for method, path, permission in operations(guarded_site):
         answer = guarded_site.ask(method, path, b"" if method == "POST" else None, wrong)
 
-        if permission == "open":
+        if path in SIGNED:
+            assert_problem(answer, 403, code="forbidden")
+        elif permission == "open":
             assert path in OPEN
             assert answer.status == 200
         else:

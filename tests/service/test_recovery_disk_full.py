@@ -131,7 +131,7 @@ def test_a_full_disk_costs_nothing_that_was_acknowledged(small_disk):
                     break
             assert len(writer.refused) > before, "the disk never was full"
             # Reading goes on, and says what is the matter.
-            assert life.get("/v1/query/metrics")["items"] == ["n"]
+            assert "n" in life.get("/v1/query/metrics")["items"]
             assert life.ask("GET", "/healthz").status == 200
             assert life.checks()["disk"][0] == "bad"
             CLOCK.sleep(1.2)
@@ -168,7 +168,7 @@ def test_it_starts_on_a_full_disk(small_disk, how):
             if len(writer.refused) > 5:
                 break
         assert writer.refused, "the disk never was full"
-        assert life.get("/v1/query/metrics")["items"] == ["n"]
+        assert "n" in life.get("/v1/query/metrics")["items"]
         free(small_disk)
         recovered(writer)
         life.settled()

@@ -20,8 +20,8 @@ def test_a_file_is_its_frame(items, raw):
 
 
 def test_a_frame_of_another_kind_is_not_ours():
-    with pytest.raises(frame.Damaged, match="kind 2"):
-        frame.decode(frame.encode(Frame(2, 1, b"")))
+    with pytest.raises(frame.Damaged, match="kind 3"):
+        frame.decode(frame.encode(Frame(3, 1, b"")))
 
 
 @pytest.mark.parametrize("at", range(60))

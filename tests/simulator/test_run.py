@@ -11,11 +11,14 @@ from heliograph.receive import logs as received_logs
 from heliograph.simulator.run import (
     ALERTS,
     CONTAINER_EVENTS,
+    DETECTION,
     HISTORY_S,
     LOGS,
     METRICS,
     PLACEMENTS,
+    STEPS,
     TICK_S,
+    USAGE,
     Simulation,
     run,
 )
@@ -126,7 +129,9 @@ def go(url, clock, **more):
 def test_history_and_then_live(sink):
     told = go(sink.url, ManualClock(START))
     counted = Counter(sink.paths())
-    assert set(counted) == {PLACEMENTS, CONTAINER_EVENTS, LOGS, METRICS, ALERTS}
+    assert set(counted) == {
+        *(PLACEMENTS, CONTAINER_EVENTS, LOGS, METRICS, ALERTS, DETECTION, STEPS, USAGE)
+    }
     assert counted[METRICS] == (HISTORY_S + 20) // TICK_S
     assert told == [
         "sending 10 minutes of history",

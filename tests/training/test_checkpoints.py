@@ -60,6 +60,12 @@ CASES = [
         [("save", "success", 100, "/ckpt", None, 12, None)],
     ),
     (
+        "a save that failed",
+        [(10, "saving checkpoint at iteration 100 to /ckpt"),
+         (12, "Failed to save checkpoint at iteration 100: No space left on device")],
+        [("save", "failed", 100, "/ckpt", 10, 12, 2000.0)],
+    ),
+    (
         "a start without an end",
         [(10, "saving checkpoint at iteration 100 to /ckpt")],
         [("save", "in_progress", 100, "/ckpt", 10, None, None)],

@@ -89,10 +89,55 @@ def test_nothing_raises(text):
         f"iteration 1/2 | {text}",
         f"step: 5 {text}",
         f"saving checkpoint {text}",
+        f"{{'loss': 1.0, {text}",
+        f"Epoch 1:  5%|▌ | 1/20 [00:01<00:20, 1.2s/it, {text}",
+        f"completed step: 1, seconds: 1.0, {text}",
+        f"Train loss/{text}: 1.0",
+        f"{text}|{text}| step=1 loss=2 {text}",
     ):
         parsed = parse_line(line)
         assert parsed.rule in RULES
         assert (parsed.kind == "none") <= (parsed.fields == {} and parsed.events == ())
+
+
+DICT = {
+    "'loss': 2.5": {"total_loss": 2.5},
+    "'grad_norm': '0.25'": {"grad_norm": 0.25},
+    "'learning_rate': np.float64(2e-05)": {"learning_rate": 2e-5},
+    "'epoch': 0.5": {"epoch": 0.5},
+    "'num_tokens': 4096.0": {"consumed_tokens": 4096},
+}
+COMMAS = {
+    "completed step: 4": {"current_iteration": 4},
+    "seconds: 5.5": {"elapsed_time_per_iteration_ms": 5500.0},
+    "TFLOP/s/device: 134.5": {"tflops": 134.5},
+    "Tokens/s/device: 8,670.5": {"tokens_per_gpu": 8670.5},
+    "loss: 11.5": {"total_loss": 11.5},
+}
+
+
+@given(
+    some_of(DICT, "'loss': 2.5"),
+    st.sampled_from(("", "3: ", "  5%|▌ | 5/100 [00:05<01:35,  1.5s/it]")),
+)
+def test_dicts_in_any_order_with_gaps_and_repetitions(parts, before):
+    parsed = parse_line(before + "{" + ", ".join(parts) + "}")
+    bar = {
+        "current_iteration": 5,
+        "target_iteration": 100,
+        "elapsed_time_per_iteration_ms": 1500.0,
+    }
+    expected = fields_of(DICT, parts) | (bar if "|" in before else {})
+    assert (parsed.kind, parsed.fields) == ("performance", expected)
+
+
+@given(
+    some_of(COMMAS, "completed step: 4"),
+    st.sampled_from(("", "0: ", "I0101 12:00:00.123456 140000 a.py:180] ")),
+)
+def test_commas_in_any_order_with_gaps_and_repetitions(parts, prefix):
+    parsed = parse_line(prefix + ", ".join(parts))
+    assert (parsed.kind, parsed.fields) == ("performance", fields_of(COMMAS, parts))
 
 
 @given(st.text(alphabet="|:/()%., 0123456789eEinfga-GB[]\x1bmkloss", max_size=200))

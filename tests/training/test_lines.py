@@ -5,6 +5,7 @@ import math
 import pytest
 
 from heliograph.training.parse import LINE_CHARS_MAX, RULES, parse_line
+from heliograph.training.reading import EXTRA_FIELDS_MAX
 
 IT = {"current_iteration": 12, "target_iteration": 500}
 HEAD = "iteration       12/     500 | "
@@ -62,7 +63,7 @@ MEGATRON = [
     ("the next line glued on", *piped("lm loss: 4.0 | [2025-01-01 00:00:00] iteration 13/ 500 | lm loss: 3.0 | grad norm: 9.0 |", lm_loss=4.0)),
     ("without a target", "iteration 12 | lm loss: 4.0 |", {"current_iteration": 12, "lm_loss": 4.0}),
     ("the memory report", "[Rank 0] (after 1 iterations) memory (MB) | allocated: 1024.0 | max allocated: 2048.0 | reserved: 3072.0 | max reserved: 4096.0",
-     {"current_iteration": 1, "rank": 0, "mem_usage_gb": 1.0, "mem_max_gb": 2.0, "mem_reserved_gb": 3.0, "extra": {"max_reserved_mb": 4096.0}}),
+     {"current_iteration": 1, "rank": 0, "mem_usage_gb": 1.0, "mem_max_gb": 2.0, "mem_reserved_gb": 3.0, "extra": {"mem_reserved_max_gb": 4.0}}),
 ]  # fmt: skip
 
 FOUR = {
@@ -126,6 +127,7 @@ TITAN = [
     ("another order", "loss:  5.9866  tps: 829  step: 530", {"current_iteration": 530, "total_loss": 5.9866, "tokens_per_gpu": 829.0}),
     ("nan", "[titan] step: 7  loss:  nan  grad_norm:  inf  tps: 1", {"current_iteration": 7, "total_loss": NAN, "grad_norm": math.inf, "tokens_per_gpu": 1.0}),
     ("mfu without its sign may be a fraction", "[titan] step: 7  loss:  1.0  mfu: 0.39", {"current_iteration": 7, "total_loss": 1.0, "extra": {"mfu": 0.39}}),
+    ("mfu without its sign, twice", "[titan] step: 7  loss:  1.0  mfu: 0.39/0.40", {"current_iteration": 7, "total_loss": 1.0}),
     ("unknown keys", "[titan] step: 7  loss:  1.0  lr: 3e-4  n_tokens: 512", {"current_iteration": 7, "total_loss": 1.0, "learning_rate": 3e-4, "extra": {"n_tokens": 512.0}}),
 ]  # fmt: skip
 
@@ -144,7 +146,6 @@ NONE = [
     ("an iteration alone", "iteration 12/ 500 |"),
     ("an iteration with words", HEAD + "all is well"),
     ("prose with a step", "see step: 5 for what to do when loss: 3.0"),
-    ("another framework's step", "completed step: 3, seconds: 11.715, TFLOP/s/device: 193.354, loss: 9.774"),
     ("a code listing", "logger.info('step: 5  loss: 3.0')"),
     ("a YAML step", "step: 5"),
     ("nvidia-smi", "| N/A   30C    P0    60W / 400W |   1024MiB / 81920MiB |      0%      Default |"),
@@ -176,7 +177,7 @@ def table(framework, cases):
 def test_fields(framework, line, expected):
     parsed = parse_line(line)
     assert (parsed.kind, told(parsed.fields)) == ("performance", told(expected))
-    assert parsed.events == ()
+    assert {event.event_type for event in parsed.events} <= {"nan_loss"}
     assert parsed.rule in RULES
 
 
@@ -230,7 +231,7 @@ def test_ranks_of_one_stream_are_kept_apart(prefix, label):
 
 
 def test_extra_fields_are_bounded():
-    line = HEAD + "lm loss: 2.0 | " + " | ".join(f"k{n}: {n}" for n in range(100))
+    line = HEAD + "lm loss: 2.0 | " + " | ".join(f"k{n}: {n}" for n in range(200))
     extra = parse_line(line).fields["extra"]
-    assert len(extra) == 65
-    assert extra["fields_dropped"] == 36
+    assert len(extra) == EXTRA_FIELDS_MAX + 1
+    assert extra["fields_dropped"] == 200 - EXTRA_FIELDS_MAX

@@ -54,6 +54,21 @@ def test_table_and_summary(log):
         assert said in result.output
 
 
+def test_a_save_that_failed_is_not_one_that_was_saved(log):
+    with log.open("a") as file:
+        file.write("[rank0]: failed to save checkpoint: No space left on device\n")
+    assert "checkpoints  1 saved" in run(log).output
+
+
+def test_a_bar_shows_where_it_stands(tmp_path):
+    path = tmp_path / "bars.log"
+    path.write_text("\r".join(f" 1%|▌  | {n}/2000 [00:00<08:00,  4.25it/s]" for n in (1, 2)))
+    lines = run(path).output.splitlines()
+    assert [line.split() for line in lines[:3]] == [
+        ["iteration", "steps/s"], ["1/2000", "4.25"], ["2/2000", "4.25"],
+    ]  # fmt: skip
+
+
 def test_rows_are_chosen_evenly(log):
     shown = run(log, "--rows", 3).output
     assert "3 of 13 rows, evenly chosen" in shown
@@ -63,9 +78,18 @@ def test_rows_are_chosen_evenly(log):
 
 def test_json(log):
     documents = [json.loads(text) for text in run(log, "--json").output.splitlines()]
-    assert [document["line"] for document in documents] == [*range(1, 12), 13, 14, 15, 16, 17]
+    assert [document["line"] for document in documents] == [
+        *range(1, 12),
+        13,
+        14,
+        15,
+        16,
+        17,
+        17,
+    ]
     assert documents[0] == {"kind": "event", "line": 1, "framework": "megatron-lm", "event_type": "training_start", "severity": "info", "attributes": {}}  # fmt: skip
-    assert documents[-1] == {
+    assert (documents[-1]["event_type"], documents[-1]["severity"]) == ("nan_loss", "critical")
+    assert documents[-2] == {
         "kind": "performance",
         "line": 17,
         "run": 2,
@@ -130,6 +154,7 @@ def test_framework_is_taken(log):
         ("missing.log", None, "No such file"),
         ("empty.log", b"", "empty"),
         ("binary.log", b"\x7fELF\0\0", "not a text file"),
+        ("windows.log", "iteration 5/ 9 |".encode("utf-16"), "iconv -f UTF-16"),
         ("broken.gz", b"\x1f\x8bnot gzip at all", "gz"),
         (
             "short.gz",

@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from bench.extraction import FRAMEWORKS, score
+from bench.extraction import score
 from heliograph.training.parse import parse_line
 
 RENAMED = {
@@ -26,19 +26,20 @@ def lines(shared_data):
 
 
 def test_precision_and_recall(lines):
-    found = score([x for x in lines if x["framework"] in FRAMEWORKS and x["kind"] == "perf"])
-    assert found.right > 300
-    assert found.wrong == 0, found.faults
-    assert found.precision >= 0.98
-    assert found.recall >= 0.95
+    found = score([x for x in lines if tells_values(x)])
+    assert found.right > 600
+    assert (found.wrong, found.missed) == (0, 0), found.faults
+
+
+def tells_values(line):
+    """A line of values: also one whose loss is NaN, and an overflow's."""
+    return line["kind"] in {"perf", "nan"}
 
 
 def test_no_wrong_value_on_other_lines(lines):
     for line in lines:
-        if line["kind"] != "perf":
+        if not tells_values(line):
             assert parse_line(line["line"]).kind != "performance", line["id"]
-    read = [x for x in lines if x["kind"] == "perf" and parse_line(x["line"]).fields]
-    assert score(read).wrong == 0, score(read).faults
 
 
 def test_performance_vectors(shared_data):
@@ -47,8 +48,6 @@ def test_performance_vectors(shared_data):
             (shared_data / "lens_vectors" / f"{name}.json").read_text("utf-8")
         )
         for case in document["cases"]:
-            if case["id"].startswith("vllm"):
-                continue
             recommended = case.get("recommended", {})
             observed = case.get("observed", {}).get("performance", {})
             wanted = (

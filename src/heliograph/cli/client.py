@@ -55,7 +55,7 @@ def ask(
     except httpx2.HTTPError as error:
         raise click.ClickException(f"{url}: {error}") from error
     if response.status_code >= 400:
-        raise click.ClickException(f"{response.status_code}: {_words(response)}")
+        raise click.ClickException(f"{response.status_code}: {words(response)}")
     if not response.content:
         return None
     try:
@@ -64,7 +64,7 @@ def ask(
         raise click.ClickException(f"{url}: the answer is no JSON") from error
 
 
-def _words(response: Any) -> str:
+def words(response: Any) -> str:
     """What an error answer says, for a terminal."""
     try:
         answer = response.json()

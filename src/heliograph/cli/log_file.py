@@ -1,12 +1,15 @@
-"""Lines of any log file: plain or gzip, a file or standard input, text or Fluent Bit's JSON lines.
+"""Lines of any log file: plain or gzip, a file or standard input; text, what a container runtime
+keeps of it, or Fluent Bit's JSON lines.
 
 [2025-08-13 03:42:28] iteration 50/ 50 | …                        the line itself
+2025-08-13T03:42:28.608123456Z stdout F iteration 50/ 50 | …     `P` where the line goes on
 {"date": 1755056548.25, "log": "iteration 50/ 50 | …", "kubernetes": {"pod_id": "p-1", …}}
 """
 
 import gzip
 import io
 import json
+import re
 import sys
 import zlib
 from collections.abc import Iterator
@@ -21,6 +24,11 @@ from heliograph.core import instant
 LINE_BYTES_MAX = 1 << 20
 HEAD_BYTES = 8192
 GZIP_MAGIC = b"\x1f\x8b"
+# What PowerShell's `>` writes.
+UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+_CRI = re.compile(
+    r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)) (stdout|stderr) ([FP]) ?"
+)
 _DATES = ("date", "time", "@timestamp", "timestamp")
 
 
@@ -74,20 +82,32 @@ class LogFile:
         if not head or b"\0" in head:
             self.close()
             why = "not a text file (it holds zero bytes)" if head else "the file is empty"
+            if head.startswith(UTF16_MARKS):
+                why = "UTF-16 text; make it UTF-8 first: iconv -f UTF-16 -t UTF-8"
             raise Unreadable(f"{name}: {why}")
 
     def lines(self) -> Iterator[LogLine]:
         """The lines, blank ones left out. Raises Unreadable when a gzip file is damaged.
 
-        A progress bar redraws its line with carriage returns: each drawing is a line.
+        A progress bar redraws its line with carriage returns: each drawing is a line. Pieces of a
+        line of one stream are joined.
         """
         number = 0
+        pieces: dict[str, str] = {}
         try:
             while raw := self._text.readline(LINE_BYTES_MAX):
                 number += 1
-                for text in raw.decode("utf-8", "replace").split("\r"):
-                    if text and not text.isspace():
-                        yield _line(number, text.rstrip("\n"))
+                whole = raw.decode("utf-8", "replace").rstrip("\n")
+                at_ns = None
+                if (kept := _CRI.match(whole)) is not None:
+                    at_ns, stream = _instant(kept[1]), kept[2]
+                    whole = pieces.pop(stream, "") + whole[kept.end() :]
+                    if kept[3] == "P" and len(whole) < LINE_BYTES_MAX:
+                        pieces[stream] = whole
+                        continue
+                for text in _drawn(whole):
+                    line = _line(number, text)
+                    yield line._replace(at_ns=at_ns) if line.at_ns is None else line
         except (OSError, EOFError, zlib.error) as error:
             raise Unreadable(f"{self._name}: damaged after line {number}: {error}") from error
 
@@ -109,6 +129,15 @@ def _opened(name: str) -> io.BufferedReader:
         return given
     # Not a real standard input: a program that runs us handed its own bytes.
     return io.BufferedReader(io.BytesIO(given.read()))
+
+
+def _drawn(text: str) -> list[str]:
+    """The drawings of *text*, blank ones left out; values that were printed over a bar stand beside
+    it, for it tells their step."""
+    parts = [part for part in text.split("\r") if part and not part.isspace()]
+    if len(parts) > 1 and parts[-1].lstrip().startswith("{"):
+        parts[-1] = f"{parts[-2]}\r{parts[-1]}"
+    return parts
 
 
 def _line(number: int, text: str) -> LogLine:

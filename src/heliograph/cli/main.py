@@ -15,11 +15,15 @@ COMMANDS = {
     "alerts": "Alerts of a running service: what fires, who was told, how often.",
     "silence": "Make, list and end silences of a running service.",
     "rules": "List, add, test and delete alert rules of a running service.",
-    "records": "List records of a running service.",
+    "records": "List records of a running service or a file, and draw memory over time.",
+    "import": "Load files of memory events or records, and wandb runs, into a running service.",
     "token": "Make access tokens.",
     "db": "Look after the state database.",
     "info": "Say what is installed and how fast it can be.",
 }
+
+# Where the command's name is none for a module.
+MODULES = {"import": "import_files"}
 
 
 class _Commands(click.Group):
@@ -31,7 +35,7 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in COMMANDS:
             return None
-        name = cmd_name.replace("-", "_")
+        name = MODULES.get(cmd_name, cmd_name.replace("-", "_"))
         command = getattr(importlib.import_module(f"heliograph.cli.{name}"), name)
         assert isinstance(command, click.Command)
         return command

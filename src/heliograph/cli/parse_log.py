@@ -31,6 +31,7 @@ _COLUMNS = (
     ("lm_loss", "lm loss", ".4f"),
     ("total_loss", "loss", ".4f"),
     ("elapsed_time_per_iteration_ms", "step ms", ",.1f"),
+    ("steps_per_second", "steps/s", ",.2f"),
     ("tflops", "TFLOP/s/GPU", ",.1f"),
     ("tokens_per_gpu", "tokens/s/GPU", ",.0f"),
     ("tokens_per_second", "tokens/s", ",.0f"),
@@ -270,10 +271,12 @@ def _chosen(count: int, most: int) -> Sequence[int]:
 
 
 def _iteration(row: "TrainingRow") -> str:
-    if row.iteration is None:
+    # Of a bar that names no epoch: what it counts, which may be no iteration of the run.
+    step = row.fields.get("current_iteration") if row.iteration is None else row.iteration
+    if step is None:
         return "-"
     target = row.fields.get("target_iteration")
-    return f"{row.iteration}/{target}" if target is not None else str(row.iteration)
+    return f"{step}/{target}" if target is not None else str(step)
 
 
 def _cell(value: Any, shape: str) -> str:

@@ -1,7 +1,9 @@
 """Record: the one envelope of everything that is not a sample, and never changes once made.
 
 Log findings, training events, checkpoints, container events, bridge events, memory telemetry: all
-are records. The fields are those of the projected telemetry record (`heliograph.projection`).
+are records. The fields are those of the projected telemetry record (`heliograph.projection`), which
+`projection.envelope` makes into one of these and back; the mappings hold what JSON has: text, numbers,
+booleans, None, lists and mappings of these.
 
 A record made from a line has an id computed from the line's identity (`record_id`), so that
 replaying the log changes nothing: appending a record twice is appending it once.
@@ -9,9 +11,9 @@ replaying the log changes nothing: appending a record twice is appending it once
 
 import hashlib
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Literal[1] = 1
 
 
 class Record(NamedTuple):
@@ -46,12 +48,14 @@ class Record(NamedTuple):
     attributes: Mapping[str, Any] = {}
     correlation: Mapping[str, Any] = {}
 
+    @property
+    def schema_version(self) -> Literal[1]:
+        """The version of these fields and their meaning; told in answers, not stored."""
+        return SCHEMA_VERSION
+
 
 def record_id(*identity: str | int) -> str:
     """A deterministic id of *identity*; parts are length-prefixed, so they cannot run together."""
-    digest = hashlib.sha256()
-    for part in identity:
-        encoded = str(part).encode("utf-8", "surrogatepass")
-        digest.update(b"%d:" % len(encoded))
-        digest.update(encoded)
-    return f"telemetry-{digest.hexdigest()[:32]}"
+    encoded = [str(part).encode("utf-8", "surrogatepass") for part in identity]
+    whole = b"".join([b"%d:%b" % (len(part), part) for part in encoded])
+    return f"telemetry-{hashlib.sha256(whole).hexdigest()[:32]}"

@@ -18,3 +18,8 @@ def view_labels(labels: Labels, owner: Owner, *, prefix: str = PREFIX) -> Labels
     """
     name = label.get(labels, label.NAME)
     return label.merged(labels, {**owner._asdict(), label.NAME: prefix + name})
+
+
+def owned_labels(labels: Labels, owner: Owner | None) -> Labels:
+    """*labels* under their own name, with *owner*'s fields; as they are where there is no owner."""
+    return labels if owner is None else view_labels(labels, owner, prefix="")

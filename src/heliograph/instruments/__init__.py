@@ -63,15 +63,6 @@ _FOUND_IN = {
 
 
 if not TYPE_CHECKING:
+    from heliograph.core.lazy import face as _face
 
-    def __getattr__(name: str) -> object:
-        if name not in _FOUND_IN:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        from importlib import import_module
-
-        found: object = getattr(import_module(f"{__name__}.{_FOUND_IN[name]}"), name)
-        globals()[name] = found
-        return found
-
-    def __dir__() -> list[str]:
-        return sorted({*globals(), *_FOUND_IN})
+    __getattr__, __dir__ = _face(globals(), _FOUND_IN)

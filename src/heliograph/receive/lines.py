@@ -1,21 +1,36 @@
-"""Line: one physical line of a container's log; joining of those that a runtime cut in pieces.
+"""Line: one physical line of a container's log; many in columns; joining of those cut in pieces.
+
+    block = LineBlock.of([Line(…), …])           or from `kernels.log_body`
+    block[3]  →  Line                            made when asked for: most lines are noise
+    decode_block(encode_block(block)) == block
+
+The payload of a frame of lines is the byte 2 and, under zstd, the msgpack array
+`[sources, source_of, at_ns, flags, ends, blob]`; columns are little-endian, *sources* the distinct
+(pod_uid, namespace, pod_name, node, container, stream). Frames of before, msgpack rows under zstd,
+begin with zstd's own 0x28.
 
 A container runtime cuts lines at about 16 KiB and marks all pieces but the last (`logtag: P`).
 The pieces of one line may come in several requests, so that joining has state: `PartialLines`,
 which is told every line in order, and can be written down (`unfinished`) and begun from again.
-
-    encode_lines, decode_lines      lines as the log keeps them: msgpack rows under zstd
 Source: Kubernetes, CRI logging format, `logtag`.
 """
 
-from collections.abc import Iterable, Sequence
+import sys
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Self, overload
 
 import cramjam
 import msgspec
 
 LINE_BYTES_MAX = 64 * 1024
 PARTIAL_LINES_MAX = 10_000
+# Of a line in a block: its time is its own; it goes on in another.
+KNOWN, PARTIAL = 1, 2
+
 _ZSTD_LEVEL = 1
+_MARK = b"\x02"
+_ASIDE = "surrogatepass"
 
 
 class Line(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -151,18 +166,170 @@ class PartialLines:
         return tuple(one.whole(partial=True) for one in held if one is not None)
 
 
-_DECODER = msgspec.msgpack.Decoder(list[Line])
+class _Stored(msgspec.Struct, frozen=True, array_like=True):
+    sources: list[tuple[bytes, bytes, bytes, bytes, bytes, bytes]]
+    source_of: bytes
+    at_ns: bytes
+    flags: bytes
+    ends: bytes
+    blob: bytes
+
+
+_DECODER = msgspec.msgpack.Decoder(_Stored)
+_ROWS = msgspec.msgpack.Decoder(list[Line])
 _ENCODER = msgspec.msgpack.Encoder()
 
 
-def encode_lines(lines: Sequence[Line]) -> bytes:
+class LineBlock(Sequence[Line]):
+    """Lines in the order sent; equal to any sequence of the same.
+
+    sources     distinct sources
+    source_of   for each line the number of its source
+    at_ns       its time
+    flags       KNOWN: the time is its own; PARTIAL: it goes on in another
+    ends        where its text ends in *blob*
+    blob        all texts, one after the other, as UTF-8 (a lone surrogate as its three bytes)
+    """
+
+    __slots__ = ("at_ns", "blob", "ends", "flags", "source_of", "sources")
+
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        source_of: bytes,
+        at_ns: bytes,
+        flags: bytes,
+        ends: bytes,
+        blob: bytes,
+    ) -> None:
+        """Of columns as this machine keeps numbers: uint32, int64, uint8, uint32."""
+        self.sources = sources
+        self.source_of = memoryview(source_of).cast("I")
+        self.at_ns = memoryview(at_ns).cast("q")
+        self.flags = flags
+        self.ends = memoryview(ends).cast("I")
+        self.blob = blob
+
+    @classmethod
+    def of(cls, lines: Iterable[Line]) -> Self:
+        """*lines* in columns."""
+        numbers: dict[Source, int] = {}
+        source_of, at_ns, ends = array("I"), array("q"), array("I")
+        flags, blob = bytearray(), bytearray()
+        for line in lines:
+            source_of.append(numbers.setdefault(source(line), len(numbers)))
+            at_ns.append(line.at_ns)
+            flags.append(KNOWN * line.at_known | PARTIAL * line.partial)
+            blob += line.text.encode("utf-8", _ASIDE)
+            ends.append(len(blob))
+        columns = (source_of.tobytes(), at_ns.tobytes(), bytes(flags), ends.tobytes())
+        return cls(list(numbers), *columns, bytes(blob))
+
+    def __len__(self) -> int:
+        return len(self.flags)
+
+    @overload
+    def __getitem__(self, place: int) -> Line: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[Line]: ...
+    def __getitem__(self, place: int | slice) -> Line | list[Line]:
+        if isinstance(place, slice):
+            return [self.line(n) for n in range(*place.indices(len(self)))]
+        return self.line(range(len(self))[place])
+
+    def __iter__(self) -> Iterator[Line]:
+        return map(self.line, range(len(self)))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"LineBlock.of({list(self)!r})"
+
+    def line(self, place: int) -> Line:
+        """The line at *place* ≥ 0."""
+        flags = self.flags[place]
+        return Line(
+            self.at_ns[place],
+            *self.sources[self.source_of[place]],
+            self.text(place),
+            bool(flags & PARTIAL),
+            bool(flags & KNOWN),
+        )
+
+    def text(self, place: int) -> str:
+        """The text of the line at *place* ≥ 0."""
+        start = self.ends[place - 1] if place else 0
+        return self.blob[start : self.ends[place]].decode("utf-8", _ASIDE)
+
+    @property
+    def all_whole(self) -> bool:
+        """Whether no line goes on in another."""
+        return not any(flags & PARTIAL for flags in set(self.flags))
+
+
+def encode_block(block: LineBlock) -> bytes:
+    """*block* as the log keeps it."""
+    sources = [tuple(one.encode("utf-8", _ASIDE) for one in each) for each in block.sources]
+    stored = (
+        *(sources, _little(block.source_of), _little(block.at_ns), block.flags),
+        *(_little(block.ends), block.blob),
+    )
+    return _MARK + bytes(cramjam.zstd.compress(_ENCODER.encode(stored), level=_ZSTD_LEVEL))
+
+
+def decode_block(payload: bytes) -> LineBlock:
+    """The lines of *payload*, of any version. Raises ValueError for bytes of another making."""
+    marked = payload[:1] == _MARK
+    try:
+        raw = bytes(cramjam.zstd.decompress(memoryview(payload)[marked:]))
+    except cramjam.DecompressionError as error:
+        raise ValueError(f"not log lines: {error}") from error
+    if not marked:
+        return LineBlock.of(_ROWS.decode(raw))
+    stored = _DECODER.decode(raw)
+    sources = [
+        (
+            *(one[0].decode("utf-8", _ASIDE), one[1].decode("utf-8", _ASIDE)),
+            *(one[2].decode("utf-8", _ASIDE), one[3].decode("utf-8", _ASIDE)),
+            *(one[4].decode("utf-8", _ASIDE), one[5].decode("utf-8", _ASIDE)),
+        )
+        for one in stored.sources
+    ]
+    block = LineBlock(
+        sources,
+        _native("I", stored.source_of),
+        _native("q", stored.at_ns),
+        stored.flags,
+        _native("I", stored.ends),
+        stored.blob,
+    )
+    many = len(block)
+    if {len(block.source_of), len(block.at_ns), len(block.ends)} != {many}:
+        raise ValueError("not log lines: columns of different lengths")
+    return block
+
+
+def _little(column: "memoryview[int]") -> bytes:
+    return _native(column.format, column.tobytes())
+
+
+def _native(code: str, column: bytes) -> bytes:
+    """*column* turned around where this machine is not little-endian, from or to it."""
+    if sys.byteorder == "little":
+        return column
+    turned = array(code, column)
+    turned.byteswap()
+    return turned.tobytes()
+
+
+def encode_lines(lines: Iterable[Line]) -> bytes:
     """*lines* as the log keeps them."""
-    return bytes(cramjam.zstd.compress(_ENCODER.encode(lines), level=_ZSTD_LEVEL))
+    return encode_block(LineBlock.of(lines))
 
 
 def decode_lines(payload: bytes) -> list[Line]:
     """The lines of *payload*. Raises ValueError when `encode_lines` did not make it."""
-    try:
-        return _DECODER.decode(bytes(cramjam.zstd.decompress(payload)))
-    except cramjam.DecompressionError as error:
-        raise ValueError(f"not log lines: {error}") from error
+    return list(decode_block(payload))

@@ -16,8 +16,9 @@ from collections.abc import Iterator
 import msgspec
 
 from heliograph.core.errors import Refused, Rejected
+from heliograph.kernels import log_body
 from heliograph.receive import json_body, log_entry
-from heliograph.receive.lines import Line, PartialLines, cut
+from heliograph.receive.lines import LINE_BYTES_MAX, Line, LineBlock, PartialLines, cut
 from heliograph.receive.log_entry import Entry
 from heliograph.receive.log_time import instant_ns
 
@@ -71,7 +72,7 @@ class LogBatch(msgspec.Struct, frozen=True):
     latencies        per node: seconds from event to arrival, one an entry whose time is known
     """
 
-    lines: tuple[Line, ...]
+    lines: LineBlock
     received: int
     rejected: tuple[Rejected, ...]
     rejected_total: int
@@ -87,6 +88,9 @@ class LogBatch(msgspec.Struct, frozen=True):
 _ARRAY = msgspec.json.Decoder(list[Entry])
 _STREAM = msgspec.json.Decoder(Entry)
 _RAW_ARRAY = msgspec.json.Decoder(list[msgspec.Raw])
+_POD = msgspec.json.Decoder(log_entry.Pod)
+# What `kubernetes` objects came to, between bodies; bounded by the kernel. For one thread.
+_PODS: dict[bytes, log_body.Pod] = {}
 
 
 def decode(
@@ -106,6 +110,16 @@ def decode(
         body, content_encoding=content_encoding, decoded_bytes_max=limits.decoded_bytes
     )
     raw, invalid_utf8 = json_body.as_utf8(raw)
+    walked = _walked(raw, arrival_ns, sender, limits)
+    if walked is not None:
+        return _batch(walked, invalid_utf8)
+    return general(raw, arrival_ns, sender, limits, invalid_utf8)
+
+
+def general(
+    raw: bytes, arrival_ns: int, sender: str, limits: LogLimits, invalid_utf8: int = 0
+) -> LogBatch:
+    """The lines of *raw*, UTF-8, whatever it looks like."""
     gathering = _Gathering(arrival_ns, sender, limits, invalid_utf8)
     entries = _typed(raw, limits)
     if entries is None:
@@ -116,6 +130,46 @@ def decode(
         for entry in entries:
             gathering.take(entry)
     return gathering.batch()
+
+
+def _walked(
+    raw: bytes, arrival_ns: int, sender: str, limits: LogLimits
+) -> log_body.Columns | None:
+    """All in one pass, the usual case; None where the body is unusual, or nothing is compiled."""
+    bounds = log_body.Bounds(limits.entries, limits.lines, limits.entry_chars, LINE_BYTES_MAX)
+    return log_body.walk(raw, arrival_ns, sender, bounds, _PODS, _pod_of, instant_ns)
+
+
+def _pod_of(raw: bytes) -> log_body.Pod | None:
+    try:
+        pod = _POD.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    names = (pod.pod_id, pod.namespace_name, pod.pod_name, pod.host, pod.container_name)
+    return (*(names[0] or "", names[1] or "", names[2] or ""), names[3] or "", names[4] or "")
+
+
+def _batch(walked: log_body.Columns, invalid_utf8: int) -> LogBatch:
+    return LogBatch(
+        lines=LineBlock(
+            walked.sources,
+            walked.source_of,
+            walked.at_ns,
+            walked.at_known,
+            walked.ends,
+            walked.blob,
+        ),
+        received=walked.received,
+        rejected=(),
+        rejected_total=0,
+        latencies=tuple((node, tuple(late)) for node, late in walked.late.items()),
+        counts=LogCounts(
+            time_missing=walked.time_missing,
+            future=walked.future,
+            blank=walked.blank,
+            invalid_utf8=invalid_utf8,
+        ),
+    )
 
 
 def _typed(raw: bytes, limits: LogLimits) -> list[Entry] | None:
@@ -261,7 +315,7 @@ class _Gathering:
         for line in self._partial.unfinished():
             self._keep(line)
         return LogBatch(
-            lines=tuple(self._lines),
+            lines=LineBlock.of(self._lines),
             received=self._received,
             rejected=tuple(self._rejected),
             rejected_total=self._rejected_total,

@@ -9,17 +9,32 @@ another rule's question. Source: Iglewicz and Hoaglin, How to Detect and Handle 
 """
 
 import math
-from bisect import bisect_left, insort
+from bisect import bisect_left, bisect_right, insort
 from collections import deque
 from collections.abc import Sequence
-
-import msgspec
+from typing import Any
 
 # Makes the MAD of a normal distribution its standard deviation.
 SCALE = 0.6745
 FLOOR = 0.01
 PAST_MAX = 1000
 DIRECTIONS = ("up", "down", "both")
+# What is scored: the values, or how much they move per second from one to the next.
+OF = ("value", "change")
+_STATE = tuple[int | None, list[float], tuple[int, float] | None]
+
+
+def changes(points: Sequence[tuple[int, float]]) -> list[float]:
+    """Per second, from each of *points* (at_ns, value), all finite and in time order, to the next;
+    of points of one instant the first counts."""
+    found: list[float] = []
+    if points:
+        last_ns, last = points[0]
+    for at_ns, value in points:
+        if at_ns > last_ns:
+            found.append((value - last) / ((at_ns - last_ns) / 1e9))
+            last_ns, last = at_ns, value
+    return found
 
 
 def median(ordered: Sequence[float]) -> float:
@@ -63,6 +78,17 @@ def _kth_distance(ordered: Sequence[float], middle: float, k: int) -> float:
     return max(middle - ordered[low], ordered[low + k - 1] - middle)
 
 
+def _spreads(ordered: Sequence[float], middle: float, value: float, limit: float) -> bool:
+    """Whether less than half of *ordered* is so near to *middle* that the score of *value* could be
+    beyond *limit*: two searches, where the score takes twenty steps."""
+    if limit <= 0.0:
+        return False
+    # A little more than it takes, for what is rounded on the way.
+    near = SCALE * abs(value - middle) / limit * (1 + 1e-9)
+    low, high = bisect_left(ordered, middle - near), bisect_right(ordered, middle + near)
+    return high - low < (len(ordered) + 1) // 2
+
+
 def is_anomalous(z: float, *, limit: float, direction: str) -> bool:
     """Whether a score of *z* is beyond *limit* in *direction* (`up`, `down` or `both`)."""
     if direction == "up":
@@ -78,14 +104,17 @@ class Past:
     part of the past too: a level that stays is the new normal.
     """
 
-    __slots__ = ("_last_ns", "_least", "_ordered", "_values", "late")
+    __slots__ = ("_before", "_change", "_last_ns", "_least", "_ordered", "_values", "late")
 
-    def __init__(self, *, size: int, least: int) -> None:
+    def __init__(self, *, size: int, least: int, of: str = OF[0]) -> None:
         assert 1 <= least <= size <= PAST_MAX
         self._values: deque[float] = deque(maxlen=size)
         self._ordered: list[float] = []
         self._least = least
         self._last_ns: int | None = None
+        self._change = of == "change"
+        # The last finite value, and when it was.
+        self._before: tuple[int, float] | None = None
         self.late = 0
 
     def score(self, at_ns: int, value: float, *, limit: float = 0.0) -> float | None:
@@ -99,13 +128,22 @@ class Past:
         self._last_ns = at_ns
         if not math.isfinite(value):
             return None
+        if self._change:
+            before, self._before = self._before, (at_ns, value)
+            if before is None:
+                return None
+            value = (value - before[1]) / ((at_ns - before[0]) / 1e9)
         ordered, values = self._ordered, self._values
         z = None
         if len(ordered) >= self._least:
             middle = median(ordered)
             # The spread is at least so much: most values need no more than this.
             within = abs(value - middle) <= limit * abs(middle) * FLOOR
-            z = 0.0 if within else _z(value, ordered, FLOOR)
+            z = (
+                0.0
+                if within or _spreads(ordered, middle, value, limit)
+                else _z(value, ordered, FLOOR)
+            )
         if len(values) == values.maxlen:
             del ordered[bisect_left(ordered, values[0])]
         values.append(value)
@@ -114,14 +152,20 @@ class Past:
 
     def dump(self) -> bytes:
         """The state, to begin from again with `load`."""
-        return msgspec.msgpack.encode((self._last_ns, list(self._values)))
+        import msgspec  # not here before it is needed: the recorder's monitors go without
+
+        return msgspec.msgpack.encode((self._last_ns, list(self._values), self._before))
 
     def load(self, state: bytes) -> None:
         """Take up the *state* that `dump` wrote. Raises ValueError on anything else."""
+        import msgspec  # as above
+
         try:
-            last_ns, values = msgspec.msgpack.decode(state, type=tuple[int | None, list[float]])
+            # States of an earlier version have two parts.
+            held = [*msgspec.msgpack.decode(state, type=list[Any]), None][:3]
+            last_ns, values, before = msgspec.convert(held, _STATE)
         except msgspec.MsgspecError as error:
             raise ValueError(f"not a past: {error}") from error
-        self._last_ns = last_ns
+        self._last_ns, self._before = last_ns, before
         self._values.extend(values)
         self._ordered = sorted(self._values)

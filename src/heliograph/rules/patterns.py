@@ -9,7 +9,7 @@ beginning of a line, which bounds what hostile ones can cost.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import re2
 
@@ -20,6 +20,11 @@ STEEP_PROGRAM_MIN = 2000
 STEEP_LINE_BYTES_MAX = 4096
 SET_MEMORY_BYTES_MAX = 32 * 1024 * 1024
 
+# Lines that are looked at together: where no pattern occurs in them, they are done.
+LINES_TOGETHER = 16
+
+# What may hold at the ends of a line and nowhere in the middle of several; `[^` is none of it.
+_EDGE = re.compile(r"(?<!\[)\^|\$|\\[Az]")
 _NAMED = re.compile(r"(?<!\\)((?:\\\\)*)\(\?P?<[A-Za-z_]\w*>")
 _COUNTED = re.compile(r"\{(\d+)(?:,(\d*))?\}")
 
@@ -69,12 +74,13 @@ class Pattern:
 class PatternSet:
     """Many patterns, searched together. Immutable."""
 
-    __slots__ = ("_any_steep", "_places", "_set", "_steep")
+    __slots__ = ("_any_steep", "_joined", "_places", "_set", "_steep")
 
     def __init__(self, patterns: Sequence[Pattern]) -> None:
         self._steep = [(n, pattern) for n, pattern in enumerate(patterns) if pattern.steep]
         self._places = [n for n, pattern in enumerate(patterns) if not pattern.steep]
         self._set: re2.Set | None = None
+        self._joined = not self._steep and not any(_EDGE.search(p.text) for p in patterns)
         options = re2.Options()
         options.log_errors = False
         options.never_capture = True
@@ -102,6 +108,24 @@ class PatternSet:
             return tuple(sorted(numbers))
         numbers += [n for n, pattern in self._steep if pattern.found_in(head)]
         return tuple(sorted(numbers))
+
+    def matching(self, texts: bytes, ends: Sequence[int]) -> list[int]:
+        """The places of those lines in which any occurs; each ends in *texts* where *ends* says."""
+        if not self._places and not self._steep:
+            return []
+        starts = [0, *ends]
+        if not self._joined or self._set is None:
+            return self._among(texts, starts, range(len(ends)))
+        found: list[int] = []
+        for first in range(0, len(ends), LINES_TOGETHER):
+            some = range(first, min(first + LINES_TOGETHER, len(ends)))
+            # An end of line where a line ends: what occurs in a line occurs in this.
+            if self._set.Match(b"\n".join([texts[starts[n] : starts[n + 1]] for n in some])):
+                found += self._among(texts, starts, some)
+        return found
+
+    def _among(self, texts: bytes, starts: Sequence[int], places: Iterable[int]) -> list[int]:
+        return [n for n in places if self.matches(texts[starts[n] : starts[n + 1]])]
 
 
 def _nameless(text: str) -> str:

@@ -39,6 +39,11 @@ class AlertMeters:
         self.attempts = counter(
             f"{PREFIX}attempts_total", "Attempts to deliver a message.", ("channel", "outcome")
         )
+        self.unnamed = counter(
+            f"{PREFIX}unnamed_total",
+            "Alerts that an attempt's message counted only, for it named as many as it may.",
+            ("channel",),
+        )
         self.attempt_seconds = histogram(
             f"{PREFIX}attempt_seconds", "Time of one attempt.", ("channel",)
         )

@@ -6,37 +6,63 @@ from pathlib import Path
 from starlette.applications import Starlette
 
 from heliograph.receive.logs import LogLimits
+from heliograph.receive.recorder import RecorderLimits
+from heliograph.receive.records import RecordLimits
 from heliograph.receive.remote_write import Decoder, Limits
-from heliograph.service import alert_gauges, alert_traces, gauges, health, http, overview
+from heliograph.recorder.store import Source
+from heliograph.service import (
+    alert_gauges,
+    alert_traces,
+    gauges,
+    health,
+    http,
+    overview,
+    usage_overview,
+)
 from heliograph.service.admission import Admission
 from heliograph.service.auth import Gate
-from heliograph.service.config import MIB, Config, answered_hosts
+from heliograph.service.config import MIB, Config, answered_hosts, span_ns
 from heliograph.service.endpoints import (
     alert_intake,
     alert_routes,
     alert_rules,
     alert_v2,
     alerts,
+    log_patterns,
     operations,
     ownership,
+    recorder,
     records,
     samples,
     silences,
     telemetry,
+    usage,
+    wandb_native,
+    wandb_reports,
     workloads,
 )
+from heliograph.service.frameworks import Frameworks
 from heliograph.service.freshness import Reads
 from heliograph.service.http import Endpoint, Surroundings
+from heliograph.service.line_parses import LineParses
 from heliograph.service.negatives import Negatives
 from heliograph.service.parts import Core, Flow
+from heliograph.service.recorder_taking import Taking as RecorderTaking
 from heliograph.service.timeline import Timeline
 from heliograph.service.trainings import Trainings
+from heliograph.service.usages import Usages
+from heliograph.service.wandb_reporting import Reporting
+from heliograph.service.wandb_runs import RunLimits, WandbRuns
+from heliograph.service.wandb_taking import Taking
+from heliograph.service.wandb_uploads import Uploads
 from heliograph.store.protocol import SampleQueries
 from heliograph.web.first_page import Check
 
 
-def build(config: Config, core: Core, flow: Flow, queries: SampleQueries) -> Starlette:
-    """The ASGI application over *core* and *flow*; *queries* reads samples."""
+def build(
+    config: Config, core: Core, flow: Flow, queries: SampleQueries, recorded: Source
+) -> Starlette:
+    """The ASGI application over *core* and *flow*; *queries* reads samples, *recorded* for spec 002."""
     limits = config.limits
     admission = Admission(limits.in_flight_mb * MIB, limits.reserved_mb * MIB)
     around = _around(config, core, admission)
@@ -44,10 +70,11 @@ def build(config: Config, core: Core, flow: Flow, queries: SampleQueries) -> Sta
         core.state, core.owners, core.clock, stored=lambda: core.meters.stored.value("rows")
     )
     reads = Reads(flow.executors, flow.fresh)
+    known = Frameworks(core.state, core.meters, present=trainings.present)
     alerts_read = alerts.Reading(core.state, flow.alerts.alerting, reads, limits.list)
     listing = workloads.Workloads(
         core.owners, trainings, core.records, core.state, reads, core.clock, limits.list,
-        Timeline(core.state, core.records, alerts.shown(alerts_read)),
+        Timeline(core.state, core.records, alerts.shown(alerts_read)), known,
     )  # fmt: skip
     endpoints: list[Endpoint] = [
         *telemetry.endpoints(_intake(config, core, flow, around)),
@@ -57,15 +84,20 @@ def build(config: Config, core: Core, flow: Flow, queries: SampleQueries) -> Sta
                 core.meters, limits.list,
             )
         ),
-        *samples.endpoints(
-            samples.Reading(queries, reads, core.clock, limits.list)
-        ),
+        *samples.endpoints(samples.Reading(queries, reads, core.clock, limits.list)),
         *workloads.endpoints(listing),
         *records.endpoints(
-            records.Reading(around, core.records, flow.executors, reads, limits.list)
+            records.Reading(
+                around, core.records, flow.executors, reads, limits.list,
+                _taking(config, core, flow), flow.patterns,
+            )
         ),
     ]  # fmt: skip
+    endpoints += log_patterns.endpoints(_patterning(config, flow, around, reads))
     endpoints += _alert_endpoints(config, core, flow, around, alerts_read)
+    endpoints += _of_jobs(config, core, flow, around, reads, known)
+    endpoints += usage.endpoints(_using(config, core, flow, around, reads, queries))
+    endpoints += recorder.endpoints(_recording(config, core, flow, around, reads, recorded))
     checks = _checks(config, core, flow)
     _add_gauges(core, flow, admission)
     _add_alert_gauges(core, flow)
@@ -80,15 +112,19 @@ def build(config: Config, core: Core, flow: Flow, queries: SampleQueries) -> Sta
     )
     own = operations.endpoints(
         operations.Operations(
-            checks,
-            around.gate,
-            lambda: overview.page(seen),
-            endpoints,
-            flow.executors,
+            checks, around.gate, lambda: overview.page(seen), endpoints, flow.executors,
             core.meters,
         )
-    )
+    )  # fmt: skip
     return http.application([*endpoints, *own], around)
+
+
+def _patterning(
+    config: Config, flow: Flow, around: Surroundings, reads: Reads
+) -> log_patterns.Patterning:
+    return log_patterns.Patterning(
+        around, flow.patterns, flow.applier.tally, flow.executors, reads, config.limits.list
+    )
 
 
 def _around(config: Config, core: Core, admission: Admission) -> Surroundings:
@@ -100,6 +136,75 @@ def _around(config: Config, core: Core, admission: Admission) -> Surroundings:
         body_bytes_max=config.limits.body_mb * MIB,
         hosts=answered_hosts(config),
         bug=core.supervisor.note,
+    )
+
+
+def _of_jobs(
+    config: Config,
+    core: Core,
+    flow: Flow,
+    around: Surroundings,
+    reads: Reads,
+    known: Frameworks,
+) -> list[Endpoint]:
+    """What jobs, and agents in them, tell of themselves."""
+    reports = wandb_reports.Reports(
+        around,
+        Reporting(core.owners, flow.ingest, core.log, core.clock),
+        known,
+        flow.executors,
+        flow.backpressure,
+        core.meters,
+        core.clock,
+        config.limits.decoded_mb * MIB,
+    )
+    return [
+        *wandb_reports.endpoints(reports),
+        *wandb_native.endpoints(_wandb(config, core, flow, around, reads)),
+    ]
+
+
+def _using(
+    config: Config,
+    core: Core,
+    flow: Flow,
+    around: Surroundings,
+    reads: Reads,
+    queries: SampleQueries,
+) -> usage.Using:
+    usages = Usages(core.state, flow.ingest, core.log, core.table, core.meters, core.clock)
+    seen = usage_overview.Overview(usages, queries, core.clock)
+    return usage.Using(
+        around,
+        usages,
+        flow.executors,
+        reads,
+        core.meters,
+        lambda window: usage_overview.page(seen, window),
+        config.limits.list,
+    )
+
+
+def _recording(
+    config: Config,
+    core: Core,
+    flow: Flow,
+    around: Surroundings,
+    reads: Reads,
+    recorded: Source,
+) -> recorder.Recording:
+    limits = RecorderLimits(decoded_bytes=config.limits.decoded_mb * MIB)
+    return recorder.Recording(
+        around=around,
+        taking=RecorderTaking(
+            flow.ingest, core.log, core.table, core.clock, core.meters, limits
+        ),
+        source=recorded,
+        executors=flow.executors,
+        reads=reads,
+        backpressure=flow.backpressure,
+        meters=core.meters,
+        clock=core.clock,
     )
 
 
@@ -131,6 +236,32 @@ def _alert_endpoints(
             )
         ),
     ]
+
+
+def _wandb(
+    config: Config, core: Core, flow: Flow, around: Surroundings, reads: Reads
+) -> wandb_native.Native:
+    limits = config.limits
+    runs = WandbRuns(
+        core.state,
+        core.owners,
+        core.clock,
+        core.meters,
+        RunLimits(limits.wandb_runs, limits.wandb_run_kb * 1024, limits.wandb_console_lines),
+    )
+    return wandb_native.Native(
+        around=around,
+        taking=Taking(runs, flow.ingest, core.log, core.table, core.clock, core.meters),
+        uploads=Uploads(core.state),
+        posts=flow.alerts.posts,
+        owners=core.owners,
+        state=core.state,
+        executors=flow.executors,
+        reads=reads,
+        backpressure=flow.backpressure,
+        decoded_bytes_max=limits.decoded_mb * MIB,
+        list_max=limits.list,
+    )
 
 
 def _checks(config: Config, core: Core, flow: Flow) -> Callable[[], Sequence[Check]]:
@@ -178,6 +309,19 @@ def _add_alert_gauges(core: Core, flow: Flow) -> None:
     )
 
 
+def _taking(config: Config, core: Core, flow: Flow) -> records.Taking:
+    return records.Taking(
+        ingest=flow.ingest,
+        log=core.log,
+        table=core.table,
+        backpressure=flow.backpressure,
+        clock=core.clock,
+        meters=core.meters,
+        limits=RecordLimits(decoded_bytes=config.limits.decoded_mb * MIB),
+        keep_ns=span_ns(config.retention.records, "retention.records"),
+    )
+
+
 def _intake(config: Config, core: Core, flow: Flow, around: Surroundings) -> telemetry.Intake:
     limits = config.limits
     decoder = Decoder(
@@ -193,6 +337,7 @@ def _intake(config: Config, core: Core, flow: Flow, around: Surroundings) -> tel
         decoded_bytes_max=limits.decoded_mb * MIB,
         negatives=Negatives(config.metrics.drop_negative, core.table),
         handover=flow.applier.handover,
+        parses=LineParses(flow.patterns, core.meters),
         backpressure=flow.backpressure,
         clock=core.clock,
         meters=core.meters,

@@ -3,8 +3,9 @@
 For one stretch of frames, in this order:
     samples  → the head of the sample store         (memory; sealed later, which the store notes)
     lines    → joined, parsed: rows and records
+    rows     → samples, which go back into the log  (idempotent: equal samples are one)
     records  → the record store                     (idempotent by id)
-    one state transaction: rows, unfinished lines, cursor `effects`
+    state: rows; then one transaction: unfinished lines, hits of patterns, rules, cursor `effects`
 A crash between any two of these replays the stretch, and every write is idempotent, so nothing is
 lost and nothing happens twice. A store that is unavailable is waited for. A frame that fails twice
 is set aside in a file and counted.
@@ -14,8 +15,8 @@ import contextlib
 import logging
 import os
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 from typing import NamedTuple, Protocol, TypeVar
 
@@ -27,12 +28,13 @@ from heliograph.core.errors import HeliographError, Unavailable
 from heliograph.core.record import Record
 from heliograph.core.samples import SampleBatch, concatenate
 from heliograph.core.training import TrainingRow
-from heliograph.enrich.attribute import NAME, NO_IDENTITY, NO_WORKLOAD, POD_UID, UNKNOWN_POD
-from heliograph.receive.lines import Line, decode_lines
-from heliograph.service import effects
-from heliograph.service.effects import Effects, Given, KeepLines
-from heliograph.service.handover import Handover
+from heliograph.service.derived import Derived
+from heliograph.service.effects import KeepLines
+from heliograph.service.findings import Findings
+from heliograph.service.ingest import STOPPING
 from heliograph.service.keeping import Keeping
+from heliograph.service.line_reading import LineReading, Owned
+from heliograph.service.log_patterns import PatternBook
 from heliograph.service.meters import Meters
 from heliograph.service.rule_feed import RuleFeed
 from heliograph.service.supervisor import Supervisor
@@ -41,9 +43,10 @@ from heliograph.store.log.catalogue import Frame
 from heliograph.store.log.frame import Kind
 from heliograph.store.log.log import Log
 from heliograph.store.records.protocol import RecordStore
-from heliograph.store.state import cursors, partials
+from heliograph.store.state import cursors, findings, partials
 from heliograph.store.state.lanes import Lane
 from heliograph.store.state.state import State
+from heliograph.training import steps
 from heliograph.wire import records as wire_records
 
 log = logging.getLogger(__name__)
@@ -104,9 +107,8 @@ class _Stretch(NamedTuple):
 
 
 class Applier:
-    """One thread. *attributed* is told every sample batch, to count whose it is; *pod_named* gives
-    the uid of the pod of a namespace and name at an instant, or ""; *workload_of* the uid of a pod's
-    workload, "" where it has none, None where nobody told of the pod.
+    """One thread. *attributed* is told every sample batch, to count whose it is; *owned* says whose
+    lines are, *derived* takes what rows give, *patterns* are the site's own for lines.
     """
 
     def __init__(
@@ -119,8 +121,9 @@ class Applier:
         aside: Path,
         keep_lines: KeepLines,
         attributed: Callable[[SampleBatch], None],
-        pod_named: Callable[[str, str, int], str],
-        workload_of: Callable[[str], str | None],
+        owned: Owned,
+        derived: Derived,
+        patterns: PatternBook,
         rules: RuleApplying | None = None,
     ) -> None:
         self._stores = stores
@@ -128,16 +131,18 @@ class Applier:
         self._meters = meters
         self._clock = clock
         self._aside = aside
-        self._keep_lines = keep_lines
         self._attributed = attributed
-        self._pod_named = pod_named
-        self._workload_of = workload_of
-        self.handover = Handover()
+        self._derived = derived
+        self._patterns = patterns
         self._rules = rules
         # Of these frames some may have been applied before a crash, but for their cursor.
         self._replayed_seq = stores.log.end
         self._keeping = Keeping(
-            stores.state, stores.records, meters, insist=self._insist, workload_of=workload_of
+            stores.state,
+            stores.records,
+            meters,
+            insist=self._insist,
+            workload_of=owned.workload_of,
         )
         self.set_aside = 0
         held = stores.state.read(cursors.get_all)
@@ -145,7 +150,21 @@ class Applier:
         self._tell_due_s = 0.0
         samples_seq = 2**63 if stores.samples is None else max(0, stores.samples.position)
         self._unfinished = Unfinished(stores.state.read(partials.load_all), clock)
+        self._findings = Findings(stores.state.read(findings.load_all))
+        self._lines = LineReading(
+            owned,
+            self._unfinished,
+            patterns,
+            meters,
+            findings=self._findings,
+            keep_lines=keep_lines,
+            rules=None if rules is None else rules.feed,
+        )
+        self.handover = self._lines.handover
+        self.tally = self._lines.tally
         self.position = min(self._effects_seq, samples_seq)
+        # The last frame that holds what was made of frames up to `position`.
+        self._derived_seq = 0
         self._reader = stores.log.reader(self.position)
         self._moved = threading.Condition()
         self._wake = threading.Event()
@@ -161,9 +180,15 @@ class Applier:
         self._wake.set()
 
     def wait_for(self, seq: int, timeout_s: float) -> bool:
-        """Wait until the frame *seq* is applied; whether it is."""
+        """Wait until the frame *seq* is applied, and what was made of it; whether it is."""
+        due_s = self._clock.monotonic_s() + timeout_s
         with self._moved:
-            return self._moved.wait_for(lambda: self.position >= seq, timeout_s)
+            if not self._moved.wait_for(lambda: self.position >= seq, timeout_s):
+                return False
+            # As of now: under load there is always more to come, which nobody asked for.
+            made = self._derived_seq
+            left_s = due_s - self._clock.monotonic_s()
+            return self._moved.wait_for(lambda: self.position >= made, left_s)
 
     def close(self) -> None:
         """Stop after the stretch in work."""
@@ -207,6 +232,8 @@ class Applier:
 
     def _apply_all(self, frames: Sequence[Frame]) -> None:
         started_s = self._clock.monotonic_s()
+        self._insist(self._patterns.refresh)
+        self._lines.refresh()
         if self._rules is not None:
             self._rules.feed.refresh()
         stretch = _Stretch([], [])
@@ -259,74 +286,50 @@ class Applier:
 
     def _read(self, frame: Frame, stretch: _Stretch) -> None:
         if frame.kind == Kind.SAMPLES:
-            self._attributed(frame.samples or NO_SAMPLES)
+            batch = frame.samples or NO_SAMPLES
+            # The lines that gave these were counted by whose they are.
+            if not self._derived.wrote(batch):
+                self._attributed(batch)
         elif frame.kind == Kind.LINES:
-            found = self._effects_of(frame)
+            found = self._lines.effects_of(frame)
             stretch.rows.extend(found.rows)
             self._told(frame, found.records, stretch)
         elif frame.kind == Kind.RECORDS:
-            self._told(frame, wire_records.decode(frame.payload), stretch)
+            records = wire_records.decode(frame.payload)
+            stretch.rows.extend(self._steps(frame, records))
+            self._told(frame, (r for r in records if r.event_type != steps.STEP), stretch)
+
+    def _steps(self, frame: Frame, records: Iterable[Record]) -> list[TrainingRow]:
+        """The rows of those of *records* that are steps; rules over rows have seen them then."""
+        told = [steps.row_of(one) for one in records if one.event_type == steps.STEP]
+        rows = [row for row in told if row is not None]
+        if malformed := len(told) - len(rows):
+            self._meters.dropped.add(malformed, "records", "malformed")
+        if self._rules is not None:
+            for row in rows:
+                self._rules.feed.row(row, frame.seq, frame.arrival_ns)
+        return rows
 
     def _told(self, frame: Frame, records: Iterable[Record], stretch: _Stretch) -> None:
         stretch.records.extend((record, frame.seq, frame.arrival_ns) for record in records)
 
-    def _effects_of(self, frame: Frame) -> Effects:
-        parsed = self.handover.take(frame.seq)
-        whole = self._unfinished.whole(frame.seq, lambda: decode_lines(frame.payload))
-        given = [
-            Given(
-                one.line,
-                self._pod_uid(one.line),
-                None if parsed is None or one.place is None else parsed[one.place],
-            )
-            for one in whole
-        ]
-        self._count_owners(given)
-        found = effects.of_lines(
-            given, arrival_ns=frame.arrival_ns, keep_lines=self._keep_lines
-        )
-        for kind, count in found.kinds.items():
-            self._meters.log_lines.add(count, kind)
-        for (framework, kind, rule), count in found.rules.items():
-            self._meters.pattern_matches.add(count, framework, kind, rule)
-        if self._rules is not None:
-            for one in given:
-                self._rules.feed.line(one.line, one.pod_uid, frame.seq, frame.arrival_ns)
-            for row in found.rows:
-                self._rules.feed.row(row, frame.seq, frame.arrival_ns)
-        return found
-
-    def _pod_uid(self, line: Line) -> str:
-        """Whose *line* is, where the shipper named the pod only by its name; "" when unknown."""
-        if line.pod_uid or not line.pod_name:
-            return line.pod_uid
-        return self._pod_named(line.namespace, line.pod_name, line.at_ns)
-
-    def _count_owners(self, lines: Sequence[Given]) -> None:
-        """Whose lines are, as far as it is known now; a row is read by its pod's uid at any time."""
-        owned: Counter[str] = Counter()
-        unowned: Counter[str] = Counter()
-        for line, pod_uid, _ in lines:
-            workload = self._workload_of(pod_uid) if pod_uid else None
-            if workload:
-                owned[POD_UID if line.pod_uid else NAME] += 1
-            elif pod_uid or line.pod_name:
-                unowned[UNKNOWN_POD if workload is None else NO_WORKLOAD] += 1
-            else:
-                unowned[NO_IDENTITY] += 1
-        for by, count in owned.items():
-            self._meters.attributed.add(count, "lines", by)
-        for reason, count in unowned.items():
-            self._meters.unattributed.add(count, "lines", reason)
-
     def _persist(self, stretch: _Stretch, through: int) -> None:
+        appended = self._insist(lambda: self._derived.append(stretch.rows))
         new = self._keeping.records([record for record, _, _ in stretch.records])
         self._keeping.rows(stretch.rows)
+        self._derived_seq = max(self._derived_seq, self._durable(appended, stretch.rows))
         ruled = self._rules is not None and self._evaluate(self._rules, stretch, new)
         self._effects_seq = max(self._effects_seq, through)
         if stretch.rows or stretch.records or self._unfinished.touched or ruled:
             self._insist(self._advance)
         self._move_to(through)
+
+    def _durable(self, appended: "Future[int]", rows: Sequence[TrainingRow]) -> int:
+        """Wait for the samples of *rows*; the sequence of their frame."""
+        try:
+            return appended.result()
+        except Unavailable:
+            return self._insist(lambda: self._derived.append(rows).result())
 
     def _evaluate(self, rules: RuleApplying, stretch: _Stretch, new: Sequence[Record]) -> bool:
         """Evaluate rules over records, once for each id, and have the engine take what all rules
@@ -355,16 +358,20 @@ class Applier:
     def _advance(self) -> None:
         through = self._effects_seq
         self._meters.dropped.add(self._unfinished.give_up(), "lines", "unfinished")
-        changes = self._unfinished.changes()
+        changes, found = self._unfinished.changes(), self._findings.changes()
 
         def move(tx: Connection) -> None:
             changes.write(tx)
+            found.write(tx)
+            self.tally.write(tx)
             if self._rules is not None:
                 self._rules.feed.write(tx)
             cursors.advance(tx, EFFECTS, through)
 
         self._stores.state.write(move, lane=Lane.APPLIER).result()
         self._unfinished.settle()
+        self._findings.settle()
+        self.tally.settle()
         if self._rules is not None:
             self._rules.feed.settle()
         self._told_seq = through
@@ -376,7 +383,7 @@ class Applier:
                 return work()
             except Unavailable as error:
                 log.warning("store does not take it", extra={"why": error.detail})
-                if self._closing:
+                if self._closing or error.code == STOPPING:
                     raise _ClosedError from error
                 self._clock.sleep(RETRY_S)
                 # A full head takes no more until it is sealed.

@@ -31,6 +31,7 @@ GRANTS: dict[str, frozenset[str]] = {
     "admin": frozenset({"ingest", "view", "edit", "admin"}),
 }
 SECRET_BYTES = 32
+KEY_BYTES = 20
 
 
 class Denied(HeliographError):
@@ -87,6 +88,12 @@ def new_token(role: str, token_id: str) -> tuple[str, str]:
     """A fresh (token, sha256): the first is shown once, the second goes into the configuration."""
     token = f"hg_{role}_{token_id}_{secrets.token_hex(SECRET_BYTES)}"
     return token, hashlib.sha256(token.encode()).hexdigest()
+
+
+def new_key() -> tuple[str, str]:
+    """The same of 40 characters, which older wandb clients insist on."""
+    key = secrets.token_hex(KEY_BYTES)
+    return key, hashlib.sha256(key.encode()).hexdigest()
 
 
 def _secret(authorization: str | None) -> str:

@@ -14,6 +14,8 @@ from heliograph.alert.config import configuration
 from heliograph.alert.config.setup import Setup
 from heliograph.core import duration
 from heliograph.core.errors import ConfigError
+from heliograph.service.pattern_document import PatternDocument, configured
+from heliograph.training.site import Pattern
 
 MIB = 1024 * 1024
 
@@ -79,11 +81,15 @@ class WorkloadsConfig(Struct, frozen=True):
 
 
 class LogsConfig(Struct, frozen=True):
-    """keep_lines: `findings` keeps lines that meant something, `all` every line, `none` no text."""
+    """keep_lines: `findings` keeps lines that meant something, `all` every line, `none` no text.
+
+    fields     further printed names → training fields
+    patterns   further patterns; more are made over the API
+    """
 
     keep_lines: Literal["findings", "all", "none"] = "findings"
     fields: dict[str, str] = {}
-    patterns: tuple[Any, ...] = ()
+    patterns: tuple[PatternDocument, ...] = ()
 
 
 class TokenConfig(Struct, frozen=True):
@@ -110,6 +116,9 @@ class LimitsConfig(Struct, frozen=True):
     list                  items of one list in an answer or a request
     in_flight_mb          request bytes being worked on; `reserved_mb` of it for the control path
     log_mb                the durable log on disk; writers are refused beyond it
+    wandb_runs            wandb runs that are known; the one heard of longest ago is forgotten
+    wandb_run_kb          config, summary and metadata of one run together
+    wandb_console_lines   console lines of one run that are kept as records
     """
 
     body_mb: int = 32
@@ -122,6 +131,9 @@ class LimitsConfig(Struct, frozen=True):
     in_flight_mb: int = 256
     reserved_mb: int = 32
     log_mb: int = 4096
+    wandb_runs: int = 10_000
+    wandb_run_kb: int = 1024
+    wandb_console_lines: int = 10_000
 
 
 class NotifyConfig(Struct, frozen=True):
@@ -193,6 +205,7 @@ def check(config: Config, *, insecure: bool = False) -> None:
     _check_tokens(config.auth)
     _check_urls(config)
     alert_setup(config)
+    log_patterns(config)
     if not config.metrics.prefix:
         # The view would be named like what it is a view of.
         raise ConfigError("metrics.prefix: must not be empty")
@@ -233,6 +246,11 @@ def alert_setup(config: Config) -> Setup:
         if key not in own and value not in (None, [], ())
     }
     return configuration.parse(document, external_url=external_url(config))
+
+
+def log_patterns(config: Config) -> list[Pattern]:
+    """What `logs.patterns` says, read and checked. Raises ConfigError naming the key."""
+    return configured(config.logs.fields, config.logs.patterns)
 
 
 def external_url(config: Config) -> str:
@@ -316,8 +334,6 @@ def _check_urls(config: Config) -> None:
 
 def _check_unbuilt(config: Config) -> None:
     unbuilt = {
-        "logs.fields": bool(config.logs.fields),
-        "logs.patterns": bool(config.logs.patterns),
         "workloads.kubernetes.enabled": config.workloads.kubernetes.enabled is True,
     }
     for key, asked in unbuilt.items():

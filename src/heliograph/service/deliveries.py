@@ -182,8 +182,9 @@ class Deliveries:
         self._meters.attempt_seconds.observe(
             self._clock.monotonic_s() - started_s, integration.kind
         )
-        for delivery in found:
+        for (_, message), delivery in zip(one.messages, found, strict=True):
             self._meters.attempts.add(1, integration.kind, delivery.outcome)
+            self._meters.unnamed.add(message.truncated, integration.kind)
         with self._lock:
             self._busy[integration.id] -= 1
             if not self._busy[integration.id]:

@@ -1,26 +1,36 @@
-"""What lines come to: training rows, records and counts. A function of the lines; writes nothing.
+"""What lines come to: training rows, records and counts. A function of the lines, and of what earlier
+lines left in `findings`; writes nothing.
 
-The ingest thread has parsed the whole lines already, to answer the sender with counts, and hands
-the result over; what it could not parse (lines that continue an earlier request's) is parsed here.
+A record of one line is made of that line alone, so that it is the same in whatever order lines come.
+A traceback, a launcher's report and a collapse of the loss scale come of several; they are made of
+lines as they came, frame by frame.
 """
 
-from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple
 
 from heliograph.core.record import Record, record_id
 from heliograph.core.training import TrainingRow
 from heliograph.receive.lines import Line
-from heliograph.training.parse import Parsed, parse_line
+from heliograph.service.findings import Findings
+from heliograph.training import framework
+from heliograph.training.events import Event
+from heliograph.training.findings import joined
+from heliograph.training.findings.blocks import Block
+from heliograph.training.parse import Parsed
 from heliograph.training.rows import rows
 
 SOURCE = "log"
+# Which attribute names the device that a finding is about, the most telling first.
+_DEVICES = ("pci", "device", "hca", "gpu", "gpu_node")
+# The lines of a block tell these too, each for itself.
+_OF_BLOCKS = {"traceback": {"traceback"}, "report": {"traceback", "process_failed"}, "": set()}
 
 KeepLines = Literal["findings", "all", "none"]
 
 
 class Given(NamedTuple):
-    """A whole line as it came, the uid of its pod ("" when unknown), and what it parsed to where
-    that is known.
+    """A whole line as it came, the uid of its pod ("" when unknown), and what it parsed to.
 
     The line's identity is as it came: a pod that becomes known between two readings of the same
     line does not make two records of it.
@@ -28,7 +38,7 @@ class Given(NamedTuple):
 
     line: Line
     pod_uid: str
-    parsed: Parsed | None
+    parsed: Parsed
 
 
 class Effects(NamedTuple):
@@ -44,60 +54,130 @@ class Effects(NamedTuple):
     rules: dict[tuple[str, str, str], int]
 
 
-def of_lines(lines: Sequence[Given], *, arrival_ns: int, keep_lines: KeepLines) -> Effects:
-    """The effects of whole *lines*."""
+def of_lines(
+    lines: Sequence[Given],
+    *,
+    arrival_ns: int,
+    keep_lines: KeepLines,
+    findings: Findings,
+    seq: int,
+) -> Effects:
+    """The effects of the whole *lines* of the frame *seq*."""
     effects = Effects([], [], {}, {})
+    findings.begin(seq)
     for given in lines:
-        line = given.line
-        parsed = parse_line(line.text) if given.parsed is None else given.parsed
+        parsed = given.parsed
         effects.kinds[parsed.kind] = effects.kinds.get(parsed.kind, 0) + 1
-        if parsed.kind == "none":
-            if keep_lines == "all":
-                effects.records.append(_line_record(given, arrival_ns))
-            continue
-        rule = (parsed.framework, parsed.kind, parsed.rule)
-        effects.rules[rule] = effects.rules.get(rule, 0) + 1
-        _add(effects, given, parsed, arrival_ns, keep_lines)
+        told = parsed.events
+        if findings.wants(given.line):
+            told = _joined(effects, given, findings, arrival_ns, keep_lines)
+        if parsed.kind != "none":
+            rule = (parsed.framework, parsed.kind, parsed.rule)
+            effects.rules[rule] = effects.rules.get(rule, 0) + 1
+            _add(effects, given, told, findings, arrival_ns, keep_lines)
+        if keep_lines == "all" and not told:
+            effects.records.append(_line_record(given, arrival_ns))
+    for block in findings.end(arrival_ns):
+        _finished(effects, block, arrival_ns, keep_lines)
     return effects
 
 
 def _add(
-    effects: Effects, given: Given, parsed: Parsed, arrival_ns: int, keep_lines: KeepLines
+    effects: Effects,
+    given: Given,
+    told: Sequence[Event],
+    findings: Findings,
+    arrival_ns: int,
+    keep_lines: KeepLines,
 ) -> None:
-    line, pod_uid = given.line, given.pod_uid
+    line, pod_uid, parsed = given
     if pod_uid:
-        effects.rows.extend(rows(parsed, pod_uid=pod_uid, source=SOURCE, at_ns=line.at_ns))
-    for number, event in enumerate(parsed.events):
+        for row in rows(parsed, pod_uid=pod_uid, source=SOURCE, at_ns=line.at_ns):
+            effects.rows.append(row)
+            over = findings.row(row)
+            if over is not None:
+                told = (*told, over)
+    if not told:
+        return
+    who = {"rank": parsed.fields.get("rank"), "speaker": parsed.label}
+    for number, event in enumerate(told):
         effects.records.append(
-            Record(
-                record_id=record_id(*_identity(line), event.event_type, number),
-                timestamp_ns=line.at_ns,
-                observed_timestamp_ns=arrival_ns,
-                session_id=pod_uid or line.node or "unknown",
-                source_kind=SOURCE,
-                event_type=event.event_type,
-                severity=event.severity,
+            _record(
+                *(line, pod_uid, event, who),
+                name=parsed.framework,
+                number=number,
                 body=None if keep_lines == "none" else line.text,
-                resource=_resource(given, parsed),
-                attributes={**event.attributes, "framework": parsed.framework},
+                arrival_ns=arrival_ns,
             )
         )
-    if keep_lines == "all" and not parsed.events:
-        effects.records.append(_line_record(given, arrival_ns))
 
 
-def _resource(given: Given, parsed: Parsed) -> dict[str, object]:
-    line = given.line
+def _joined(
+    effects: Effects, given: Given, findings: Findings, arrival_ns: int, keep_lines: KeepLines
+) -> tuple[Event, ...]:
+    """Have a line join its block; the events of it that are not the block's."""
+    line, pod_uid, parsed = given
+    finding = parsed.events[0].event_type if parsed.events else ""
+    taken = findings.line(line, pod_uid, finding, arrival_ns)
+    for block in taken.finished:
+        _finished(effects, block, arrival_ns, keep_lines)
+    not_own = _OF_BLOCKS[taken.into]
+    return tuple(event for event in parsed.events if event.event_type not in not_own)
+
+
+def _finished(effects: Effects, block: Block, arrival_ns: int, keep_lines: KeepLines) -> None:
+    told = joined.told(block)
+    if told is None:
+        return
+    effects.records.append(
+        _record(
+            Line(block.at_ns, *block.source, block.said),
+            block.pod_uid,
+            told.event,
+            {"rank": told.rank, "speaker": told.label},
+            name=framework.UNKNOWN,
+            number=0,
+            body=None if keep_lines == "none" else told.body,
+            arrival_ns=arrival_ns,
+        )
+    )
+
+
+def _record(
+    line: Line,
+    pod_uid: str,
+    event: Event,
+    who: Mapping[str, Any],
+    *,
+    name: str,
+    number: int,
+    body: str | None,
+    arrival_ns: int,
+) -> Record:
+    said = event.attributes
+    device = next((str(said[one]) for one in _DEVICES if one in said), "")
     named = {
-        "pod_uid": given.pod_uid,
+        "pod_uid": pod_uid,
         "pod_name": line.pod_name,
         "namespace": line.namespace,
         "node": line.node,
         "container": line.container,
-        "rank": parsed.fields.get("rank"),
-        "speaker": parsed.label,
+        "rank": said.get("rank", who["rank"]),
+        "speaker": who["speaker"],
+        "device": device,
     }
-    return {name: value for name, value in named.items() if value not in {"", None}}
+    return Record(
+        record_id=record_id(*_identity(line), event.event_type, number),
+        timestamp_ns=line.at_ns,
+        observed_timestamp_ns=arrival_ns,
+        session_id=pod_uid or line.node or "unknown",
+        source_kind=SOURCE,
+        event_type=event.event_type,
+        severity=event.severity,
+        body=body,
+        resource={key: value for key, value in named.items() if value not in {"", None}},
+        attributes={**said, "framework": name},
+    )
 
 
 def _line_record(given: Given, arrival_ns: int) -> Record:

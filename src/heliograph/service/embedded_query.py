@@ -2,6 +2,8 @@
 
     workload_DCGM_FI_DEV_GPU_UTIL  =  DCGM_FI_DEV_GPU_UTIL, each series cut where its owner changes
                                       and renamed to its owner: attribution is resolved at read
+    training_lm_loss               =  itself, with its owner's labels where it has an owner: what
+                                      jobs print is ours, and has no second name
 
 Samples are never stored twice, so metadata that comes late corrects the past by itself. A roll-up
 row belongs to the owner at its start: rows are cut where owners change when they are made.
@@ -22,11 +24,13 @@ from heliograph.core.labels import Labels
 from heliograph.core.matcher import Matcher, all_match
 from heliograph.core.samples import is_stale
 from heliograph.enrich.attribute import Span, cuts
-from heliograph.enrich.view import view_labels
+from heliograph.enrich.view import owned_labels, view_labels
 from heliograph.store.protocol import RangeAnswer, RangeQuery, SeriesPoints
 from heliograph.store.segments import rollup
-from heliograph.store.segments.select import Series
+from heliograph.store.segments.select import Selection, Series
 from heliograph.store.segments.store import SegmentStore
+from heliograph.training.samples import PREFIX as TRAINING
+from heliograph.training.samples import is_training
 from heliograph.workloads.directory import Owner
 
 MS_NS = 1_000_000
@@ -56,15 +60,10 @@ class EmbeddedQueries:
     def range(self, query: RangeQuery) -> RangeAnswer:
         """The points of *query*, view and stored series of that name together."""
         bound = query.points_max if query.step_ns is None else SAMPLES_MAX
-        named = Matcher(label.NAME, "=", query.metric)
-        stored = self._store.select(
-            [named, *query.matchers], query.start_ns, query.end_ns, samples_max=bound
-        )
         found: dict[Labels, list[_Part]] = {}
-        for series in stored.series:
-            found.setdefault(series.labels, []).append(
-                _Part(series.at_ns, series.value, series.rows)
-            )
+        ours = query.metric.startswith(TRAINING)
+        add = self._add_in_place if ours else self._add_stored
+        stored = add(query, found, bound)
         stops = [stored.next_ns]
         if query.metric.startswith(self._prefix):
             stops.append(self._add_view(query, found, bound))
@@ -83,12 +82,13 @@ class EmbeddedQueries:
 
     def label_sets(self, matchers: Sequence[Matcher], limit: int) -> list[Labels]:
         """Sorted labels of stored series and of views that *matchers* match."""
-        found = set(self._store.label_sets(matchers, *ALL_TIME, limit=limit).items)
+        stored = self._store.label_sets(matchers, *ALL_TIME, limit=limit).items
+        found = {labels for labels in stored if not is_training(labels)}
         found.update(self._seen(matchers, limit))
         return sorted(found)[:limit]
 
     def _seen(self, matchers: Sequence[Matcher], limit: int) -> Iterator[Labels]:
-        """Labels of views that *matchers* match."""
+        """Labels of views that *matchers* match, and of training series as they are read."""
         base = [
             Matcher(label.NAME, "=", one.value.removeprefix(self._prefix))
             for one in matchers
@@ -96,11 +96,55 @@ class EmbeddedQueries:
         ]
         chosen = [*base, *_pushable(matchers)]
         for labels in self._store.label_sets(chosen, *ALL_TIME, limit=limit).items:
+            in_place = is_training(labels)
             for span in self._resolve(labels):
-                if span.owner is not None:
+                if in_place:
+                    seen = owned_labels(labels, span.owner)
+                    if all_match(matchers, seen):
+                        yield seen
+                elif span.owner is not None:
                     seen = view_labels(labels, span.owner, prefix=self._prefix)
                     if all_match(matchers, seen):
                         yield seen
+
+    def _add_stored(
+        self, query: RangeQuery, found: dict[Labels, list[_Part]], bound: int
+    ) -> Selection:
+        named = Matcher(label.NAME, "=", query.metric)
+        stored = self._store.select(
+            [named, *query.matchers], query.start_ns, query.end_ns, samples_max=bound
+        )
+        for series in stored.series:
+            part = _Part(series.at_ns, series.value, series.rows)
+            found.setdefault(series.labels, []).append(part)
+        return stored
+
+    def _add_in_place(
+        self, query: RangeQuery, found: dict[Labels, list[_Part]], bound: int
+    ) -> Selection:
+        """Adds the series of a name that begins with `training_`: ours with their owners' labels,
+        others as they are stored."""
+        named = Matcher(label.NAME, "=", query.metric)
+        selection = self._store.select(
+            [named, *_pushable(query.matchers, kept="pod_uid")],
+            query.start_ns,
+            query.end_ns,
+            samples_max=bound,
+            cuts=self._cuts,
+        )
+        for series in selection.series:
+            if not is_training(series.labels):
+                if all_match(query.matchers, series.labels):
+                    part = _Part(series.at_ns, series.value, series.rows)
+                    found.setdefault(series.labels, []).append(part)
+                continue
+            for span in self._resolve(series.labels):
+                labels = owned_labels(series.labels, span.owner)
+                if all_match(query.matchers, labels):
+                    part = _within(series, span)
+                    if len(part.at_ns) or part.rows.rows:
+                        found.setdefault(labels, []).append(part)
+        return selection
 
     def _add_view(
         self, query: RangeQuery, found: dict[Labels, list[_Part]], bound: int
@@ -114,6 +158,8 @@ class EmbeddedQueries:
             cuts=self._cuts,
         )
         for series in selection.series:
+            if is_training(series.labels):
+                continue
             for span in self._resolve(series.labels):
                 if span.owner is None:
                     continue
@@ -128,12 +174,14 @@ class EmbeddedQueries:
         return cuts(tuple(self._resolve(labels)), start_ns, end_ns)
 
 
-def _pushable(matchers: Sequence[Matcher]) -> list[Matcher]:
-    """Those that mean the same on the stored series: the view sets or renames the other labels."""
+def _pushable(matchers: Sequence[Matcher], *, kept: str = "") -> list[Matcher]:
+    """Those that mean the same on the stored series: the view sets or renames the other labels, but
+    not the one that is *kept*."""
     return [
         matcher
         for matcher in matchers
-        if matcher.name not in Owner._fields and matcher.name != label.NAME
+        if matcher.name == kept
+        or (matcher.name not in Owner._fields and matcher.name != label.NAME)
     ]
 
 

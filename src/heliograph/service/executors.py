@@ -1,25 +1,29 @@
-"""Where blocking work of requests runs: readers, one thread for lines, one for changes of owners, and
-a few for what waits for others."""
+"""Where blocking work of requests runs: readers, one thread for lines, a few for wandb runs, one
+for changes of owners, and a few for what waits for others."""
 
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from heliograph.core import thread_name
+
 T = TypeVar("T")
 
 READERS = 4
 WAITERS = 4
+RUNNERS = 4
 
 
 class Executors:
     """Threads for requests; closed when the service stops."""
 
     def __init__(self) -> None:
-        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
-        self._control = ThreadPoolExecutor(1, thread_name_prefix="control")
-        self._lines = ThreadPoolExecutor(1, thread_name_prefix="lines")
-        self._waiters = ThreadPoolExecutor(WAITERS, thread_name_prefix="waiter")
+        self._readers = _threads(READERS, "reader")
+        self._control = _threads(1, "control")
+        self._lines = _threads(1, "lines")
+        self._runs = _threads(1, "runs")
+        self._waiters = _threads(WAITERS, "waiter")
 
     async def read(self, work: Callable[[], T]) -> T:
         """Run *work*, which only reads, on a reader thread."""
@@ -34,6 +38,10 @@ class Executors:
         in the order in which they were sent."""
         return await asyncio.get_running_loop().run_in_executor(self._lines, work)
 
+    async def runs(self, work: Callable[[], T]) -> T:
+        """Run *work*, which changes a wandb run: it may wait for commits, and for that run."""
+        return await asyncio.get_running_loop().run_in_executor(self._runs, work)
+
     async def wait(self, work: Callable[[], T]) -> T:
         """Run *work*, which waits for other machines (a name to resolve): nobody who is in a hurry
         stands behind it."""
@@ -44,4 +52,9 @@ class Executors:
         self._readers.shutdown()
         self._control.shutdown()
         self._lines.shutdown()
+        self._runs.shutdown()
         self._waiters.shutdown()
+
+
+def _threads(many: int, name: str) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(many, thread_name_prefix=name, initializer=thread_name.show)

@@ -2,9 +2,11 @@
 
 DCGM_FI_DEV_GPU_UTIL{Hostname="n1", gpu="0"}                              the original, if wanted
 workload_DCGM_FI_DEV_GPU_UTIL{Hostname="n1", gpu="0", pod_name="llm-0", …}   its attributed copy
+training_lm_loss{pod_uid="p-1", pod_name="llm-0", …}                      ours: in place, no copy
 
 Of one series the times ascend and none comes twice within a request, since Prometheus refuses a
 whole request for one sample that is late or doubled; of equal times the later in the log wins.
+What jobs print is late more often than what exporters say, so it goes in requests of its own.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +20,8 @@ from heliograph.core.matcher import Matcher, all_match
 from heliograph.core.samples import SampleBatch
 from heliograph.core.series import SeriesTable
 from heliograph.enrich.attribute import Span
-from heliograph.enrich.view import view_labels
+from heliograph.enrich.view import owned_labels, view_labels
+from heliograph.training.samples import is_training, may_be_training
 from heliograph.wire import remote_write, snappy
 
 SAMPLES_PER_REQUEST = 5000
@@ -80,6 +83,26 @@ class Requests:
 
     def of(self, batch: SampleBatch) -> Iterator[Request]:
         """Requests of about SAMPLES_PER_REQUEST samples each; all of *batch* that is selected."""
+        ours = self._ours(batch.series)
+        for apart in (~ours, ours):
+            if apart.all():
+                yield from self._requests(batch)
+            elif apart.any():
+                yield from self._requests(
+                    SampleBatch(batch.series[apart], batch.at_ns[apart], batch.value[apart])
+                )
+
+    def _ours(self, series: NDArray[np.uint32]) -> NDArray[np.bool_]:
+        """(n,) whether each of *series* is of what jobs print."""
+        present, place = np.unique(series, return_inverse=True)
+        table = self._table
+        ours = [
+            may_be_training(table.packed(one)) and is_training(table.labels(one))
+            for one in present.tolist()
+        ]
+        return np.array(ours, np.bool_)[place]
+
+    def _requests(self, batch: SampleBatch) -> Iterator[Request]:
         pending: list[Columns] = []
         samples = taken = 0
         for part, entries in self._parts(batch):
@@ -119,6 +142,10 @@ class Requests:
             return None
         if len(self._copies) >= SERIES_MAX:
             self._copies.clear()
+        if is_training(labels):
+            made = _in_place(labels, spans, keep_unowned=selection.keep_original)
+            copies = self._copies[series] = _Copies(spans, None, made)
+            return copies
         attributed = tuple(
             (
                 span.start_ns,
@@ -133,6 +160,21 @@ class Requests:
         original = remote_write.label_fields(labels) if selection.keep_original else None
         copies = self._copies[series] = _Copies(spans, original, attributed)
         return copies
+
+
+def _in_place(
+    labels: Labels, spans: tuple[Span, ...], *, keep_unowned: bool
+) -> tuple[tuple[int, int, bytes], ...]:
+    """How a series of what jobs print is sent: under its name, by whom it belongs to when."""
+    return tuple(
+        (
+            span.start_ns,
+            span.end_ns,
+            remote_write.label_fields(owned_labels(labels, span.owner)),
+        )
+        for span in spans
+        if span.owner is not None or keep_unowned
+    )
 
 
 def _part(copies: _Copies, at_ns: Instants, value: Floats) -> list[Columns]:

@@ -1,36 +1,39 @@
-"""What one thread leaves for another: the parses of lines, from ingest to the applier."""
+"""What one thread leaves for another: lines that ingest has read, from there to the applier."""
 
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
 
-from heliograph.training.parse import Parsed
+from heliograph.service.line_parses import Read
 
-# Lines whose parse waits for the applier; beyond it the oldest are parsed again.
-HANDED_OVER_LINES_MAX = 200_000
+# Lines that wait for the applier; beyond it the oldest are taken from the log and read again.
+HANDED_OVER_LINES_MAX = 100_000
 
 
 class Handover:
-    """Parses that ingest made for its answer and the applier need not make again; bounded."""
+    """Lines and parses that ingest made for its answer and the applier need not make again; bounded."""
 
     def __init__(self) -> None:
-        self._parsed: OrderedDict[int, Sequence[Parsed | None]] = OrderedDict()
+        self._read: OrderedDict[int, Read] = OrderedDict()
         self._lines = 0
         self._lock = threading.Lock()
 
-    def put(self, seq: int, parsed: Sequence[Parsed | None]) -> None:
-        """Leave the parses of the lines of frame *seq*, one each, None where there is none."""
+    def put(self, seq: int, read: Read) -> None:
+        """Leave the lines of frame *seq*."""
         with self._lock:
             # A sequence whose commit was refused is given again.
-            self._lines -= len(self._parsed.pop(seq, ()))
-            self._parsed[seq] = parsed
-            self._lines += len(parsed)
-            while self._lines > HANDED_OVER_LINES_MAX and self._parsed:
-                self._lines -= len(self._parsed.popitem(last=False)[1])
+            self._forget(seq)
+            self._read[seq] = read
+            self._lines += len(read.parsed)
+            while self._lines > HANDED_OVER_LINES_MAX and self._read:
+                self._forget(next(iter(self._read)))
 
-    def take(self, seq: int) -> Sequence[Parsed | None] | None:
-        """What was left for *seq*, if it is still there."""
+    def take(self, seq: int, version: int) -> Read | None:
+        """What was left for *seq*, if it is still there and was read with patterns of *version*."""
         with self._lock:
-            parsed = self._parsed.pop(seq, None)
-            self._lines -= len(parsed or ())
-            return parsed
+            read = self._forget(seq)
+            return read if read is not None and read.version == version else None
+
+    def _forget(self, seq: int) -> Read | None:
+        read = self._read.pop(seq, None)
+        self._lines -= 0 if read is None else len(read.parsed)
+        return read

@@ -23,6 +23,8 @@ T = TypeVar("T")
 GROUP_REQUESTS_MAX = 16
 GROUP_S_MAX = 0.05
 QUEUE_REQUESTS_MAX = 4096
+# The code of `Unavailable` once nothing more is taken.
+STOPPING = "stopping"
 
 
 class _Request(NamedTuple):
@@ -64,7 +66,7 @@ class Ingest:
         waiting = self._urgent if urgent else self._bulk
         with self._changed:
             if self._closed:
-                raise Unavailable("the service is stopping", code="stopping")
+                raise Unavailable("the service is stopping", code=STOPPING)
             if len(waiting) >= QUEUE_REQUESTS_MAX:
                 raise Unavailable("the ingest queue is full", code="overloaded")
             waiting.append(_Request(work, future))

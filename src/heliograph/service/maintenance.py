@@ -31,8 +31,10 @@ from heliograph.store.state import (
     alert_statistics,
     alerts,
     dirty,
+    frameworks,
     owners_prune,
     training,
+    usage,
 )
 from heliograph.store.state.lanes import Lane
 from heliograph.store.state.state import State
@@ -154,6 +156,10 @@ class Maintenance:
         before_ns = self._believed.now_ns() - self._keep.training_ns
         gone = self._prune(lambda tx: training.prune(tx, before_ns), training.ROWS_MAX)
         self._meters.dropped.add(gone, "rows", "retention")
+        self._prune(lambda tx: frameworks.prune(tx, before_ns), frameworks.PRUNE_ROWS_MAX)
+        # A count of each day, of which no more than one is ever shown.
+        gone = self._prune(lambda tx: usage.prune(tx, "time", before_ns), usage.PRUNE_ROWS_MAX)
+        self._meters.dropped.add(gone, "usage_counts", "retention")
 
     def _owners(self) -> None:
         before_ns = self._believed.now_ns() - self._keep.owners_ns

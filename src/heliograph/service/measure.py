@@ -4,7 +4,7 @@
     received.add(3, "remote_write", "samples")
 
 A family holds at most CHILDREN_MAX label sets; beyond it they fold into one child whose values
-are `other`, so that a sender's strings cannot grow our memory.
+are `other`, and a value is cut at VALUE_CHARS_MAX, so that a sender's strings cannot grow our memory.
 Source of the text format: Prometheus exposition formats, text 0.0.4.
 """
 
@@ -19,6 +19,7 @@ from heliograph.core.errors import HeliographError
 F = TypeVar("F", bound="Family")
 
 CHILDREN_MAX = 1000
+VALUE_CHARS_MAX = 200
 SUMMARY_WINDOW = 1024
 QUANTILES = (0.5, 0.9, 0.95, 0.99)
 SECONDS_BUCKETS = (
@@ -43,6 +44,9 @@ class Family:
     ) -> tuple[str, ...]:
         """The child that *values* count under: their own, or `other` when there are too many."""
         assert len(values) == len(self.labels), (self.name, values)
+        if values in children:
+            return values
+        values = tuple(value[:VALUE_CHARS_MAX] for value in values)
         if values in children or len(children) < CHILDREN_MAX:
             return values
         return ("other",) * len(self.labels)

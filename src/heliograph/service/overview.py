@@ -21,6 +21,9 @@ PROTOCOLS = {
     "logs": ("JSON logs, entries", "entries"),
     "container_events": ("Container events", "events"),
     "placements": ("Placements, pods", "pods"),
+    "wandb": ("wandb, steps", "steps"),
+    "records": ("Memory events", "records"),
+    "usage": ("Usage of training tools, payloads", "payloads"),
 }
 MEANINGS = {
     "no_identity": "no label names a device, a pod or a node that we could look up",

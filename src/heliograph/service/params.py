@@ -86,7 +86,10 @@ def choice(request: Request, name: str, allowed: Sequence[str], default: str) ->
     """One of *allowed*."""
     given = text(request, name, default)
     if given not in allowed:
-        raise Refused(f"{name} is one of {', '.join(allowed)}; got {given[:50]!r}", field=name)
+        raise Refused(
+            f"{name} is one of {', '.join(filter(None, allowed))}; got {given[:50]!r}",
+            field=name,
+        )
     return given
 
 

@@ -13,6 +13,7 @@ from heliograph.service.executors import Executors
 from heliograph.service.forward import Forward
 from heliograph.service.freshness import Freshness
 from heliograph.service.ingest import Ingest
+from heliograph.service.log_patterns import PatternBook
 from heliograph.service.maintenance import Maintenance
 from heliograph.service.meters import Meters
 from heliograph.service.owners import Owners
@@ -51,3 +52,4 @@ class Flow(NamedTuple):
     fresh: Freshness
     backpressure: Backpressure
     alerts: AlertSide
+    patterns: PatternBook

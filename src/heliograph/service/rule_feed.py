@@ -9,7 +9,7 @@ gives the same posts with the same `seq`, which the engine knows already.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from msgspec import structs
 from sqlalchemy import Connection
@@ -20,7 +20,7 @@ from heliograph.alert.rules.stream import RuleStream
 from heliograph.core.clock import Clock
 from heliograph.core.record import Record
 from heliograph.core.training import TrainingRow
-from heliograph.receive.lines import Line
+from heliograph.receive.lines import Line, LineBlock
 from heliograph.service.rule_book import RuleBook
 from heliograph.store.state import rule_states
 from heliograph.store.state.state import State
@@ -48,6 +48,8 @@ class RuleFeed:
         self._clock = clock
         self._resolve_after_ns = resolve_after_ns
         self._owner = owner
+        # Of pods, within a stretch: who owns them is one question then, not one a row.
+        self._contexts: dict[str, Context] = {}
         self._rows: list[StateRow] = []
         self._posts: list[Post] = []
         self._earlier: Counter[str] = Counter()
@@ -62,6 +64,7 @@ class RuleFeed:
 
         What a rule that stays remembers, stays; what one that is no more said, ends.
         """
+        self._contexts.clear()
         rules = self._book.rules()
         if rules.version == self._rules.version:
             return
@@ -79,6 +82,10 @@ class RuleFeed:
         earlier = self._earlier + self._stream.bounds() + leaving.bounds()
         self._stream = self._opened([row for row in states if row.rule_id in stays])
         self._earlier = earlier
+
+    def wanted(self, block: LineBlock) -> Iterator[Line]:
+        """The lines of *block* that a rule may be about, for `line`."""
+        return map(block.line, self._stream.matching(block.blob, block.ends))
 
     def line(self, line: Line, pod_uid: str, seq: int, arrival_ns: int) -> None:
         """Evaluate one whole line."""
@@ -99,12 +106,16 @@ class RuleFeed:
         """Evaluate one training row."""
         if not self._stream.wants_rows:
             return
-        context = self._owner(row.pod_uid, "", "")
+        context = self._contexts.get(row.pod_uid)
+        if context is None:
+            context = self._contexts[row.pod_uid] = self._owner(row.pod_uid, "", "")
         said = Said(row.at_ns, context.node_name or row.pod_uid, context)
         self._stream.row(row, said, seq=seq, arrival_ns=arrival_ns)
 
     def record(self, record: Record, seq: int, arrival_ns: int) -> None:
         """Evaluate one record that was not known before."""
+        if not self._stream.wants(record.event_type):
+            return
         resource = record.resource
 
         def text(*names: str) -> str:

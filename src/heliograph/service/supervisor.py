@@ -11,6 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TypeVar
 
+from heliograph.core import thread_name
 from heliograph.core.errors import HeliographError
 from heliograph.service.measure import Registry
 
@@ -39,6 +40,7 @@ class Supervisor:
         """A started daemon thread of *run*; when *run* raises, the service stops."""
 
         def supervised() -> None:
+            thread_name.show()
             error = self.attempt(run, where=name)
             if error is not None:
                 log.error("thread died", extra={"thread_name": name}, exc_info=error)

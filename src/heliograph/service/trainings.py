@@ -9,7 +9,8 @@ core. Rows that come meanwhile count to the last run that is known.
 import threading
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import reduce
 from typing import NamedTuple
 
 from heliograph.core.clock import Clock
@@ -20,12 +21,16 @@ from heliograph.core.training import TrainingRow
 from heliograph.service.owners import Owners
 from heliograph.store.state import training
 from heliograph.store.state.state import State
-from heliograph.training import checkpoints
+from heliograph.training import checkpoints, framework
 from heliograph.training.checkpoints import Checkpoint, CheckpointEvent
-from heliograph.training.runs import Run, runs
+from heliograph.training.rows import one_step
+from heliograph.training.runs import WANDB, Run, runs
 from heliograph.workloads.directory import Directory
 
 KEPT_MAX = 500
+# How far back the parts of the step that is shown as the present one are looked for.
+STEP_NS_MAX = 60 * 10**9
+STEP_ROWS_MAX = 1000
 AGE_PER_COST = 20
 # What takes less is computed anew at any change: what was written is read at once.
 COST_S_MIN = 0.1
@@ -111,7 +116,7 @@ class Trainings:
                 limit=ROWS_READ_MAX + 1,
             )
         )
-        placed = [Row(row, *_run_of(row, known)) for row in found if row.marker is None]
+        placed = _steps(Row(row, *_run_of(row, known)) for row in found if row.marker is None)
         if chosen is not None:
             placed = [row for row in placed if row.run == chosen.serial]
         placed.sort(key=lambda r: (r.run, r.row.iteration or 0, r.row.at_ns, r.row.rank_group))
@@ -125,8 +130,28 @@ class Trainings:
         if not rows or not known:
             return None
         row = max(rows, key=lambda row: (row.at_ns, row.iteration or 0, row.rank_group))
+        if row.source == WANDB:
+            row = self._step(row)
+        # What a script logs itself names no framework; the lines beside it do.
+        shown = reduce(framework.combined, (one.framework for one in rows))
+        row = row._replace(framework=shown)
         serial, _ = _run_of(row, known)
         return Present(row, known[serial - 1])
+
+    def _step(self, row: TrainingRow) -> TrainingRow:
+        """*row* with what else its step logged shortly before."""
+        found = self._state.read(
+            lambda tx: training.rows(
+                tx,
+                [row.pod_uid],
+                start_ns=row.at_ns - STEP_NS_MAX,
+                end_ns=row.at_ns + 1,
+                limit=STEP_ROWS_MAX,
+            )
+        )
+        same = (row.source, row.rank_group, row.iteration)
+        parts = [one for one in found if (one.source, one.rank_group, one.iteration) == same]
+        return one_step([row, *parts])
 
     def pods(self, uid: str) -> Sequence[Pod]:
         """The pods of workload *uid* and of its descendants."""
@@ -147,6 +172,22 @@ class Trainings:
             for edge in edges
         )  # fmt: skip
         return runs(rows, pod_names={pod.uid: (pod.namespace, pod.name) for pod in pods})
+
+
+def _steps(rows: Iterable[Row]) -> list[Row]:
+    """*rows*, those of one step of a wandb run as one; what is printed stands beside it."""
+    placed: list[Row] = []
+    steps: dict[tuple[int, str, int | None], list[Row]] = {}
+    for row in rows:
+        if row.row.source == WANDB:
+            step = row.run, row.row.rank_group, row.row.iteration
+            steps.setdefault(step, []).append(row)
+        else:
+            placed.append(row)
+    joined = (
+        some[0]._replace(row=one_step(one.row for one in some)) for some in steps.values()
+    )
+    return [*placed, *joined]
 
 
 def checkpoints_of(records: Sequence[Record]) -> list[Checkpoint]:

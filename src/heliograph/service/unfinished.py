@@ -59,6 +59,10 @@ class Unfinished:
         self._joined: tuple[int, list[Whole]] = (0, [])
         self.touched = 0
 
+    def idle(self, seq: int) -> bool:
+        """Whether the frame *seq* finds no beginning that waits, and was not asked for before."""
+        return not len(self._joining) and self._joined[0] != seq
+
     def whole(self, seq: int, decoded: Callable[[], Sequence[Line]]) -> list[Whole]:
         """The whole lines that the frame *seq*, of the lines *decoded*, comes to; asked again for
         the same frame, the same."""

@@ -17,13 +17,16 @@ from heliograph.core.errors import ConfigError
 from heliograph.core.matcher import parse as parse_matcher
 from heliograph.core.series import SeriesTable
 from heliograph.enrich.records import whose
-from heliograph.service import alert_wiring, application
+from heliograph.recorder.store import Source
+from heliograph.recorder.wiring.reading import StoredPoints
+from heliograph.service import alert_wiring, application, recorder_queries
 from heliograph.service import config as settings
 from heliograph.service.alert_archive import AlertArchive
 from heliograph.service.applier import Applier, RuleApplying, Stores
 from heliograph.service.attributing import Attributing
 from heliograph.service.backpressure import Backpressure
 from heliograph.service.config import MIB, Config, ForwardConfig, span_ns
+from heliograph.service.derived import Derived
 from heliograph.service.embedded_query import EmbeddedQueries
 from heliograph.service.executors import Executors
 from heliograph.service.forward import CURSOR as FORWARD
@@ -32,12 +35,15 @@ from heliograph.service.forward import names_of as forward_names
 from heliograph.service.forward_requests import Selection
 from heliograph.service.freshness import Freshness
 from heliograph.service.ingest import Ingest
+from heliograph.service.line_reading import Owned
+from heliograph.service.log_patterns import PatternBook
 from heliograph.service.log_upkeep import LogUpkeep
 from heliograph.service.maintenance import Keep, Maintenance, Upkeep
 from heliograph.service.meters import Meters
 from heliograph.service.owners import Owners
 from heliograph.service.parts import Core, Flow
 from heliograph.service.placement_watch import PlacementWatch
+from heliograph.service.recorder_queries import QueriedPoints
 from heliograph.service.sealing import Sealing
 from heliograph.service.supervisor import Supervisor
 from heliograph.store.log.log import Log
@@ -71,7 +77,7 @@ def build(config: Config, clock: Clock) -> Site:
         core = _core(config, clock, opened)
         queries = _queries(config, core, opened)
         flow = _flow(config, core, queries, opened)
-        app = application.build(config, core, flow, queries)
+        app = application.build(config, core, flow, queries, _recorded(core, queries))
         closing = opened.pop_all()
     return Site(app, core, flow, closing.close)
 
@@ -174,13 +180,16 @@ def _flow(config: Config, core: Core, queries: SampleQueries, opened: ExitStack)
         ),
         opened,
     )
-    applier = _applier(config, core, side.applying)
+    patterns = _patterns(config, core)
+    derived = Derived(core.log, core.table, core.meters, core.clock, patterns)
+    applier = _applier(config, core, side.applying, derived, patterns)
     opened.callback(applier.close)
     upkeep = LogUpkeep(core.log, core.state, core.table, applier, forwards, core.segments)
     maintenance = _maintenance(config, core, upkeep)
     opened.callback(maintenance.close)
     ingest = Ingest(core.log, core.supervisor, core.meters, core.clock, committed=applier.wake)
     upkeep.use(ingest)
+    derived.use(ingest)
     opened.callback(ingest.close)
     opened.callback(executors.close)
     watch = _watch(config, core)
@@ -208,6 +217,7 @@ def _flow(config: Config, core: Core, queries: SampleQueries, opened: ExitStack)
             log_bytes_max=config.limits.log_mb * MIB,
         ),
         alerts=side,
+        patterns=patterns,
     )
 
 
@@ -222,7 +232,9 @@ def _forget_cursors(state: State, known: set[str]) -> None:
             ).result()
 
 
-def _applier(config: Config, core: Core, rules: RuleApplying) -> Applier:
+def _applier(
+    config: Config, core: Core, rules: RuleApplying, derived: Derived, patterns: PatternBook
+) -> Applier:
     sealing = None
     if core.segments is not None:
         every_s = span_ns(config.samples.seal, "samples.seal") / 1e9
@@ -245,9 +257,20 @@ def _applier(config: Config, core: Core, rules: RuleApplying) -> Applier:
         aside=Path(config.data_dir) / "aside",
         keep_lines=config.logs.keep_lines,
         attributed=core.attributing.count,
-        pod_named=pod_named,
-        workload_of=workload_of,
+        owned=Owned(core.meters, pod_named=pod_named, workload_of=workload_of),
+        derived=derived,
+        patterns=patterns,
         rules=rules,
+    )
+
+
+def _patterns(config: Config, core: Core) -> PatternBook:
+    return PatternBook(
+        core.state,
+        core.clock,
+        core.meters,
+        fields=config.logs.fields,
+        configured=settings.log_patterns(config),
     )
 
 
@@ -312,6 +335,15 @@ def _watch(config: Config, core: Core) -> PlacementWatch | None:
         every_s=span_ns(config.workloads.refresh, "workloads.refresh") / 1e9,
         list_max=config.limits.list * 100,
     )
+
+
+def _recorded(core: Core, queries: SampleQueries) -> Source:
+    """What `GET /v1/metrics` reads: our own store by its columns, another one by questions."""
+    if isinstance(core.segments, SegmentStore):
+        return StoredPoints(
+            core.segments, core.records, samples_max=recorder_queries.POINTS_MAX
+        )
+    return QueriedPoints(queries, core.records)
 
 
 def _queries(config: Config, core: Core, opened: ExitStack) -> SampleQueries:

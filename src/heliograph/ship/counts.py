@@ -3,6 +3,7 @@
 Plain integers, each written by one thread at a time; whoever reads them sees some recent state.
 """
 
+from heliograph.ship import frame as framing
 from heliograph.ship.family import Family, Point
 
 
@@ -23,6 +24,23 @@ class Counts:
         self.adopted_frames = 0
         self.spool_errors = 0
         self.attempts = {"sent": 0, "later": 0, "refused": 0}
+        self.records = {"collected": 0, "delivered": 0, "dropped": 0, "refused": 0}
+
+    def drop(self, kind: int, items: int) -> None:
+        """*items* of a frame of *kind* are given up for want of room."""
+        if kind == framing.RECORDS:
+            self.records["dropped"] += items
+        else:
+            self.dropped += items
+
+    def settle(self, kind: int, items: int, *, delivered: bool) -> None:
+        """*items* of a frame of *kind* need no further attempt."""
+        if kind == framing.RECORDS:
+            self.records["delivered" if delivered else "refused"] += items
+        elif delivered:
+            self.delivered += items
+        else:
+            self.refused += items
 
     def families(self, *, bytes_waiting: int, frames: int, bytes_max: int) -> list[Family]:
         """As metrics, with the state of the spool beside them."""
@@ -41,8 +59,20 @@ class Counts:
                 ("unreadable", self.unreadable),
             )
         ]
+        records = [Point("", (("outcome", one),), n) for one, n in self.records.items()]
+        # Whoever ships none is not shown any.
+        some = any(self.records.values())
         return [
             _family("samples_total", "counter", "Samples, by what became of them", samples),
+            *(
+                [
+                    _family(
+                        "records_total", "counter", "Records, by what became of them", records
+                    )
+                ]
+                if some
+                else []
+            ),
             _family(
                 "attempts_total", "counter", "Requests, by how they were answered", attempts
             ),

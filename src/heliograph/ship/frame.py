@@ -1,8 +1,8 @@
 """A frame: one request as a file of the spool holds it.
 
-    48 53 46 31 | kind u8 | samples u32 | bytes u32 | crc32 u32 | zlib of the request
+    48 53 46 31 | kind u8 | items u32 | bytes u32 | crc32 u32 | zlib of the request
 
-Little-endian; the checksum is of kind, samples, bytes and what follows. A frame that is cut short
+Little-endian; the checksum is of kind, items, bytes and what follows. A frame that is cut short
 or changed is told by it and costs itself alone.
 """
 
@@ -10,8 +10,11 @@ import struct
 import zlib
 from typing import NamedTuple
 
-# The kind of a frame: a remote write request. The only one so far; others are not ours to send.
+# The kind of a frame: a remote write request, or lines of JSON for `/v1/records`. Others are not ours
+# to send.
 SAMPLES = 1
+RECORDS = 2
+_KINDS = frozenset({SAMPLES, RECORDS})
 
 _MAGIC = b"HSF1"
 _HEAD = struct.Struct("<4sBIII")
@@ -26,7 +29,7 @@ class Damaged(Exception):
 
 
 class Frame(NamedTuple):
-    """A request on its way, uncompressed; *items* is how many samples are in it."""
+    """A request on its way, uncompressed; *items* is how many samples or records are in it."""
 
     kind: int
     items: int
@@ -64,6 +67,6 @@ def head(beginning: bytes) -> tuple[int, int]:
     if len(beginning) < HEAD_BYTES or not beginning.startswith(_MAGIC):
         raise Damaged("no frame begins here")
     _, kind, items, _, _ = _HEAD.unpack_from(beginning)
-    if kind != SAMPLES:
+    if kind not in _KINDS:
         raise Damaged(f"a frame of kind {kind}")
     return kind, items

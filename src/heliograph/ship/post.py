@@ -26,6 +26,7 @@ from heliograph.core.errors import ConfigError
 TIMEOUT_S = 10.0
 RETRY_AFTER_S_MAX = 300.0
 SAMPLES_PATH = "/v1/prometheus"
+RECORDS_PATH = "/v1/records"
 # Of an answer no more is read; beyond it the connection is given up.
 ANSWER_BYTES_MAX = 64 * 1024
 _WORDS_BYTES_MAX = 200
@@ -35,6 +36,7 @@ _SAMPLES_HEADERS = {
     "Content-Encoding": "snappy",
     "X-Prometheus-Remote-Write-Version": "0.1.0",
 }
+_RECORDS_HEADERS = {"Content-Type": "application/x-ndjson", "Content-Encoding": "gzip"}
 
 
 class Outcome(NamedTuple):
@@ -46,7 +48,8 @@ class Outcome(NamedTuple):
 
 
 class Target(NamedTuple):
-    """Where requests go. *shown* is the URL without credentials."""
+    """Where requests go. *shown* is the URL without credentials; *records_path* is where records go,
+    "" at a receiver that takes samples alone."""
 
     scheme: str
     host: str
@@ -54,6 +57,7 @@ class Target(NamedTuple):
     path: str
     authorization: str
     shown: str
+    records_path: str = ""
 
 
 def target(url: str, token: str | None = None) -> Target:
@@ -81,7 +85,14 @@ def target(url: str, token: str | None = None) -> Target:
         (whole or SAMPLES_PATH) + query,
         authorization,
         shown,
+        _records_path(whole) + query if _records_path(whole) else "",
     )
+
+
+def _records_path(path: str) -> str:
+    """Of a service, perhaps below a prefix of a proxy; "" where *path* is some other receiver's."""
+    prefix = path.removesuffix(SAMPLES_PATH)
+    return prefix + RECORDS_PATH if not path or prefix != path else ""
 
 
 class Poster:
@@ -107,6 +118,12 @@ class Poster:
     def samples(self, body: bytes) -> Outcome:
         """Post *body*, a remote write request in snappy, once."""
         return self._attempt(self._to.path, body, _SAMPLES_HEADERS)
+
+    def records(self, body: bytes) -> Outcome:
+        """Post *body*, lines of JSON in gzip, once."""
+        if not self._to.records_path:
+            return Outcome("refused", "this receiver takes samples alone")
+        return self._attempt(self._to.records_path, body, _RECORDS_HEADERS)
 
     def close(self) -> None:
         """Give the connection up; the next attempt makes another."""

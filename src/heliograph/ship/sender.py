@@ -9,15 +9,19 @@ It waits without end while nothing waits in the spool, and ends when it is told 
 
 import random
 import threading
+import zlib
 from collections.abc import Callable
 
 from heliograph.core.clock import Clock
+from heliograph.ship import frame as framing
 from heliograph.ship.counts import Counts
 from heliograph.ship.frame import Frame
 from heliograph.ship.post import Outcome, Poster
 from heliograph.ship.spool import Spool
 
 WAIT_S_MIN, WAIT_S_MAX = 0.5, 30.0
+# zlib's number for the head and the end of gzip around it.
+_GZIP = 31
 
 
 class Sender:
@@ -57,12 +61,18 @@ class Sender:
                 self._rest()
                 continue
             entry, frame = taken
-            outcome = self._poster.samples(self._compress(frame.raw))
+            outcome = self._attempt(frame)
             if self._settled(outcome, frame):
                 self._spool.done(entry)
             else:
                 self._spool.put_back(entry)
         self._poster.close()
+
+    def _attempt(self, frame: Frame) -> Outcome:
+        if frame.kind == framing.RECORDS:
+            packing = zlib.compressobj(1, zlib.DEFLATED, _GZIP)
+            return self._poster.records(packing.compress(frame.raw) + packing.flush())
+        return self._poster.samples(self._compress(frame.raw))
 
     def wake(self) -> None:
         """There is something in the spool."""
@@ -133,12 +143,12 @@ class Sender:
             return False
         self._failures = 0
         self._asked_to_wait = False
+        self._counts.settle(frame.kind, frame.items, delivered=outcome.kind == "sent")
         if outcome.kind == "sent":
-            self._counts.delivered += frame.items
             self._told.discard("delivery is put off")
         else:
-            self._counts.refused += frame.items
-            self._tell("samples are refused and dropped", outcome)
+            what = "records" if frame.kind == framing.RECORDS else "samples"
+            self._tell(f"{what} are refused and dropped", outcome)
         return True
 
     def _put_off(self, outcome: Outcome) -> None:

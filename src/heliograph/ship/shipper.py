@@ -22,7 +22,7 @@ import os
 import random
 import threading
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from heliograph.core.clock import Clock, SystemClock
@@ -54,6 +54,9 @@ FLUSH_S = 10.0
 FIRST_S_MAX = 1.0
 # How often we look for spools whose owners have died.
 ADOPT_S = 30.0
+# Of one request of records; the service takes 32 MiB.
+RECORDS_BYTES_MAX = 1 << 20
+RECORDS_MAX = 2000
 # For the sender to notice that its connection was cut at the end.
 LAST_WORDS_S = 0.1
 
@@ -94,6 +97,7 @@ class Shipper:
         self._own_metrics = own_metrics
         self._labels = dict(labels or {})
         self._encoder = Encoder(self._labels)
+        self._records = bool(to.records_path)
         self._spool = Spool(self.counts, bytes_max=spool_bytes_max, sync=spool_sync)
         self._poster = Poster(to, self._clock, timeout_s=timeout_s, headers=headers)
         self._sender = Sender(
@@ -136,6 +140,25 @@ class Shipper:
         return self.counts.families(
             bytes_waiting=spool.bytes_waiting, frames=spool.frames, bytes_max=spool.bytes_max
         )
+
+    @property
+    def takes_records(self) -> bool:
+        """Whether the receiver is a service that has `/v1/records`, and not any of remote write."""
+        return self._records
+
+    def records(self, documents: Sequence[bytes]) -> None:
+        """Have *documents*, each one line of JSON, delivered beside the samples, to `/v1/records`.
+
+        They wait where samples wait. Never raises; after `close`, and in a forked child, nothing
+        is taken.
+        """
+        if self.dormant or self._over.is_set():
+            return
+        self._open()
+        self.counts.records["collected"] += len(documents)
+        for lines in _requests(documents):
+            self._spool.append(Frame(framing.RECORDS, len(lines), b"\n".join(lines)))
+        self._sender.wake()
 
     def flush(self, timeout_s: float = FLUSH_S, *, or_kept: bool = False) -> bool:
         """Read now and deliver all that waits; whether that was done within *timeout_s*.
@@ -257,6 +280,19 @@ class Shipper:
         self.counts.duplicates = self._encoder.duplicates
         self.counts.unreadable = self._encoder.unreadable
         self.counts.collect_s = self._clock.monotonic_s() - began_s
+
+
+def _requests(documents: Sequence[bytes]) -> list[list[bytes]]:
+    """*documents* in order, as many together as one request takes."""
+    made: list[list[bytes]] = []
+    room = 0
+    for document in documents:
+        room -= len(document) + 1
+        if room < 0 or len(made[-1]) >= RECORDS_MAX:
+            made.append([])
+            room = RECORDS_BYTES_MAX - len(document)
+        made[-1].append(document)
+    return made
 
 
 def _warn(text: str, *values: object, exc_info: bool = False) -> None:

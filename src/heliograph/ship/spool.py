@@ -31,6 +31,7 @@ class Entry(NamedTuple):
     cost_bytes: int
     items: int | None
     file: bytes | None
+    kind: int = framing.SAMPLES
 
 
 class Spool:
@@ -127,7 +128,10 @@ class Spool:
             except OSError:
                 self._counts.spool_errors += 1
         held = None if kept else file
-        entry = Entry(lane if kept else None, sequence, _cost(len(file)), frame.items, held)
+        cost_bytes = _cost(len(file))
+        entry = Entry(
+            lane if kept else None, sequence, cost_bytes, frame.items, held, frame.kind
+        )
         with self._lock:
             self._waiting.append(entry)
             self._bytes += entry.cost_bytes
@@ -201,7 +205,7 @@ class Spool:
     def _make_room(self) -> None:
         """Drop the oldest until the bounds hold; what is on its way is never dropped."""
         while (entry := self._too_much()) is not None:
-            self._counts.dropped += _items(entry)
+            self._counts.drop(*_held(entry))
             self.done(entry)
 
     def _too_much(self) -> Entry | None:
@@ -218,15 +222,15 @@ class Spool:
         return None
 
 
-def _items(entry: Entry) -> int:
-    """How many samples are lost with *entry*."""
+def _held(entry: Entry) -> tuple[int, int]:
+    """(kind, items) of what is lost with *entry*."""
     if entry.items is not None:
-        return entry.items
+        return entry.kind, entry.items
     assert entry.lane is not None
     try:
-        return framing.head(entry.lane.read(entry.sequence, framing.HEAD_BYTES))[1]
+        return framing.head(entry.lane.read(entry.sequence, framing.HEAD_BYTES))
     except (framing.Damaged, OSError):
-        return 0
+        return entry.kind, 0
 
 
 def _cost(size: int) -> int:

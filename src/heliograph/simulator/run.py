@@ -1,7 +1,7 @@
 """The simulated cluster at work: ten minutes of history at once, then live.
 
 Every tick the model moves on; what happened is posted in the order in which a real cluster
-would be heard: placements, container events, logs, metrics, alerts.
+would be heard: placements, container events, logs, metrics, what jobs report, alerts.
 """
 
 import json
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from heliograph.core.clock import Clock
-from heliograph.simulator import alerts, events, logs
+from heliograph.simulator import alerts, events, logs, reports
 from heliograph.simulator.cluster import SECOND_NS, Cluster, Happening
 from heliograph.simulator.metrics import Exporters, Series
 from heliograph.simulator.sender import Sender, Stopped
@@ -25,6 +25,9 @@ CONTAINER_EVENTS = "/v1/container-events"
 LOGS = "/v1/logs"
 METRICS = "/v1/prometheus"
 ALERTS = "/api/v2/alerts"
+DETECTION = "/v1/wandb/detection"
+STEPS = "/v1/wandb/logs"
+USAGE = "/v1/usage"
 
 _JSON = {"Content-Type": "application/json"}
 _REMOTE_WRITE = dict(remote_write.HEADERS)
@@ -117,6 +120,9 @@ class Simulation:
         for start in range(0, len(entries), ENTRIES_MAX):
             posts.append(_json(LOGS, entries[start : start + ENTRIES_MAX]))
         posts.append(write(self._exporters.scrape(self.cluster, at_ns)))
+        posts += [_json(DETECTION, one) for one in reports.detections(happened)]
+        posts += [_json(STEPS, one) for one in reports.steps(happened, seed=self._seed)]
+        posts += [_json(USAGE, one) for one in reports.usage(happened)]
         if firing := alerts.alerts(self._alerted_ns, at_ns):
             posts.append(_json(ALERTS, firing))
         self._alerted_ns = at_ns

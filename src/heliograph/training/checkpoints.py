@@ -26,7 +26,7 @@ class Checkpoint(NamedTuple):
     """One save or load.
 
     kind         `save` or `load`
-    status       `in_progress`, or `success` once its end was seen
+    status       `in_progress`; `success` or `failed` once its end was seen
     iteration    None where no line named it
     duration_ms  as printed, else from its two lines; None while it is unknown
     """
@@ -123,7 +123,7 @@ def _ended(kind: str, event: CheckpointEvent, begun: Checkpoint | None) -> Check
     iteration, path = _iteration(event), event.attributes.get("path")
     return Checkpoint(
         kind,
-        "success",
+        "failed" if event.attributes.get("status") == "failed" else "success",
         event.pod_uid,
         event.speaker,
         begun.iteration if begun and iteration is None else iteration,

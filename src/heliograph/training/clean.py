@@ -24,6 +24,9 @@ _ESCAPED = (
 )
 _BARE_CODES = re.compile(_BARE)
 _CODES = re.compile(f"{_ESCAPED}|{_BARE}")
+# A terminal's cursor goes back up from a bar that was drawn below another.
+_UP = "\x1b[A"
+BELOW = "\v"
 _ESCAPES = ("\x1b", "\\x1", "\\u001", "\\033", "#033", "^[")
 _RANK = re.compile(r"\[rank[-:_ ]?(\d{1,7})(?:/(\d{1,7}))?\]", re.IGNORECASE)
 _ROLE = re.compile(r"\[([a-zA-Z_]{1,32}\d{1,7})\]:")
@@ -31,7 +34,28 @@ _TASK = re.compile(r"\s*(\d{1,7}):\s")
 _WORD_BEFORE = re.compile(r"(\w+)\s*\Z")
 # A message may begin right after one of these; after any other word it is part of a sentence.
 _LEVELS = frozenset({"INFO", "DEBUG", "WARNING", "WARN", "ERROR", "NOTICE"})
+# What container runtimes put before a line, where the shipper left it there.
+_CRI = (" stdout F", " stderr F")
 _OPENINGS = "\"'`(=[{"
+# What launchers and loggers put before a message, one part after another.
+_PREFIX = re.compile(
+    r"(?:\s{0,64}(?:"
+    r"\[(?!(?:epoch|step|iter|batch)\b|\d{1,15}\] )[^\[\]]{0,200}\]:?"
+    r"|\([^()]{0,60}\bpid=[^()]{0,100}\)"
+    r"|\d{1,7}:(?=\s)"
+    r"|[IWEF]\d{4} [\d:.]{8,18}\s{1,8}\d{1,20} [^\s\]]{1,80}\]"
+    r"|(?:INFO|DEBUG|WARNING|WARN|NOTICE)\b(?::[\w.]{1,80}:|:|\s[a-z][\w.]{0,60}(?=\s\w{1,40}=))?"
+    r"|\d{4}[-/]\d\d[-/]\d\d[ T]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|\+00:00)?"
+    r"|\d\d/\d\d/\d{4},? \d\d:\d\d:\d\d(?:[.,]\d{1,9})?"
+    r"|\d\d-\d\d \d\d:\d\d:\d\d(?:[.,]\d{1,9})?"
+    r"|\d\d:\d\d:\d\d(?:[.,]\d{1,9})?"
+    r"|[\w.]{1,80}(?= - )|[\w.]{1,80}(?::\d{1,6})?(?= >> )"
+    r"|[\w.]{1,80}\.py:\d{1,6}\]?:?"
+    r"|(?:stdout|stderr) [FP](?=\s)"
+    r"|-(?=\s)|>{1,3}|\#|:(?=\s)|\*|✨"
+    r")){1,16}",
+    re.IGNORECASE,
+)
 
 
 class Speaker(NamedTuple):
@@ -52,7 +76,12 @@ NOBODY = Speaker(None, None, "")
 
 
 def uncolored(text: str) -> str:
-    """*text* without terminal control sequences, whether or not their ESC byte survived."""
+    """*text* without terminal control sequences, whether or not their ESC byte survived.
+
+    BELOW stands where the cursor went back up: what is before it was drawn below another bar.
+    """
+    if _UP in text:
+        text = text.replace(_UP, BELOW)
     for escape in _ESCAPES:
         if escape in text:
             return _CODES.sub("", text)
@@ -65,6 +94,9 @@ def speaker(head: str) -> Speaker:
 
     `[Rank 14]` of a process group stands after `[rank115]`: the first one named is the global.
     """
+    if "log_dist]" in head:
+        # DeepSpeed's `[Rank 0]` says who may print, of what all ranks share.
+        return NOBODY
     match = _RANK.search(head)
     if match is not None:
         rank, world = int(match[1]), match[2]
@@ -81,6 +113,12 @@ def speaker(head: str) -> Speaker:
     return NOBODY
 
 
+def message_at(text: str) -> int:
+    """Where the message begins in *text*, a cleaned line: after launchers' and loggers' parts."""
+    match = _PREFIX.match(text)
+    return match.end() if match is not None else 0
+
+
 def begins(text: str, at: int) -> bool:
     """Whether a message can begin at character *at* of *text*.
 
@@ -94,4 +132,4 @@ def begins(text: str, at: int) -> bool:
     if not (last.isalnum() or last == "_"):
         return last not in _OPENINGS
     word = _WORD_BEFORE.search(before[-16:])
-    return word is not None and word[1] in _LEVELS
+    return (word is not None and word[1] in _LEVELS) or before.endswith(_CRI)

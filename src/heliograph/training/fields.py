@@ -5,115 +5,102 @@
     compute per GPU (TFLOP/s/GPU): 615.5 (avg 61)   tflops 615.5, tflops_avg 61.0
     mem usages: 0.7494                              mem_usage_ratio 74.94
     tps: 6,785                                      tokens_per_gpu 6785.0
+    CurrSamplesPerSec=171.9                         samples_per_second 171.9
+    'tokens/train_per_sec_per_gpu': '1234'          tokens_per_gpu 1234.0
 
 Field names are those of the HTTP contract. Milliseconds, TFLOP/s per GPU, per cent, GB (printed
-GB and GiB are both 1024³ bytes). Keys are compared without case, `_`, `-` and double spaces.
-A key that is not here is kept under `extra`, by its own words; a value that cannot be its key's
+GB and GiB are both 1024³ bytes). Keys are compared without case, `_`, `-`, camel humps and double
+spaces; rates and memory sizes are read by their words, whatever their order. A key that means
+nothing here is kept under `extra`, by its own words; a value that cannot be its key's
 (`learning rate: 3GB`) is left out.
 """
 
 import re
+from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple
 
+from heliograph.training.vocabulary import (
+    ELSEWHERE,
+    MAX_MEMORY,
+    MEASURED,
+    MEASURED_ELSEWHERE,
+    MEMORY,
+    NAMES,
+    NUMBER,
+    PERCENT,
+    QUADRUPLE,
+    RATE,
+    SCALES,
+    TFLOPS,
+    TIME,
+    WHOLE,
+)
+
 # Distinct keys remembered; a format has about twenty, and a key with a number in it a few more.
-KEYS_CACHED_MAX = 2048
+KEYS_CACHED_MAX = 4096
+# A longer one is a sentence.
+KEY_CHARS_MAX = 120
 EXTRA_KEY_CHARS_MAX = 64
 
-WHOLE, NUMBER, TIME, TFLOPS, RATE, PERCENT, MEMORY, FRACTION, QUADRUPLE = range(9)
-# A number beside these is their running average; beside a count it is a target or a total.
-AVERAGED = frozenset({TIME, TFLOPS, RATE, NUMBER, PERCENT})
-
-_SCALES: dict[int, dict[str, float]] = {
-    TIME: {"ms": 1, "s": 1e3, "sec": 1e3, "secs": 1e3, "seconds": 1e3, "us": 1e-3, "µs": 1e-3},
-    TFLOPS: {
-        **dict.fromkeys(("", "tflop", "tflops", "tflop/s", "tflops/s", "tflop/s/gpu"), 1.0),
-        **dict.fromkeys(("tflops/gpu", "tflops/s/gpu", "tflop/gpu/s"), 1.0),
-        **dict.fromkeys(("gflop/s/gpu", "gflops", "gflop/s"), 1e-3),
-        **dict.fromkeys(("pflop/s/gpu", "pflops", "pflop/s"), 1e3),
-    },
-    RATE: dict.fromkeys(("", "tokens/s/gpu", "tokens/gpu/s", "tokens/s", "samples/s"), 1.0),
-    PERCENT: {"%": 1},
-    MEMORY: {
-        **dict.fromkeys(("tb", "tib"), 1024.0),
-        **dict.fromkeys(("gb", "gib", "g"), 1.0),
-        **dict.fromkeys(("mb", "mib", "m"), 1 / 1024),
-        **dict.fromkeys(("kb", "kib"), 1 / 1024**2),
-        **dict.fromkeys(("b", "bytes"), 1 / 1024**3),
-    },
-    FRACTION: {"%": 1},
-    WHOLE: {"": 1},
-    NUMBER: {"": 1},
-}
-
-# canonical key → (field, dimension, unit where neither key nor value prints one)
-_NAMES: dict[str, tuple[str, int, str]] = {
-    "consumed samples": ("consumed_samples", WHOLE, ""),
-    "consumed tokens": ("consumed_tokens", WHOLE, ""),
-    "step": ("current_iteration", WHOLE, ""),
-    "epoch": ("epoch", NUMBER, ""),
-    "elapsed time per iteration": ("elapsed_time_per_iteration_ms", TIME, ""),
-    "train step timing in s": ("elapsed_time_per_iteration_ms", TIME, "s"),
-    "throughput per gpu": ("tflops", TFLOPS, ""),
-    "compute per gpu": ("tflops", TFLOPS, ""),
-    "tflops": ("tflops", TFLOPS, ""),
-    "tokens per gpu": ("tokens_per_gpu", RATE, ""),
-    "tokens/s/gpu": ("tokens_per_gpu", RATE, ""),
-    "tps": ("tokens_per_gpu", RATE, ""),
-    "wps": ("tokens_per_gpu", RATE, ""),
-    "tokens per second": ("tokens_per_second", RATE, ""),
-    "tokens/s": ("tokens_per_second", RATE, ""),
-    "samples per second": ("samples_per_second", RATE, ""),
-    "steps per second": ("steps_per_second", RATE, ""),
-    "mfu": ("mfu", PERCENT, ""),
-    "learning rate": ("learning_rate", NUMBER, ""),
-    "lr": ("learning_rate", NUMBER, ""),
-    "global batch size": ("global_batch_size", WHOLE, ""),
-    "lm loss": ("lm_loss", NUMBER, ""),
-    "reduced train loss": ("lm_loss", NUMBER, ""),
-    "loss": ("total_loss", NUMBER, ""),
-    "total loss": ("total_loss", NUMBER, ""),
-    "load balancing loss": ("load_balancing_loss", NUMBER, ""),
-    "aux loss": ("auxiliary_loss", NUMBER, ""),
-    "auxiliary loss": ("auxiliary_loss", NUMBER, ""),
-    "loss scale": ("loss_scale", NUMBER, ""),
-    "grad norm": ("grad_norm", NUMBER, ""),
-    "params norm": ("params_norm", NUMBER, ""),
-    "num zeros": ("num_zeros", NUMBER, ""),
-    "number of skipped iterations": ("skipped_iterations", WHOLE, ""),
-    "number of nan iterations": ("nan_iterations", WHOLE, ""),
-    "max memory allocated": ("mem_usage_gb", MEMORY, ""),
-    "max allocated memory": ("mem_max_gb", MEMORY, ""),
-    "max memory reserved": ("mem_reserved_gb", MEMORY, ""),
-    # A fraction, although an early model of it said GB.
-    "mem usages": ("mem_usage_ratio", FRACTION, ""),
-}
-# What only a running step can tell; a list of settings has none of these.
-MEASURED = frozenset(
-    {
-        *("elapsed_time_per_iteration_ms", "tflops", "mfu", "tokens_per_gpu"),
-        *("tokens_per_second", "samples_per_second", "lm_loss", "total_loss"),
-        *("load_balancing_loss", "grad_norm", "params_norm", "num_zeros"),
-        *("mem_usage_gb", "mem_usage_ratio", "skipped_iterations"),
-    }
-)
 _PRIMUS = re.compile(r"hip |rocm |memory usage/|compute per gpu|tokens per gpu|inst/")
 _PART = "(?:usage ratio|usage|free|total|ratio)"
 _QUADRUPLE = re.compile(
     r"(?:rank (?P<rank>\d{1,7}) )?(?:(?P<source>hip|rocm) )?(?P<max>max )?(?:mem|memory)"
-    rf"(?: (?P<names>{_PART}(?:/{_PART})*))?"
+    rf"(?: (?P<names>{_PART}(?:/{_PART}){{0,4}}))?"
 )
-_UNIT = re.compile(r"(.*?)\s*\(([^()]*)\)\s*\Z")
+_UNIT = re.compile(r"([^()]*)\(([^()]*)\)\s*\Z")
+# `lr(1e-3): 0.01`
+_MULTIPLE = re.compile(r"1e-?\d{1,2}")
+_HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _PAIRED = re.compile(r"\s*(?:inst/(?:harmonic )?(?:mean|avg|average))\Z")
 _BLANKS = re.compile(r"[\s_-]+")
 _NOT_NAME = re.compile(r"[^a-z0-9]+")
+_GROUP = re.compile(r"(?:train|training|perf|performance|metrics|optim|optimizer)[ /]")
+_EVALUATED = re.compile(r"(?:eval|evaluation|val|valid|validation|test|dev)(?:[ /.]|\Z)")
+_PARAM_GROUP = re.compile(
+    r"lr[ /][\w ]{0,40}(?:adam|lion|sgd|muon|adafactor)[\w ]{0,40}(?:/group0)?|lr/group0"
+)
+_WORD = re.compile(r"[^\s/@]+")
+_SECOND = frozenset({"s", "sec", "secs", "second", "seconds"})
+_COUNTED = {
+    **dict.fromkeys(("tokens", "token", "tok", "toks"), "tokens"),
+    **dict.fromkeys(("samples", "sample", "sequences", "sequence", "seqs"), "samples"),
+    **dict.fromkeys(("steps", "step", "iters", "iter", "iterations", "it"), "steps"),
+    **dict.fromkeys(("batches", "batch", "updates"), "steps"),
+}
+_DEVICE = frozenset(
+    {"gpu", "gpus", "npu", "device", "devices", "chip", "xpu", "accelerator", "gcd"}
+)
+_AVERAGE = frozenset({"avg", "average", "mean", "running"})
+_RATE_WORDS = _AVERAGE | {
+    *("throughput", "train", "training", "inst", "instant", "cur", "curr", "current"),
+    *("per", "perf", "timing", "tgs", "rate", "speed", "metrics", "performance", "total"),
+}
+_FLOPS = {"tflop": "", "tflops": "", "gflops": "gflops", "pflops": "pflops", "flops": "flop/s"}
+_MEMORY_NOUN = frozenset({"mem", "memory", "gib", "gb", "mib", "mb", "allocated", "reserved"})
+_SIZE_UNIT = ("gib", "gb", "mib", "mb", "bytes")
+_MEMORY_WORDS = frozenset(
+    {
+        *("mem", "memory", "gpu", "cuda", "hip", "npu", "device", "vram", "max", "peak"),
+        *("current", "cur", "curr", "allocated", "alloc", "reserved", "rsvd", "active"),
+        *("used", "usage", "free", "total", "in", "actor", "perf", "train", "training"),
+        *("hbm", "before", "after", "forward", "backward", *_SIZE_UNIT),
+    }
+)
+
+
+_PLAIN: dict[int, Callable[[str], float]] = {
+    **dict.fromkeys((NUMBER, TIME, TFLOPS, RATE, PERCENT, MEMORY), float),
+    WHOLE: int,
+}
 
 
 class Key(NamedTuple):
     """A printed key, understood.
 
     field       training field, or the name under `extra` when *known* is False
-    dimension   WHOLE … QUADRUPLE; decides which units a value may carry
+    dimension   WHOLE … STEP; decides which units a value may carry
     unit        unit printed in the key, or implied by it; lower case
     scale       what a number without a unit is multiplied by; None where it needs one
     known       False for what goes to `extra`
@@ -121,6 +108,8 @@ class Key(NamedTuple):
     names       of a QUADRUPLE: what its values are, in order
     source      of a QUADRUPLE: `hip`, `rocm` or ""
     rank        of a QUADRUPLE that tells of one rank only: that rank, else -1
+    measured    only a running step can tell such a value
+    plain       what reads a value that is one number in our unit; None where more must be asked
     """
 
     field: str
@@ -132,45 +121,152 @@ class Key(NamedTuple):
     names: tuple[str, ...] = ()
     source: str = ""
     rank: int = -1
+    measured: bool = False
+    plain: Callable[[str], float] | None = None
 
 
 def scale_of(dimension: int, unit: str) -> float | None:
     """What a number in *unit* is multiplied by to be in ours; None where it cannot be."""
-    return _SCALES[dimension].get(unit.lower())
+    return SCALES[dimension].get(unit.lower())
+
+
+def canonical_of(text: str) -> str:
+    """The words of a printed key: lower case, parted by single blanks."""
+    return _BLANKS.sub(" ", _HUMP.sub(" ", text)).strip().lower()
 
 
 @lru_cache(maxsize=KEYS_CACHED_MAX)
 def named(raw: str) -> Key | None:
     """The meaning of a key as printed, blanks and unit included; None when it is no key."""
+    if len(raw) > KEY_CHARS_MAX:
+        return None
     match = _UNIT.match(raw)
     text, unit = (match[1], match[2].strip().lower()) if match else (raw, "")
-    canonical = _BLANKS.sub(" ", text).strip().lower()
+    canonical = canonical_of(text)
     primus = _PRIMUS.match(canonical) is not None or _PAIRED.search(canonical) is not None
     canonical = _PAIRED.sub("", canonical)
-    found = _NAMES.get(canonical)
+    if _EVALUATED.match(canonical):
+        return _extra(text, unit)
+    found = _field(canonical, unit, primus)
+    if found is None or found.scale is None:
+        found = _quadruple(canonical, unit, primus) or _by_words(canonical, unit) or found
+    if found is None and (group := _GROUP.match(canonical)) is not None:
+        inner = canonical[group.end() :]
+        found = _field(inner, unit, primus)
+    return _with_plain(found) if found is not None else _extra(text, unit)
+
+
+def _with_plain(key: Key) -> Key:
+    if not key.known or key.scale != 1 or key.dimension not in _PLAIN:
+        return key
+    return key._replace(plain=_PLAIN[key.dimension])
+
+
+def _field(canonical: str, unit: str, primus: bool) -> Key | None:
+    """The key that the vocabulary has, with or without a unit as its last word."""
+    found = NAMES.get(canonical)
+    if found is None and " in " in canonical:
+        canonical, _, unit = canonical.rpartition(" in ")
+        found = NAMES.get(canonical)
+    if found is None and (last := canonical.rpartition(" "))[2] in SCALES[TIME]:
+        found = NAMES.get(last[0])
+        if found is None or found[1] != TIME:
+            return None
+        unit = last[2]
     if found is not None:
         field, dimension, implied = found
         unit = unit or implied
-        return Key(field, dimension, unit, scale_of(dimension, unit), primus=primus)
-    quadruple = _QUADRUPLE.fullmatch(canonical)
-    if quadruple is not None:
-        return _quadruple(quadruple, primus)
-    return _extra(f"{text} {unit}" if unit else text)
+        scale = float(unit) if _MULTIPLE.fullmatch(unit) else scale_of(dimension, unit)
+        return Key(field, dimension, unit, scale, primus=primus, measured=field in MEASURED)
+    if _PARAM_GROUP.fullmatch(canonical):
+        return Key("learning_rate", NUMBER)
+    name = ELSEWHERE.get(canonical)
+    if name is None and canonical.startswith("timing s/"):
+        name = f"time_{_NOT_NAME.sub('_', canonical[9:])}_s"
+    if name is None:
+        return None
+    return Key(name, NUMBER, known=False, measured=name in MEASURED_ELSEWHERE)
 
 
-def _quadruple(match: re.Match[str], primus: bool) -> Key:
+def _by_words(canonical: str, unit: str) -> Key | None:
+    """A rate, a time per step or a memory size, in whatever order its words stand."""
+    words = [word for word in _WORD.findall(f"{canonical} {unit}") if word != "per"]
+    said = set(words)
+    if said & _SECOND:
+        return _rate(words, said)
+    if "ms" in said and said - {"ms"} <= {"step", "iter", "iteration", "it"} and len(said) == 2:
+        return _known("elapsed_time_per_iteration_ms", TIME, "ms")
+    flops = [word for word in words if word in _FLOPS]
+    if flops and said - set(flops) <= _DEVICE:
+        return _known("tflops", TFLOPS, _FLOPS[flops[0]])
+    if said <= _MEMORY_WORDS and said & (_MEMORY_NOUN | {"forward"}):
+        return _memory_size(said, unit)
+    return None
+
+
+def _rate(words: list[str], said: set[str]) -> Key | None:
+    """`tokens/s/GPU`, `SamplesPerSec`, `throughput/device/tokens_per_sec`, `s/it`."""
+    second = next(place for place, word in enumerate(words) if word in _SECOND)
+    of_each = any(word in _COUNTED for word in words[second:])
+    flops = [word for word in words if word in _FLOPS]
+    if flops:
+        rest = said - _SECOND - set(flops) - _DEVICE - _RATE_WORDS
+        return None if rest else _known("tflops", TFLOPS, _FLOPS[flops[0]])
+    counted = {_COUNTED[word] for word in words if word in _COUNTED}
+    if len(counted) != 1 or said - _SECOND - _DEVICE - _RATE_WORDS - _COUNTED.keys():
+        return None
+    what = counted.pop()
+    of_device = bool(said & _DEVICE)
+    if of_each:
+        # Time for each, not each in a time.
+        return _known("elapsed_time_per_iteration_ms", TIME, "s") if what == "steps" else None
+    if of_device and what != "tokens":
+        return None
+    field = "tokens_per_gpu" if of_device else f"{what}_per_second"
+    if said & _AVERAGE:
+        return _known(f"{field}_avg", RATE, "")
+    return _known(field, RATE, "")
+
+
+def _memory_size(said: set[str], unit: str) -> Key | None:
+    size = unit or next((word for word in _SIZE_UNIT if word in said), "")
+    highest = bool(said & {"max", "peak"})
+    if said & {"reserved", "rsvd"}:
+        return _known("mem_reserved_gb", MAX_MEMORY if highest else MEMORY, size)
+    if "active" in said:
+        return Key("mem_active_gb", MEMORY, size, scale_of(MEMORY, size), known=False)
+    if said & {"allocated", "alloc", "used", "usage"} or highest:
+        if not said & {"mem", "memory", "allocated", "alloc", "forward"}:
+            return None
+        return _known("mem_usage_gb", MAX_MEMORY if highest else MEMORY, size)
+    if "free" in said:
+        return _known("mem_free_gb", MEMORY, size)
+    if "total" in said and said & {"mem", "memory"}:
+        return _known("mem_total_gb", MEMORY, size)
+    return None
+
+
+def _known(field: str, dimension: int, unit: str) -> Key:
+    return Key(field, dimension, unit, scale_of(dimension, unit), measured=field in MEASURED)
+
+
+def _quadruple(canonical: str, unit: str, primus: bool) -> Key | None:
+    match = _QUADRUPLE.fullmatch(canonical)
+    if match is None or (match["max"] and not match["names"]):
+        return None
     source = match["source"] or ""
     names = tuple((match["names"] or "usage/ratio").replace("usage ratio", "ratio").split("/"))
     if match["max"] or match["rank"]:
         # The fullest rank's memory, not this one's.
         field = "_".join(filter(None, (source, "max" if match["max"] else "other", "mem")))
         rank = int(match["rank"] or -1)
-        return Key(field, QUADRUPLE, known=False, primus=primus, names=names, rank=rank)
-    return Key("mem", QUADRUPLE, primus=primus, names=names, source=source)
+        return Key(field, QUADRUPLE, unit, known=False, primus=primus, names=names, rank=rank)
+    return Key("mem", QUADRUPLE, unit, primus=primus, names=names, source=source, measured=True)
 
 
-def _extra(text: str) -> Key | None:
-    name = _NOT_NAME.sub("_", text.lower()).strip("_")
+def _extra(text: str, unit: str) -> Key | None:
+    printed = f"{text} {unit}" if unit else text
+    name = _NOT_NAME.sub("_", printed.lower()).strip("_")
     if not name or not name[0].isalpha() or len(name) > EXTRA_KEY_CHARS_MAX:
         return None
-    return Key(name, NUMBER, known=False)
+    return Key(name, NUMBER, known=False, measured=name in MEASURED_ELSEWHERE)

@@ -1,9 +1,16 @@
 """What a line said → training rows: the values of an iteration, or a mark of a run's edge."""
 
+from collections.abc import Iterable, Mapping
+from typing import Any
+
 from heliograph.core.training import TrainingRow
 from heliograph.training.parse import Parsed
 
 MARKERS = frozenset({"training_start", "training_end"})
+BAR = "bar"
+COUNT_EPOCHS_FROM_1 = frozenset({"torchtune"})
+# A greater epoch is no epoch.
+EPOCHS_MAX = 10**9
 
 
 def rows(parsed: Parsed, *, pod_uid: str, source: str, at_ns: int) -> tuple[TrainingRow, ...]:
@@ -13,13 +20,50 @@ def rows(parsed: Parsed, *, pod_uid: str, source: str, at_ns: int) -> tuple[Trai
     streams of their own too.
     """
     if parsed.kind == "performance":
-        iteration = parsed.fields.get("current_iteration")
-        return (_row(parsed, pod_uid, source, at_ns, iteration, None),)
+        return (_row(parsed, pod_uid, source, at_ns, iteration_of(parsed), None),)
     return tuple(
         _row(parsed, pod_uid, source, at_ns, None, event.event_type)
         for event in parsed.events
         if event.event_type in MARKERS
     )
+
+
+def iteration_of(parsed: Parsed) -> int | None:
+    """Which step of its run a line is of; None where it does not say.
+
+    A progress bar counts within its epoch. One that names no epoch may be an evaluation's, which
+    begins anew while training goes on: what it counts is a value, but no step of the run.
+    """
+    fields = parsed.fields
+    iteration: int | None = fields.get("current_iteration")
+    if parsed.rule != BAR or iteration is None:
+        return iteration
+    epoch, target = fields.get("epoch"), fields.get("target_iteration")
+    if epoch is None or target is None or not 0 <= epoch < EPOCHS_MAX:
+        return None
+    done = int(epoch) - (parsed.framework in COUNT_EPOCHS_FROM_1)
+    step = max(done, 0) * int(target) + iteration
+    return step if step < 2**63 else None
+
+
+def one_step(rows: Iterable[TrainingRow]) -> TrainingRow:
+    """The one step that *rows* (≥ 1) of one wandb run and iteration are: of a field that several
+    have the later holds, of equal times that of the greater pod uid; in whatever order they come.
+    """
+    ordered = sorted(rows, key=lambda row: (row.at_ns, row.pod_uid))
+    fields: dict[str, Any] = {}
+    for row in ordered:
+        fields = _over(fields, row.fields)
+    return ordered[-1]._replace(fields=fields)
+
+
+def _over(fields: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:
+    joined = {**fields, **later}
+    for name, value in later.items():
+        earlier = fields.get(name)
+        if isinstance(value, Mapping) and isinstance(earlier, Mapping):
+            joined[name] = {**earlier, **value}
+    return joined
 
 
 def _row(

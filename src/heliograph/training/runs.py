@@ -9,6 +9,12 @@ one source, one rank group) that is in the current run:
     new incarnation of pod NAME       a pod of this run comes again under another uid
     pod NAME starts over              an unknown pod begins below the run's highest iteration, or
                                       says training_start, when all the others have gone silent
+    new wandb run ID                  a run of wandb that was never seen, in a pod whose wandb runs
+                                      of this run have gone silent; a stream of wandb has its ID for
+                                      rank group
+
+A wandb run is one however often it is resumed: its steps neither go back nor does a pod, which it
+comes from, begin anew by it; what that pod prints may show it all the same.
 
 The same in a stream that is still behind (its last row was an earlier run's) only joins it: eight
 ranks that restart together are one new run. A row without evidence belongs to the run that is
@@ -26,6 +32,7 @@ from heliograph.core.training import TrainingRow
 
 # Evidence kept of one run; the first is why it began, the rest bears it out.
 EVIDENCE_MAX = 8
+WANDB = "wandb"
 
 Identity = tuple[int, str, str, str, bool, int, str]
 
@@ -110,6 +117,8 @@ class _Current:
     first_iteration: int | None = None
     last_iteration: int | None = None
     highest: int | None = None
+    # Pod uid → the place of the last item of any wandb run of it that is in this run.
+    wandb: dict[str, int] = field(default_factory=dict)
     pods: dict[tuple[str, str], str] = field(default_factory=dict)
     evidence: list[str] = field(default_factory=list)
 
@@ -139,6 +148,7 @@ def _trace(
     beginnings, falling = _ahead(items)
     streams: dict[tuple[str, str, str], _Stream] = {}
     pods: set[str] = set()
+    known: set[str] = set()
     serials: dict[Identity, int] = {}
     done: list[Run] = []
     current: _Current | None = None
@@ -148,18 +158,26 @@ def _trace(
         stream = streams.setdefault(item[1:4], _Stream())
         evidence = _evidence_of_stream(item, stream, rows_seen)
         ahead = stream.serial == len(done) + 1
-        if current is not None and evidence is None and pod_uid not in pods:
-            evidence = _evidence_of_pod(
-                item, current, pod_names.get(pod_uid), beginnings.get(pod_uid), place
-            )
-            ahead = evidence is not None
+        wandb_run = _wandb_run(item)
+        resumed = wandb_run in known
+        if current is not None and evidence is None and not resumed:
+            if wandb_run and current.wandb.get(pod_uid, place) < place:
+                evidence = f"new wandb run {wandb_run}"
+            elif pod_uid not in pods:
+                evidence = _evidence_of_pod(
+                    item, current, pod_names.get(pod_uid), beginnings.get(pod_uid), place
+                )
+            ahead = evidence is not None or ahead
         if current is None:
             current = _Current(1, item, evidence=["first row"])
         elif evidence is not None and ahead:
             done.append(current.finished())
             current = _Current(current.serial + 1, item)
         current.bear_out(evidence)
-        pods.add(pod_uid)
+        if not resumed:
+            pods.add(pod_uid)
+        if wandb_run:
+            known.add(wandb_run)
         serials[item] = current.serial
         behind = 0 < stream.serial < current.serial and evidence is None
         if behind and item in falling and item[5] > (current.highest or -1):
@@ -182,6 +200,8 @@ def _ahead(items: list[Identity]) -> tuple[dict[str, int], set[Identity]]:
         if item[5] < 0:
             continue
         beginnings.setdefault(item[1], item[5])
+        if _wandb_run(item):
+            continue
         before = last.get(item[1:4])
         if before is not None and item[5] < before[5]:
             falling.add(before)
@@ -189,11 +209,17 @@ def _ahead(items: list[Identity]) -> tuple[dict[str, int], set[Identity]]:
     return beginnings, falling
 
 
+def _wandb_run(item: Identity) -> str:
+    """The wandb run that *item* is a step of; "" for others, and where nobody said which."""
+    return item[3] if item[2] == WANDB else ""
+
+
 def _evidence_of_stream(item: Identity, stream: _Stream, rows_seen: int) -> str | None:
     """Why *item* cannot be of the run that its stream was last in, or None."""
     iteration, marker = item[5], item[6]
     if (
         iteration >= 0
+        and not _wandb_run(item)
         and stream.last_iteration is not None
         and iteration < stream.last_iteration
     ):
@@ -239,8 +265,11 @@ def _join(
     if stream.serial != current.serial:
         stream.serial, stream.last_iteration, stream.rows_at_start = current.serial, None, None
     at_ns, pod_uid, _, _, is_row, iteration, marker = item
+    end = ends[item[1:4]]
     current.last_ns = at_ns
-    current.last_place = max(current.last_place, ends[item[1:4]])
+    current.last_place = max(current.last_place, end)
+    if _wandb_run(item):
+        current.wandb[pod_uid] = max(current.wandb.get(pod_uid, end), end)
     current.rows += is_row
     if name is not None and marker != "training_end":
         # A pod that says its end may be one that the new run replaces.

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from heliograph.core.training import TrainingRow
 from heliograph.training.events import Event
+from heliograph.training.plausible import speeds_are_real
 
 LOSSES = ("lm_loss", "total_loss")
 THROUGHPUTS = ("tokens_per_gpu", "tokens_per_second", "tflops", "samples_per_second")
@@ -21,7 +22,7 @@ class Summary(NamedTuple):
     loss               (field, first, last); NaN is kept, for it is how runs die
     step_ms            median time of one iteration
     throughput         (field, median) of each throughput field that is there
-    checkpoints        saves that ended
+    checkpoints        saves that ended well
     events             event type → how many
     """
 
@@ -40,8 +41,11 @@ def summary(rows: Sequence[TrainingRow], events: Iterable[Event]) -> Summary:
     named = [row.iteration for row in rows if row.iteration is not None]
     targets = values(rows, "target_iteration")
     losses = [(name, found) for name in LOSSES if (found := values(rows, name))]
-    steps_ms = _finite(values(rows, "elapsed_time_per_iteration_ms"))
-    counted = Counter(event.event_type for event in events)
+    real = [row for row in rows if speeds_are_real(row.fields)]
+    steps_ms = _finite(values(real, "elapsed_time_per_iteration_ms"))
+    told = list(events)
+    counted = Counter(event.event_type for event in told)
+    failed = sum(event.attributes.get("status") == "failed" for event in told)
     return Summary(
         len(rows),
         (named[0], named[-1]) if named else None,
@@ -51,9 +55,9 @@ def summary(rows: Sequence[TrainingRow], events: Iterable[Event]) -> Summary:
         tuple(
             (name, median(found))
             for name in THROUGHPUTS
-            if (found := _finite(values(rows, name)))
+            if (found := _finite(values(real, name)))
         ),
-        counted["checkpoint_save_end"],
+        counted["checkpoint_save_end"] - failed,
         tuple(sorted(counted.items())),
     )
 

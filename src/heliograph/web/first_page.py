@@ -90,7 +90,7 @@ class FirstPage(Struct, frozen=True):
 
 def render(page: FirstPage) -> str:
     """The HTML of *page*."""
-    return _environment().get_template("first_page.html").render(page=page)
+    return environment().get_template("first_page.html").render(page=page)
 
 
 def stylesheet() -> bytes:
@@ -99,7 +99,8 @@ def stylesheet() -> bytes:
 
 
 @cache
-def _environment() -> Environment:
+def environment() -> Environment:
+    """Where all pages' templates are."""
     return Environment(
         loader=PackageLoader("heliograph.web"),
         autoescape=True,

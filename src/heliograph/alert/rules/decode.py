@@ -11,8 +11,11 @@ rule_config by rule_type; what stands under the type's own name may also stand d
     match       event_type, severity (one or a list), attributes: {name: value}, threshold
                 a value is what the attribute equals, a glob, or {"op": ">", "value": 3}
     field       fields (or field), op (also `nan`, `inf`), value, threshold: on training rows
+    share       match: {event_type …}, of which part: {severity …}; op, value (0.05 is 5 %), window,
+                least, by
     absence     match: {pattern …} | {metric …} | {event_type …} | {fields …}, window, by, until
-    anomaly     metric or fields, z, direction, size, least, window, for, by
+    anomaly     metric or fields, of (`value`, or `change`: per second), z, direction, size, least,
+                window, for, by
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,6 +30,7 @@ from heliograph.alert.rules.rule import (
     AttributeTest,
     Body,
     EventMatch,
+    EventShare,
     FieldTest,
     LinePattern,
     MetricThreshold,
@@ -41,15 +45,17 @@ from heliograph.core.matcher import Matcher
 from heliograph.rules import anomaly, condition, window
 from heliograph.rules.patterns import Pattern
 
-TYPES = ("pattern", "threshold", "duration", "match", "field", "absence", "anomaly")
+TYPES = ("pattern", "threshold", "duration", "match", "share", "field", "absence", "anomaly")
 # Which types each source may have; the first is what it is when nobody says.
 TYPES_OF = {
     "log": ("pattern", "field", "absence", "anomaly"),
     "metric": ("threshold", "absence", "anomaly"),
     "trace": ("duration", "absence"),
-    "event": ("match", "field", "absence", "anomaly"),
+    "event": ("match", "share", "field", "absence", "anomaly"),
 }
 WINDOW_NS_MAX = 7 * DAY_NS
+# What of a share counts as failed, when nobody says.
+_ERRORS = ("error", "critical", "fatal")
 _TOP = {
     *("id", "rule_id", "name", "source", "enabled", "rule_type", "rule_config", "severity"),
     *(
@@ -119,6 +125,8 @@ def _body(rule_type: str, config: Part) -> Body:
             return _duration(config)
         case "match":
             return _event(config)
+        case "share":
+            return _share(config)
         case "field":
             return _field(config)
         case "absence":
@@ -189,6 +197,25 @@ def _event(config: Part, *, counted: bool = True) -> EventMatch:
     if not (event.event_types or event.severities or event.attributes or event.match):
         config.refuse("event_type", "a rule must name what it is about", code="missing")
     return event
+
+
+def _share(config: Part) -> EventShare:
+    config.only({"match", "part", "op", "value", "window", "least", "by"})
+    # Without `match` it is of all records.
+    whole = (
+        _event(config.part("match"), counted=False)
+        if config.values.get("match")
+        else EventMatch()
+    )
+    return EventShare(
+        whole=whole,
+        part=_event(config.part("part", default={"severity": list(_ERRORS)}), counted=False),
+        window_ns=_window(config, default_ns=5 * MINUTE_NS),
+        op=_op(config),
+        value=config.number("value"),
+        least=config.whole("least", default=20, least=1, most=1_000_000),
+        by=config.texts("by"),
+    )
 
 
 def _attributes(config: Part) -> tuple[AttributeTest, ...]:
@@ -271,7 +298,7 @@ def _what(match: Part) -> What:
 
 def _anomaly(config: Part) -> Anomaly:
     config.only(
-        {"metric", "field", "fields", "match", "z", "direction", "size", "least"}
+        {"metric", "field", "fields", "match", "of", "z", "direction", "size", "least"}
         | {"window", "for", "by"}
     )
     metric = config.text("metric", default="", chars_max=200)
@@ -290,6 +317,7 @@ def _anomaly(config: Part) -> Anomaly:
         window_ns=_window(config, default_ns=60 * MINUTE_NS),
         for_ns=config.duration("for", default_ns=0, most_ns=WINDOW_NS_MAX),
         by=config.texts("by") if "by" in config.values else None,
+        of=config.choice("of", anomaly.OF, default=anomaly.OF[0]),
     )
 
 

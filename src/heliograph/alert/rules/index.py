@@ -9,6 +9,7 @@ from heliograph.alert.rules.rule import (
     Absence,
     Anomaly,
     EventMatch,
+    EventShare,
     FieldTest,
     LinePattern,
     Rule,
@@ -27,7 +28,7 @@ class RuleIndex:
     patterns              those of `lines`, numbered alike
     records               and whether the record ends what an absence listens for
     by_event              event type ("": any) → numbers in `records`
-    counted, deviating, listening   the rules that have windows, pasts, keys
+    counted, deviating, listening, sharing   the rules that have windows, pasts, keys, counts
     """
 
     def __init__(self, rules: Sequence[Rule]) -> None:
@@ -39,6 +40,7 @@ class RuleIndex:
         self.counted: list[tuple[Rule, Threshold]] = []
         self.deviating: list[tuple[Rule, Anomaly]] = []
         self.listening: list[tuple[Rule, Absence]] = []
+        self.sharing: list[tuple[Rule, EventShare]] = []
         for rule in rules:
             if rule.enabled:
                 self._admit(rule)
@@ -49,6 +51,9 @@ class RuleIndex:
             case LinePattern() | TraceDuration() | EventMatch() | FieldTest() as body:
                 self.counted.append((rule, body.threshold))
                 self._look(rule, body)
+            case EventShare() as body:
+                self.sharing.append((rule, body))
+                self._look_at_records(rule, body.whole, ends=False)
             case Anomaly() as body if body.fields:
                 self.deviating.append((rule, body))
                 self.rows.append((rule, body))

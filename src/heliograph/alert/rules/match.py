@@ -32,6 +32,8 @@ def record_values(record: Record, said: Said) -> dict[str, str]:
                 own[str(name)] = shown(value)
     own["event_type"] = record.event_type
     own["source_kind"] = record.source_kind
+    if isinstance(source := record.correlation.get("source"), str):
+        own["event_source"] = source
     if record.severity:
         own["record_severity"] = record.severity
     named = {"node": "node_name", "pod_uid": "pod_id"}

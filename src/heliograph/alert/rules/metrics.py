@@ -10,6 +10,7 @@ whose newest point is older than the window has no data: its alert is over. Poin
 *now_ns* are left out until their time comes.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -32,7 +33,7 @@ from heliograph.core import duration
 from heliograph.core.duration import HOUR_NS, MINUTE_NS
 from heliograph.core.labels import NAME, Labels, fingerprint
 from heliograph.core.matcher import Matcher
-from heliograph.rules.anomaly import is_anomalous, robust_z
+from heliograph.rules.anomaly import changes, is_anomalous, robust_z
 from heliograph.rules.condition import Point, aggregate, compare
 from heliograph.rules.pending import Pending, step
 
@@ -157,12 +158,14 @@ def _judged(
     if isinstance(body, MetricThreshold):
         value = aggregate(body.agg, window)
         return None if value is None else (compare(body.op, value, body.value), value)
-    finite = [value for _, value in window if value - value == 0]
-    if len(finite) <= body.least or window[-1][1] != finite[-1]:
+    finite = [point for point in window if math.isfinite(point[1])]
+    if not finite or finite[-1] != window[-1]:
         return None
-    past = finite[:-1][-body.size :]
-    z = robust_z(finite[-1], past)
-    return is_anomalous(z, limit=body.z, direction=body.direction), finite[-1]
+    values = changes(finite) if body.of == "change" else [value for _, value in finite]
+    if len(values) <= body.least:
+        return None
+    z = robust_z(values[-1], values[:-1][-body.size :])
+    return is_anomalous(z, limit=body.z, direction=body.direction), values[-1]
 
 
 def _step(
@@ -213,7 +216,8 @@ def _reason(rule: Rule) -> str:
         wanted = rule_posts.number(body.value)
         return f"{body.agg} of {body.metric} over {span} {body.op} {wanted}"
     assert isinstance(body, Anomaly)
-    return f"{body.metric} deviates from its own past (robust z beyond {body.z:g})"
+    what = f"the change of {body.metric}" if body.of == "change" else body.metric
+    return f"{what} deviates from its own past (robust z beyond {body.z:g})"
 
 
 def _shown(labels: Labels) -> Labels:

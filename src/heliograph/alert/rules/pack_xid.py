@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from heliograph.alert.rules import xids
 from heliograph.alert.rules.writing import Document
+from heliograph.core import xids
 
 _XID = r"NVRM: Xid \((?P<pci>[^)]+)\): (?P<xid>{codes})\b"
 _GPU = ["node_name", "pci", "xid"]

@@ -9,13 +9,23 @@ import msgspec
 
 from heliograph.alert.rules.rule import StateRow
 from heliograph.core.labels import Labels, fingerprint
-from heliograph.rules.anomaly import Past
+from heliograph.rules.anomaly import OF, Past
 
 PASTS_MAX = 2_000
 # Values between two writes of a past: after a restart it may lack so many of its last ones, which
 # moves no median far.
 VALUES_PER_WRITE = 10
 _DECODER = msgspec.msgpack.Decoder(tuple[tuple[tuple[str, str], ...], str, bytes])
+
+
+class _Held:
+    """A past, and how many of its values were not told to be written."""
+
+    __slots__ = ("past", "unwritten")
+
+    def __init__(self, past: Past) -> None:
+        self.past = past
+        self.unwritten = 0
 
 
 class Pasts:
@@ -27,20 +37,20 @@ class Pasts:
     __slots__ = (
         "_dirty",
         "_least",
+        "_of",
         "_pasts",
         "_rule_id",
         "_size",
-        "_unwritten",
         "evicted",
         "late",
     )
 
-    def __init__(self, rule_id: str, *, size: int, least: int) -> None:
+    def __init__(self, rule_id: str, *, size: int, least: int, of: str = OF[0]) -> None:
         self._rule_id = rule_id
         self._size = size
         self._least = least
-        self._pasts: dict[tuple[Labels, str], Past] = {}
-        self._unwritten: dict[tuple[Labels, str], int] = {}
+        self._of = of
+        self._pasts: dict[tuple[Labels, str], _Held] = {}
         self._dirty: dict[tuple[Labels, str], bool] = {}
         self.late = 0
         self.evicted = 0
@@ -53,22 +63,23 @@ class Pasts:
         One that is certain to be within *limit* may be told as 0.
         """
         name = key, client
-        past = self._pasts.pop(name, None) or Past(size=self._size, least=self._least)
-        self._pasts[name] = past
+        held = self._pasts.pop(name, None)
+        if held is None:
+            held = _Held(Past(size=self._size, least=self._least, of=self._of))
+        self._pasts[name] = held
         if len(self._pasts) > PASTS_MAX:
             oldest = next(iter(self._pasts))
             del self._pasts[oldest]
-            self._unwritten.pop(oldest, None)
             self._dirty[oldest] = False
             self.evicted += 1
+        past = held.past
         late = past.late
         z = past.score(at_ns, value, limit=limit)
         self.late += past.late - late
-        unwritten = self._unwritten.get(name, 0) + 1
-        if unwritten >= VALUES_PER_WRITE:
-            unwritten = 0
+        held.unwritten += 1
+        if held.unwritten >= VALUES_PER_WRITE:
+            held.unwritten = 0
             self._dirty[name] = True
-        self._unwritten[name] = unwritten
         return z
 
     def load(self, state: bytes) -> None:
@@ -77,9 +88,9 @@ class Pasts:
             key, client, held = _DECODER.decode(state)
         except msgspec.MsgspecError as error:
             raise ValueError(f"not a rule's state: {error}") from error
-        past = Past(size=self._size, least=self._least)
+        past = Past(size=self._size, least=self._least, of=self._of)
         past.load(held)
-        self._pasts[key, client] = past
+        self._pasts[key, client] = _Held(past)
 
     def drain(self) -> Iterator[StateRow]:
         """The rows that changed since the last time."""
@@ -87,7 +98,7 @@ class Pasts:
             key, client = name
             state = None
             if kept:
-                state = msgspec.msgpack.encode((key, client, self._pasts[name].dump()))
+                state = msgspec.msgpack.encode((key, client, self._pasts[name].past.dump()))
             row = fingerprint((*key, ("\x00client", client)))
             yield StateRow(self._rule_id, row, state)
         self._dirty.clear()

@@ -14,9 +14,9 @@ from collections.abc import Mapping
 import msgspec
 
 from heliograph.alert.model import NOBODY, Context, Post
-from heliograph.alert.rules import xids
 from heliograph.alert.rules.rule import Rule
 from heliograph.core import labels as core_labels
+from heliograph.core import xids
 from heliograph.core.labels import Labels
 
 LINE_CHARS_MAX = 2000

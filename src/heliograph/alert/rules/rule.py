@@ -89,6 +89,19 @@ class EventMatch(Struct, frozen=True):
     threshold: Threshold = Threshold()
 
 
+class EventShare(Struct, frozen=True):
+    """Of the records that *whole* is about, the share that *part* is about too, within *window_ns*,
+    compared; for each combination of *by*, and only of *least* records or more."""
+
+    whole: EventMatch
+    part: EventMatch
+    window_ns: int
+    op: str
+    value: float
+    least: int = 20
+    by: tuple[str, ...] = ()
+
+
 class FieldTest(Struct, frozen=True):
     """Training rows in which a field of *fields* compares with *value*; op `nan` or `inf`: is so."""
 
@@ -130,6 +143,7 @@ class Anomaly(Struct, frozen=True):
     metric      a series, looked at by the ticker over *window_ns*; or
     fields      training fields, looked at on every row, against the last *size* of the same source
     least       values that a past must have before anything is an anomaly
+    of          `value`, or `change`: how much it moves per second from one value to the next
     by          as in `Threshold`, of rows
     """
 
@@ -143,10 +157,18 @@ class Anomaly(Struct, frozen=True):
     window_ns: int = 60 * MINUTE_NS
     for_ns: int = 0
     by: tuple[str, ...] | None = None
+    of: str = "value"
 
 
 Body: TypeAlias = (
-    LinePattern | MetricThreshold | TraceDuration | EventMatch | FieldTest | Absence | Anomaly
+    LinePattern
+    | MetricThreshold
+    | TraceDuration
+    | EventMatch
+    | EventShare
+    | FieldTest
+    | Absence
+    | Anomaly
 )
 
 

@@ -13,7 +13,7 @@ Nothing here is shared: one stream belongs to one thread.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from msgspec import structs
 
@@ -23,10 +23,12 @@ from heliograph.alert.rules import posts as rule_posts
 from heliograph.alert.rules.counts import Counts
 from heliograph.alert.rules.index import RuleIndex
 from heliograph.alert.rules.listening import Listening
+from heliograph.alert.rules.owned import Owned, Values, owned_key
 from heliograph.alert.rules.pasts import Pasts
 from heliograph.alert.rules.rule import (
     Absence,
     Anomaly,
+    EventShare,
     Rule,
     Said,
     StateRow,
@@ -36,6 +38,7 @@ from heliograph.alert.rules.rule import (
     key_of,
     known,
 )
+from heliograph.alert.rules.sharing import Sharing
 from heliograph.core import duration
 from heliograph.core.duration import HOUR_NS
 from heliograph.core.labels import Labels
@@ -69,10 +72,18 @@ class RuleStream:
         self.counts: Counter[str] = Counter()
         self._resolve_after_ns = resolve_after_ns
         self._index = RuleIndex(rules)
+        self._owned = Owned(self._index.rows)
+        # Whom an absence heard in the frame at hand.
+        self._heard_in = 0, 0
+        self._heard_keys: set[tuple[str, Labels]] = set()
         self._counts = {rule.id: Counts(rule.id, held) for rule, held in self._index.counted}
         self._pasts = {
-            rule.id: Pasts(rule.id, size=body.size, least=body.least)
+            rule.id: Pasts(rule.id, size=body.size, least=body.least, of=body.of)
             for rule, body in self._index.deviating
+        }
+        self._sharing = {
+            rule.id: Sharing(rule, body, resolve_after_ns=resolve_after_ns)
+            for rule, body in self._index.sharing
         }
         self._listening = {
             rule.id: Listening(rule, body, since_ns=since_ns, resolve_after_ns=resolve_after_ns)
@@ -86,6 +97,10 @@ class RuleStream:
     def match(self, text: str) -> tuple[int, ...]:
         """The numbers of the line rules whose pattern occurs in *text*, for `line`."""
         return self._index.patterns.matches(encoded(text))
+
+    def matching(self, texts: bytes, ends: Sequence[int]) -> list[int]:
+        """Of the lines of *texts*, UTF-8 that ends at *ends*, the places of those that `match`."""
+        return self._index.patterns.matching(texts, ends)
 
     @property
     def listens(self) -> bool:
@@ -121,17 +136,13 @@ class RuleStream:
 
     def row(self, row: TrainingRow, said: Said, *, seq: int = -1, arrival_ns: int) -> None:
         """A training row; its source (`log`, `wandb`) may be matched on as `row_source`."""
-        values: dict[str, str] | None = None
-        for rule, body in self._index.rows:
+        values = self._owned.of(said, row.source)
+        for rule, body in values.admitted:
             if isinstance(body, Anomaly):
-                values = {**known(said), "row_source": row.source} if values is None else values
                 self._deviated(rule, body, row, said, values, seq, arrival_ns)
                 continue
             found = rule_match.field_of(body, row.fields)
             if found is None:
-                continue
-            values = {**known(said), "row_source": row.source} if values is None else values
-            if not admitted(body.match, values):
                 continue
             if isinstance(rule.body, Absence):
                 self._heard(rule, rule.body, values, seq, arrival_ns)
@@ -143,6 +154,11 @@ class RuleStream:
                 self._occurred(
                     rule, body.threshold, said, values, extra, seq, arrival_ns, value=value
                 )
+
+    def wants(self, event_type: str) -> bool:
+        """Whether any rule looks at records of *event_type*."""
+        index = self._index
+        return bool(index.traces or index.by_event.get(event_type) or index.by_event.get(""))
 
     def record(self, record: Record, said: Said, *, seq: int = -1, arrival_ns: int) -> None:
         """A record, once for each id."""
@@ -182,53 +198,44 @@ class RuleStream:
 
     def tick(self, now_ns: int) -> None:
         """Look for silence, as of *now_ns*."""
-        for listening in self._listening.values():
-            for post in listening.tick(now_ns):
+        self._heard_keys.clear()
+        for one in self._ending():
+            for post in one.tick(now_ns):
                 self._say(post)
 
     def retire(self, now_ns: int) -> None:
-        """These rules are no more: end what their absences said. (Others end by themselves.)"""
-        for listening in self._listening.values():
-            for post in listening.retire(now_ns):
+        """These rules are no more: end what absences and shares said. (Others end by themselves.)"""
+        for one in self._ending():
+            for post in one.retire(now_ns):
                 self._say(post)
 
     def drain(self) -> tuple[list[Post], list[StateRow]]:
         """Posts in order, and the rows of state that changed, since the last time."""
         posts, self._posts, self._places = self._posts, [], {}
-        rows: list[StateRow] = []
-        for kept in (self._counts, self._listening, self._pasts):
-            for one in kept.values():
-                rows.extend(one.drain())
-        return posts, rows
+        return posts, [row for one in self._remembering() for row in one.drain()]
 
     def everything(self) -> list[StateRow]:
         """The rows of all that is remembered: for the stream of tomorrow's rules, and when we
         close. Posts stay to be drained; these rows need not be."""
-        rows: list[StateRow] = []
-        for counts in self._counts.values():
-            rows.extend(counts.everything())
-        for listening in self._listening.values():
-            rows.extend(listening.everything())
-        for pasts in self._pasts.values():
-            rows.extend(pasts.everything())
-        return rows
+        return [row for one in self._remembering() for row in one.everything()]
 
     def bounds(self) -> Counter[str]:
         """How often a bound was hit: `counts`, and late and evicted occurrences."""
         found = Counter(self.counts)
-        for counted in self._counts.values():
-            found["late"] += counted.late
-            found["evicted"] += counted.evicted
-        for listening in self._listening.values():
-            found["evicted"] += listening.evicted
-        for pasts in self._pasts.values():
-            found["late"] += pasts.late
-            found["evicted"] += pasts.evicted
+        for one in self._remembering():
+            found["late"] += one.late
+            found["evicted"] += one.evicted
         return found
 
+    def _ending(self) -> list[Listening | Sharing]:
+        return [*self._listening.values(), *self._sharing.values()]
+
+    def _remembering(self) -> Iterator[Counts | Listening | Pasts | Sharing]:
+        for kept in (self._counts, self._listening, self._pasts, self._sharing):
+            yield from kept.values()
+
     def _load(self, row: StateRow) -> None:
-        kept = self._counts, self._listening, self._pasts
-        for one in kept:
+        for one in (self._counts, self._listening, self._pasts, self._sharing):
             holder = one.get(row.rule_id)
             if holder is not None and row.state is not None:
                 try:
@@ -252,7 +259,18 @@ class RuleStream:
         if ends:
             listening = self._listening[rule.id]
             assert isinstance(rule.body, Absence)
+            self._heard_keys.clear()
             post = listening.ended(key_of(rule.body.by, values), arrival_ns, seq=seq)
+            if post is not None:
+                self._say(post)
+            return
+        if isinstance(rule.body, EventShare):
+            share = self._sharing[rule.id]
+            key, part = (
+                key_of(rule.body.by, values),
+                rule_match.is_event(rule.body.part, record, values),
+            )
+            post = share.seen(key, said, values, part=part, seq=seq, arrival_ns=arrival_ns)
             if post is not None:
                 self._say(post)
             return
@@ -279,7 +297,7 @@ class RuleStream:
         by = threshold.by
         if by is None:
             by = OWNER if threshold.count == 1 else ()
-        key = key_of(by, values)
+        key = owned_key(by, values)
         found = self._counts[rule.id].add(key, said.client, said.at_ns)
         if not found or self._again(rule, key, seq, arrival_ns):
             return
@@ -292,7 +310,15 @@ class RuleStream:
     def _heard(
         self, rule: Rule, body: Absence, values: dict[str, str], seq: int, arrival_ns: int
     ) -> None:
-        post = self._listening[rule.id].heard(key_of(body.by, values), arrival_ns, seq=seq)
+        key = owned_key(body.by, values)
+        # To hear one again in the same frame tells nothing new.
+        if self._heard_in != (arrival_ns, seq):
+            self._heard_in = arrival_ns, seq
+            self._heard_keys.clear()
+        elif (rule.id, key) in self._heard_keys:
+            return
+        self._heard_keys.add((rule.id, key))
+        post = self._listening[rule.id].heard(key, arrival_ns, seq=seq)
         if post is not None:
             self._say(post)
 
@@ -302,7 +328,7 @@ class RuleStream:
         body: Anomaly,
         row: TrainingRow,
         said: Said,
-        values: dict[str, str],
+        values: Values,
         seq: int,
         arrival_ns: int,
     ) -> None:
@@ -311,12 +337,11 @@ class RuleStream:
                 break
         else:
             return
-        if not admitted(body.match, values):
-            return
         value = row.fields[name]
-        if isinstance(value, bool) or not isinstance(value, int | float):
+        if type(value) is not float and type(value) is not int:
             return
-        key = key_of(OWNER if body.by is None else body.by, values)
+        by = OWNER if body.by is None else body.by
+        key = values.keys_by.get(by) or owned_key(by, values)
         client = f"{said.client}/{row.rank_group}/{name}"
         z = self._pasts[rule.id].score(key, client, said.at_ns, float(value), limit=body.z)
         if z is None or not is_anomalous(z, limit=body.z, direction=body.direction):

@@ -1,7 +1,6 @@
 """What streams in: remote write and logs. Decoded and made durable on the ingest thread."""
 
 import asyncio
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -11,17 +10,17 @@ from starlette.responses import Response
 from heliograph.core.clock import Clock
 from heliograph.core.errors import Refused
 from heliograph.receive import logs, remote_write
-from heliograph.receive.lines import encode_lines
+from heliograph.receive.lines import encode_block
 from heliograph.service import problem
 from heliograph.service.backpressure import Backpressure
 from heliograph.service.executors import Executors
 from heliograph.service.handover import Handover
 from heliograph.service.http import Endpoint, Surroundings, read_body
 from heliograph.service.ingest import Ingest
+from heliograph.service.line_parses import LineParses, Read
 from heliograph.service.meters import Meters
 from heliograph.service.negatives import Negatives
 from heliograph.store.log.log import Log
-from heliograph.training.parse import Parsed, parse_line
 from heliograph.wire import snappy
 
 REMOTE_WRITE = "remote_write"
@@ -41,6 +40,7 @@ class Intake(NamedTuple):
     decoded_bytes_max: int
     negatives: Negatives
     handover: Handover
+    parses: LineParses
     backpressure: Backpressure
     clock: Clock
     meters: Meters
@@ -57,7 +57,7 @@ class _Lines(NamedTuple):
     """A body of logs, read: its lines, what each says, and all of them for the log."""
 
     batch: logs.LogBatch
-    parsed: Sequence[Parsed | None]
+    read: Read
     payload: bytes
 
 
@@ -169,7 +169,7 @@ async def _logs(request: Request, intake: Intake) -> Response:
         meters.rejected.add(1, LOGS, error.code)
         raise
     _count_logs(read.batch, meters)
-    return problem.encoded(_logs_answer(read.batch, read.parsed))
+    return problem.encoded(_logs_answer(read.batch, read.read))
 
 
 def _read_logs(body: bytes, encoding: str | None, sender: str, intake: Intake) -> _Lines:
@@ -183,16 +183,16 @@ def _read_logs(body: bytes, encoding: str | None, sender: str, intake: Intake) -
         limits=intake.log_limits,
     )
     # A line that goes on in another request is parsed when it is whole, by the applier.
-    parsed = [None if line.partial else parse_line(line.text) for line in batch.lines]
-    payload = encode_lines(batch.lines)
+    read = intake.parses.read(batch.lines)
+    payload = encode_block(batch.lines)
     intake.meters.stage_seconds.observe(intake.clock.monotonic_s() - started_s, "read_lines")
-    return _Lines(batch, parsed, payload)
+    return _Lines(batch, read, payload)
 
 
 def _append(read: _Lines, intake: Intake) -> None:
     """On the ingest thread."""
     seq = intake.log.append_lines(read.payload, len(read.batch.lines))
-    intake.handover.put(seq, read.parsed)
+    intake.handover.put(seq, read.read)
 
 
 def _count_logs(batch: logs.LogBatch, meters: Meters) -> None:
@@ -209,8 +209,8 @@ def _count_logs(batch: logs.LogBatch, meters: Meters) -> None:
         meters.log_latency_histogram.observe_all(seconds, node)
 
 
-def _logs_answer(batch: logs.LogBatch, parsed: Sequence[Parsed | None]) -> bytes:
-    known = [one for one in parsed if one is not None]
+def _logs_answer(batch: logs.LogBatch, read: Read) -> bytes:
+    told = [one for place in read.telling if (one := read.parsed[place]) is not None]
     return msgspec.json.encode(
         {
             "received": batch.received,
@@ -219,7 +219,7 @@ def _logs_answer(batch: logs.LogBatch, parsed: Sequence[Parsed | None]) -> bytes
                 {"index": one.index, "reason": one.reason, "detail": one.detail}
                 for one in batch.rejected
             ],
-            "performance": sum(one.kind == "performance" for one in known),
-            "events": sum(len(one.events) for one in known),
+            "performance": [one.kind for one in told].count("performance"),
+            "events": sum(map(len, [one.events for one in told])),
         }
     )

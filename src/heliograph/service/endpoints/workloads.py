@@ -12,6 +12,7 @@ from heliograph.core.errors import Refused
 from heliograph.core.owner import Hold, Pod, Workload
 from heliograph.core.record import Record
 from heliograph.service import params, problem, trainings
+from heliograph.service.frameworks import Frameworks
 from heliograph.service.freshness import Reads
 from heliograph.service.http import Endpoint, Parameter
 from heliograph.service.owners import Owners
@@ -42,6 +43,7 @@ class Workloads(NamedTuple):
     clock: Clock
     list_max: int
     timeline: Timeline
+    frameworks: Frameworks
 
 
 def endpoints(have: Workloads) -> list[Endpoint]:
@@ -208,6 +210,8 @@ class _Bound:
         pods = self._have.trainings.pods(uid)
         return {
             **self._summary(directory.workloads[uid]),
+            # Evidence is kept with what was started, which is the top of the ancestors.
+            "framework": self._have.frameworks.document(directory.root_uid(uid)),
             "ancestors": [one._asdict() for one in directory.ancestors(uid)],
             "pods": [
                 _pod(pod, directory.holds_of_pod(pod.uid)) for pod in pods[:PODS_SHOWN_MAX]

@@ -30,6 +30,8 @@ PRAGMA user_version = {FORMAT};
 COMMIT;
 """
 _INSERT = f"INSERT INTO records ({', '.join(COLUMNS)}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
+# A page that many transactions write is copied once, the less often the log is folded in.
+_CHECKPOINT_PAGES = 4000
 # Steps of SQLite's machine between two looks at the clock: about a millisecond.
 _STEPS = 100_000
 # Parameters of one statement.
@@ -46,6 +48,7 @@ def open_writer(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute(f"PRAGMA journal_size_limit={WAL_BYTES_KEPT}")
+        connection.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}")
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version > FORMAT:
             raise ConfigError(
@@ -67,6 +70,15 @@ def open_reader(path: Path, clock: Clock) -> closing[sqlite3.Connection]:
 
 def insert(connection: sqlite3.Connection, rows: Sequence[Row]) -> set[bytes]:
     """Add *rows* in one transaction; return the ids that were not there yet. Durable on return."""
+    unique = {row.id: row for row in reversed(rows)}
+    try:
+        # Nearly always all are new, and need not be looked for.
+        with connection:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.executemany(_INSERT, reversed(unique.values()))
+        return set(unique)
+    except sqlite3.IntegrityError:
+        pass
     with connection:
         connection.execute("BEGIN IMMEDIATE")
         there = present(connection, [row.id for row in rows])

@@ -10,6 +10,7 @@ doc        the record's fields in order, as `document` bytes: NaN, NUL and surro
 import hashlib
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from heliograph.core.errors import Refused
@@ -20,6 +21,8 @@ INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 DOC_BYTES_MAX = 8 << 20
 COLUMNS = ("id", "stream", "session", "type", "severity", "source", "at_ns", "doc")
 
+# Names whose stored form is remembered: many records have the same few.
+_key = lru_cache(maxsize=4096)(text.key)
 _CANONICAL = re.compile("telemetry-([0-9a-f]{32})")
 
 
@@ -43,11 +46,11 @@ def of(record: Record) -> Row:
         raise Refused(f"a record of {len(doc)} bytes, limit {DOC_BYTES_MAX}", status=413)
     return Row(
         id=id_of(record.record_id),
-        stream=text.key(stream_of(record)),
-        session=text.key(record.session_id),
-        type=text.key(record.event_type),
-        severity=text.key(record.severity or ""),
-        source=text.key(record.source_kind),
+        stream=_key(stream_of(record)),
+        session=_key(record.session_id),
+        type=_key(record.event_type),
+        severity=_key(record.severity or ""),
+        source=_key(record.source_kind),
         at_ns=max(INT64_MIN, min(record.timestamp_ns, INT64_MAX)),
         doc=doc,
     )

@@ -17,17 +17,22 @@ from heliograph.store.state import (
     columns,
     cursors,
     dirty,
+    findings,
+    log_patterns,
     meta,
     owners,
     partials,
     rule_states,
     training,
     versions,
+    wandb_runs,
 )
 
 MODULES = (
     *(alert_correlations, alert_events, alert_groups, alert_kinds, alert_ledger, alert_outbox),
     *(alert_routes, alert_rules, alert_silences, alert_statistics),
-    *(cursors, dirty, meta, owners, partials, rule_states, training, versions),
+    *(cursors, dirty, findings, log_patterns, meta, owners, partials, rule_states, training),
+    versions,
+    wandb_runs,
 )
 metadata = columns.metadata

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import Connection, Engine
 
+from heliograph.core import thread_name
 from heliograph.core.clock import Clock
 from heliograph.core.errors import ConfigError, Unavailable
 from heliograph.store.state import engines, lock, revisions, seam, sqlite_file
@@ -145,6 +146,7 @@ class State:
         self._home.leave()
 
     def _run(self) -> None:
+        thread_name.show()
         while (taken := self._lanes.take()) is not None:
             lane, job = taken
             if job.done.set_running_or_notify_cancel():

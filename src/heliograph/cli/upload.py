@@ -1,0 +1,101 @@
+"""Bodies to a running service, many after the other: what is not taken now is sent again.
+
+    with Upload("http://127.0.0.1:8989") as to:
+        answer = to.post("/v1/records", body, "application/x-ndjson")
+
+Overload (429, 503) and a service that does not answer are waited out, as long as `Retry-After` says
+or longer each time; any other refusal ends the command with the service's own words.
+"""
+
+import os
+import zlib
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+import click
+
+from heliograph.cli.client import TOKEN_VARIABLE, words
+from heliograph.core.clock import Clock, SystemClock
+
+TIMEOUT_S = 120.0
+ATTEMPTS_MAX = 12
+WAIT_S_MAX = 15.0
+_LATER = frozenset({408, 425, 429, 502, 503, 504})
+_NEAR = frozenset({"127.0.0.1", "::1", "localhost"})
+# zlib's number for the head and the end of gzip around it.
+_GZIP = 31
+
+
+class Upload:
+    """A connection to the service at *url*, with the token of the environment; for one thread."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        clock: Clock | None = None,
+        waiting: Callable[[str], None] = lambda why: None,  # noqa: ARG005
+    ) -> None:
+        import httpx2
+
+        token = os.environ.get(TOKEN_VARIABLE)
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self.url = url.rstrip("/")
+        self._clock = clock or SystemClock()
+        self._waiting = waiting
+        # To pack what never leaves the machine costs more than to carry it.
+        self._pack = (urlsplit(url).hostname or "") not in _NEAR
+        self._client = httpx2.Client(headers=headers, timeout=TIMEOUT_S)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._client.close()
+
+    def post(self, path: str, body: bytes, content_type: str = "application/json") -> Any:
+        """The answer to *body*, None where it is empty. Raises ClickException."""
+        import httpx2
+
+        headers = {"Content-Type": content_type}
+        if self._pack:
+            packing = zlib.compressobj(1, zlib.DEFLATED, _GZIP)
+            body = packing.compress(body) + packing.flush()
+            headers["Content-Encoding"] = "gzip"
+        why, wait_s = "", 0.0
+        for attempt in range(ATTEMPTS_MAX):
+            if attempt:
+                self._waiting(why)
+                self._clock.sleep(max(wait_s, min(WAIT_S_MAX, 0.25 * 2**attempt)))
+            try:
+                response = self._client.post(self.url + path, content=body, headers=headers)
+            except httpx2.HTTPError as error:
+                why, wait_s = f"{self.url}: {error or type(error).__name__}", 0.0
+                continue
+            if response.status_code not in _LATER:
+                return _answer(response)
+            why = f"{response.status_code}: {words(response)}"
+            wait_s = _seconds(response.headers.get("Retry-After", ""))
+        raise click.ClickException(f"gave up after {ATTEMPTS_MAX} attempts: {why}")
+
+
+def _answer(response: Any) -> Any:
+    if response.status_code >= 400:
+        raise click.ClickException(f"{response.status_code}: {words(response)}")
+    if not response.content:
+        return None
+    try:
+        return response.json()
+    except ValueError as error:
+        raise click.ClickException("what answers there is no Heliograph") from error
+
+
+def _seconds(text: str) -> float:
+    return min(float(text), WAIT_S_MAX) if text.isascii() and text.isdigit() else 0.0

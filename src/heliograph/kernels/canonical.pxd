@@ -1,0 +1,1 @@
+# Types of canonical.pyx; `setup.py` compiles what has such a file.

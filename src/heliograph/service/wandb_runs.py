@@ -1,0 +1,276 @@
+"""Wandb runs as the service knows them: found or made, placed, kept in state.
+
+A run belongs to the pod whose name its host is (in a cluster the two are one), or that its config
+names as `pod_uid`. Where there is none it becomes a workload of its own, of kind `WandbRun`, whose
+one pod has the same uid. That is decided when the run is first heard of, and stays.
+
+Who changes a run holds it (`held`) from reading to writing; runs are held apart from each other, so
+that many wait for the same commits together.
+"""
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from concurrent.futures import Future
+from contextlib import AbstractContextManager
+from threading import Lock, RLock
+from typing import Any, NamedTuple
+
+from heliograph.core import instant
+from heliograph.core.clock import Clock
+from heliograph.core.owner import Pod, Workload
+from heliograph.core.placement import PlacedPod, PlacedWorkload, Placements
+from heliograph.enrich.records import whose
+from heliograph.receive.wandb_graphql import RunName, RunSettings
+from heliograph.service.meters import Meters
+from heliograph.service.owners import Owners
+from heliograph.store.state import document, wandb_runs
+from heliograph.store.state.lanes import Lane
+from heliograph.store.state.state import State
+from heliograph.store.state.wandb_runs import WandbRun
+
+KIND = "WandbRun"
+KEPT_MAX = 1000
+# A client sends a heartbeat every 30 s. One that was not heard of for so long is gone.
+SILENT_AFTER_NS = 3600 * 10**9
+SWEEP_EVERY_NS = 60 * 10**9
+# Runs that may be held at once, at most.
+HOLDS = 64
+STATUS = {
+    wandb_runs.RUNNING: "Running",
+    wandb_runs.FINISHED: "Succeeded",
+    wandb_runs.FAILED: "Failed",
+    wandb_runs.PREEMPTED: "Preempted",
+    wandb_runs.SILENT: "Silent",
+}
+# What goes first from a document that is too large.
+_BULKY = ("packages", "metadata", "summary", "config", "tags", "notes")
+
+
+class RunLimits(NamedTuple):
+    """Runs that are kept, bytes that one says of itself, and console lines of one that are kept."""
+
+    runs: int
+    document_bytes: int
+    console_lines: int
+
+
+class WandbRuns:
+    """The runs. Thread-safe; a run is changed by who holds it."""
+
+    def __init__(
+        self, state: State, owners: Owners, clock: Clock, meters: Meters, limits: RunLimits
+    ) -> None:
+        self._state = state
+        self._owners = owners
+        self._clock = clock
+        self._meters = meters
+        self.limits = limits
+        self._kept: OrderedDict[str, WandbRun] = OrderedDict()
+        self._swept_ns = clock.now_ns()
+        self._count: int | None = None
+        self._held = [RLock() for _ in range(HOLDS)]
+        self._lock = Lock()
+
+    def held(self, uid: str) -> AbstractContextManager[bool]:
+        """Hold the run *uid*: nobody else does meanwhile."""
+        return self._held[hash(uid) % HOLDS]
+
+    def read(self, uid: str) -> WandbRun | None:
+        """The run *uid* as it is stored; on any thread."""
+        return self._state.read(lambda tx: wandb_runs.get(tx, uid))
+
+    def known(self, name: RunName) -> WandbRun | None:
+        """The run *name*, or None when it was never heard of."""
+        run = self._kept.get(name.uid) or self.read(name.uid)
+        return None if run is None else self._remember(run)
+
+    def opened(self, name: RunName, said: RunSettings | None = None) -> tuple[WandbRun, bool]:
+        """The run *name*, which says *said* of itself and runs, kept; whether it is new."""
+        run, new = self.described(name, said)
+        kept = self._put(run)
+        self._place(run, None)
+        kept.result()
+        return self._remember(run), new
+
+    def described(
+        self, name: RunName, said: RunSettings | None = None
+    ) -> tuple[WandbRun, bool]:
+        """The same run, not kept yet, and nobody told of it."""
+        now_ns = self._clock.now_ns()
+        old = self.known(name)
+        if old is None:
+            self._make_room()
+            self.sweep()
+        run = old or WandbRun(
+            name.uid, name.entity, name.project, name.run, wandb_runs.RUNNING, "", True,
+            now_ns, now_ns, document={"name": name.run},
+        )  # fmt: skip
+        if said is not None:
+            run = run._replace(document={**run.document, **_said(said, run.document)})
+            run = _since(run)
+        run = run._replace(state=wandb_runs.RUNNING, heard_ns=now_ns)
+        if old is None:
+            pod_uid = self._pod_uid(run, now_ns)
+            run = run._replace(pod_uid=pod_uid or run.uid, own=not pod_uid)
+        return run._replace(document=self._bounded(run.document)), old is None
+
+    def begun(self, run: WandbRun, at_ns: int) -> WandbRun:
+        """*run*, which was there at *at_ns* already: one that is synced later began long ago. It is
+        placed by who changes it next."""
+        if at_ns >= _started_ns(run):
+            return run
+        return run._replace(document={**run.document, "started_ns": at_ns})
+
+    def placed(self, run: WandbRun) -> None:
+        """Tell the others that *run* runs, and since when."""
+        self._place(run, None)
+
+    def ended(self, run: WandbRun, state: str, at_ns: int) -> WandbRun:
+        """*run*, which ended as *state* says, at *at_ns*; not yet saved."""
+        run = run._replace(state=state, document={**run.document, "ended_ns": at_ns})
+        self._place(run, max(at_ns, _started_ns(run) + 1))
+        return run
+
+    def saved(self, run: WandbRun) -> WandbRun:
+        """*run* as it is kept in state, durably; what it says too much of is left out."""
+        run = run._replace(document=self._bounded(run.document))
+        self._put(run).result()
+        return self._remember(run)
+
+    def _put(self, run: WandbRun) -> "Future[None]":
+        return self._state.write(lambda tx: wandb_runs.put(tx, run), lane=Lane.APPLIER)
+
+    def sweep(self) -> None:
+        """Now and then: runs that nobody has heard of for long have ended, as far as we know."""
+        now_ns = self._clock.now_ns()
+        with self._lock:
+            if now_ns - self._swept_ns < SWEEP_EVERY_NS:
+                return
+            self._swept_ns = now_ns
+        before_ns = now_ns - SILENT_AFTER_NS
+        for run in self._state.read(lambda tx: wandb_runs.quiet(tx, before_ns)):
+            with self.held(run.uid):
+                self.saved(self.ended(run, wandb_runs.SILENT, run.heard_ns))
+
+    def _remember(self, run: WandbRun) -> WandbRun:
+        with self._lock:
+            self._kept[run.uid] = run
+            self._kept.move_to_end(run.uid)
+            if len(self._kept) > KEPT_MAX:
+                self._kept.popitem(last=False)
+        return run
+
+    def _make_room(self) -> None:
+        keep = self.limits.runs - 1
+        with self._lock:
+            if self._count is None:
+                self._count = self._state.read(wandb_runs.count)
+            self._count += 1
+            if self._count <= keep + 1:
+                return
+        gone = self._state.write(
+            lambda tx: wandb_runs.forget_oldest(tx, keep), lane=Lane.APPLIER
+        ).result()
+        with self._lock:
+            self._count -= len(gone)
+            for uid in gone:
+                self._kept.pop(uid, None)
+        self._meters.dropped.add(len(gone), "wandb_runs", "too_many")
+
+    def _pod_uid(self, run: WandbRun, now_ns: int) -> str:
+        """The pod that the run is in, where one is known; else ""."""
+        directory = self._owners.directory()
+        said = run.document.get("config") or {}
+        named = said.get("pod_uid")
+        if isinstance(named, str) and named in directory.pods:
+            return named
+        host, namespace = run.document.get("host"), said.get("namespace")
+        if not host:
+            return ""
+        in_namespace = namespace if isinstance(namespace, str) else ""
+        return whose(directory, pod_name=host, namespace=in_namespace, at_ns=now_ns).pod_uid
+
+    def _place(self, run: WandbRun, end_ns: int | None) -> None:
+        """Say to all others that the run is, or until when it was."""
+        if not run.own:
+            return
+        said = run.document
+        name = said.get("name") or run.run_id
+        self._owners.place(
+            Placements(
+                (
+                    PlacedWorkload(
+                        Workload(run.uid, name, KIND, run.project, None, STATUS[run.state]),
+                        frozenset({"name", "kind", "namespace", "status"}),
+                    ),
+                ),
+                (
+                    PlacedPod(
+                        Pod(run.uid, run.run_id, run.project, said.get("host", ""), run.uid),
+                        (),
+                        _started_ns(run),
+                        end_ns,
+                        frozenset({"name", "namespace", "node", "workload_uid", "end"}),
+                    ),
+                ),
+            )
+        )
+
+    def _bounded(self, said: Mapping[str, Any]) -> Mapping[str, Any]:
+        if len(document.encode(dict(said))) <= self.limits.document_bytes:
+            return said
+        kept = dict(said)
+        left_out = set(kept.get("left_out", ()))
+        for name in _BULKY:
+            if kept.pop(name, None) is not None:
+                left_out.add(name)
+                self._meters.dropped.add(1, "wandb_documents", name)
+            kept["left_out"] = sorted(left_out)
+            if len(document.encode(kept)) <= self.limits.document_bytes:
+                break
+        return kept
+
+
+def _since(run: WandbRun) -> WandbRun:
+    """*run*, which began when its metadata says so, where that is earlier than we knew."""
+    text = (run.document.get("metadata") or {}).get("startedAt")
+    try:
+        at_ns = instant.parse_any(text) if isinstance(text, str) else None
+    except ValueError:
+        return run
+    if at_ns is None or not 0 < at_ns < _started_ns(run):
+        return run
+    return run._replace(document={**run.document, "started_ns": at_ns})
+
+
+def _started_ns(run: WandbRun) -> int:
+    return int(run.document.get("started_ns", run.created_ns))
+
+
+def _said(said: RunSettings, before: Mapping[str, Any]) -> dict[str, Any]:
+    """What *said* changes; what it does not say stays."""
+    found: dict[str, Any] = {
+        "name": said.display_name,
+        "notes": said.notes,
+        "group": said.group,
+        "job_type": said.job_type,
+        "program": said.program,
+        "host": before.get("host") or said.host,
+        "commit": said.commit,
+        "repo": said.repo,
+        "sweep": said.sweep,
+        "tags": said.tags,
+        "config": said.config,
+        "summary": said.summary,
+    }
+    if (metadata := _environment(said.config)) is not None:
+        found["metadata"] = metadata
+    return {name: value for name, value in found.items() if value not in ("", None)}
+
+
+def _environment(config: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Where the run runs, as newer clients say it in the config: `_wandb.e.<writer>`."""
+    own = (config or {}).get("_wandb")
+    writers = own.get("e") if isinstance(own, dict) else None
+    told = list(writers.values()) if isinstance(writers, dict) else []
+    return told[-1] if told and isinstance(told[-1], dict) else None

@@ -1,0 +1,382 @@
+"""What a wandb run sends, made durable: steps, system metrics, console lines, and how it ended.
+
+    history line     → record `training_step`, which the applier turns into a training row
+    event line       → samples `wandb_system_*`
+    console line     → record `console_line`; of a run that is its own workload a log line too,
+                       which is read as any other: findings, training values
+    end, preemption  → records `wandb_run_end`, `wandb_preempted`
+
+All of one body goes into the log with one commit, then the run's own row says how far it has come;
+only then the client is answered. A body that comes again, as after a crash, makes the same records
+and rows under the same ids: nothing is lost and nothing happens twice. The run is held meanwhile.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from heliograph.core import labels as label
+from heliograph.core.clock import Clock
+from heliograph.core.record import Record, record_id
+from heliograph.core.samples import SampleBatch
+from heliograph.core.series import SeriesTable
+from heliograph.receive import wandb_system
+from heliograph.receive.lines import Line, encode_lines
+from heliograph.receive.wandb_graphql import RunAlert, RunName, RunSettings
+from heliograph.receive.wandb_stream import ConsoleLine, Point, Stream
+from heliograph.service.ingest import Ingest
+from heliograph.service.meters import Meters
+from heliograph.service.wandb_runs import WandbRuns
+from heliograph.store.log.log import Log
+from heliograph.store.state import batches, wandb_runs
+from heliograph.store.state.wandb_runs import WandbRun
+from heliograph.training import steps
+from heliograph.wire import records as wire_records
+
+PROTOCOL = "wandb"
+CONTAINER = "wandb"
+RECORDS_PER_FRAME = 2000
+LINES_PER_FRAME = 2000
+# Lines from the end of the console that a client may still write over: bars of progress.
+WRITTEN_OVER_MAX = 32
+# A run whose last word is older than this ended then, and not when we heard of it.
+LATE_NS = 60 * 10**9
+_FRAMEWORK = re.compile(r"[a-z0-9][a-z0-9_.-]{0,39}")
+
+Sample = tuple[bytes, int, float]
+
+
+class Taking(NamedTuple):
+    """What streams are taken with."""
+
+    runs: WandbRuns
+    ingest: Ingest
+    log: Log
+    table: SeriesTable
+    clock: Clock
+    meters: Meters
+
+
+class _Found(NamedTuple):
+    records: list[Record]
+    samples: list[Sample]
+    lines: list[Line]
+
+
+def take(
+    taking: Taking, name: RunName, stream: Stream, said: RunSettings | None = None
+) -> WandbRun:
+    """Keep all of *stream*, which is run *name*'s, and what it says of itself; the run as it is then.
+    The run is held."""
+    runs, now_ns = taking.runs, taking.clock.now_ns()
+    found = _Found([], [], [])
+    before = runs.known(name)
+    silent = before is not None and before.state == wandb_runs.SILENT and not stream.complete
+    if before is None or said is not None or silent:
+        run, new = runs.described(name, said)
+        found.records.extend([_began(run)] if new else [])
+    else:
+        run = before
+    run = runs.begun(run, min(_times(stream), default=now_ns))
+    # What others know of it is where and since when it runs.
+    untold = run if before is None or _shown(run) != _shown(before) else None
+    _add_steps(taking, run, stream, now_ns, found)
+    _add_samples(run, stream.events, now_ns, found)
+    over = _add_console(taking, run, stream.console, now_ns, found)
+    run = _moved_on(run, stream, now_ns)._replace(console_kept=run.console_kept + over)
+    run, state, ended_ns = _ended(run, stream, now_ns, found)
+    appended = _append(taking, found)
+    if state:
+        run = runs.ended(run, state, ended_ns)
+    elif untold is not None:
+        runs.placed(run)
+    appended.result()
+    _count(taking.meters, stream)
+    run = runs.saved(run)
+    runs.sweep()
+    return run
+
+
+def _shown(run: WandbRun) -> tuple[object, ...]:
+    said = run.document
+    return run.state, said.get("name"), said.get("host"), said.get("started_ns")
+
+
+def announce(taking: Taking, run: WandbRun) -> None:
+    """Keep that *run* began."""
+    _append(taking, _Found([_began(run)], [], [])).result()
+
+
+def _began(run: WandbRun) -> Record:
+    said = run.document
+    shown = ("name", "group", "job_type", "program", "host", "tags", "notes")
+    what = {name: said[name] for name in shown if said.get(name)}
+    name = said.get("name") or run.run_id
+    return _record(
+        run, "wandb_run_start", "info", run.created_ns, run.created_ns,
+        f"wandb run {name} of project {run.project} began", what, ("start", run.created_ns),
+    )  # fmt: skip
+
+
+def is_past(taking: Taking, at_ns: int) -> bool:
+    """Whether *at_ns* is so long ago that nobody needs to be told."""
+    return taking.clock.now_ns() - at_ns > LATE_NS
+
+
+def keep_alert(taking: Taking, run: WandbRun, alert: RunAlert, severity: str) -> None:
+    """Keep *alert* as a record at its own time."""
+    at_ns = alert.at_ns or taking.clock.now_ns()
+    record = _record(
+        run, "wandb_alert", severity, at_ns, taking.clock.now_ns(),
+        f"{alert.title}: {alert.text}", {"title": alert.title, "level": alert.level},
+        ("alert", at_ns, alert.title, alert.text),
+    )  # fmt: skip
+    _append(taking, _Found([record], [], [])).result()
+
+
+def _times(stream: Stream) -> Iterator[int]:
+    for points in (stream.history, stream.events):
+        yield from (point.at_ns for point in points[:1] if point.at_ns is not None)
+    yield from (line.at_ns for line in stream.console[:1] if line.at_ns is not None)
+
+
+def _add_steps(
+    taking: Taking, run: WandbRun, stream: Stream, now_ns: int, found: _Found
+) -> None:
+    said = (run.document.get("config") or {}).get("framework")
+    known = isinstance(said, str) and _FRAMEWORK.fullmatch(said.lower())
+    framework = str(said).lower() if known else "unknown"
+    left_out = 0
+    for point in stream.history:
+        told = steps.told(
+            point.values,
+            pod_uid=run.pod_uid,
+            run=run.run_id,
+            step=point.number if point.step is None else point.step,
+            at_ns=_at_ns(run, point, now_ns),
+            framework=framework,
+        )
+        left_out += told.left_out
+        found.records.append(steps.record_of(told.row, observed_ns=now_ns))
+    taking.meters.dropped.add(left_out, "wandb_values", "too_many_names")
+
+
+def _at_ns(run: WandbRun, point: Point, now_ns: int) -> int:
+    if point.at_ns is not None:
+        return point.at_ns
+    if point.runtime_s is None or not 0 <= point.runtime_s < 1e9:
+        return now_ns
+    return int(run.document.get("started_ns", run.created_ns)) + round(point.runtime_s * 1e9)
+
+
+def _add_samples(run: WandbRun, events: Sequence[Point], now_ns: int, found: _Found) -> None:
+    fixed = {
+        "run_id": run.run_id,
+        "project": run.project,
+        "host": str(run.document.get("host", ""))[:256],
+        "pod_uid": run.pod_uid,
+    }
+    packed: dict[str, bytes] = {}
+    for point in events:
+        at_ns = _at_ns(run, point, now_ns)
+        for name, value in point.values.items():
+            identity = packed.get(name)
+            if identity is None:
+                system = wandb_system.named(name)
+                pairs = {**fixed, **dict(system.labels), label.NAME: system.metric}
+                identity = packed[name] = label.pack(label.of(pairs))
+            found.samples.append((identity, at_ns, value))
+
+
+def _add_console(
+    taking: Taking, run: WandbRun, lines: Sequence[ConsoleLine], now_ns: int, found: _Found
+) -> int:
+    """Add what is new of *lines*, and what was written over, as far as the run may have any; how
+    many were written over."""
+    limit = taking.runs.limits.console_lines
+    printed = [line for line in lines if line.text.strip()]
+    new = [line for line in printed if line.number >= run.console_lines]
+    # What stands further back cannot be reached any more: it comes again.
+    since = run.console_lines - WRITTEN_OVER_MAX
+    over = [line for line in printed if since <= line.number < run.console_lines]
+    kept_new = [line for line in new if line.number < limit]
+    kept_over = over[: max(0, limit - run.console_kept)]
+    dropped = len(new) + len(over) - len(kept_new) - len(kept_over)
+    taking.meters.dropped.add(dropped, "console_lines", "too_many")
+    for line in (*kept_over, *kept_new):
+        attributes = {"line": line.number, "stream": line.stream}
+        found.records.append(
+            _record(
+                run, "console_line", None, now_ns if line.at_ns is None else line.at_ns, now_ns,
+                line.text, attributes, ("console", line.number, line.text),
+            )
+        )  # fmt: skip
+    if run.own:
+        found.lines.extend(_log_line(run, line, now_ns) for line in new)
+    return len(kept_over)
+
+
+def _log_line(run: WandbRun, line: ConsoleLine, now_ns: int) -> Line:
+    return Line(
+        now_ns if line.at_ns is None else line.at_ns,
+        run.pod_uid,
+        run.project,
+        run.run_id,
+        str(run.document.get("host", "")),
+        CONTAINER,
+        line.stream,
+        line.text,
+        at_known=line.at_ns is not None,
+    )
+
+
+def _moved_on(run: WandbRun, stream: Stream, now_ns: int) -> WandbRun:
+    said = dict(run.document)
+    if stream.history and stream.history_end >= run.history_lines:
+        said["tail"] = _tail(stream.history[-1])
+    if stream.events and stream.events_end >= run.event_lines:
+        said["events_tail"] = _tail(stream.events[-1])
+    if stream.summary is not None:
+        said["summary"] = stream.summary
+    if stream.uploaded:
+        said["uploaded_files"] = int(said.get("uploaded_files", 0)) + stream.uploaded
+    return run._replace(
+        heard_ns=max(run.heard_ns, now_ns),
+        history_ns=now_ns if stream.history else run.history_ns,
+        history_lines=max(run.history_lines, stream.history_end),
+        event_lines=max(run.event_lines, stream.events_end),
+        console_lines=max(run.console_lines, stream.console_end),
+        document=said,
+    )
+
+
+def _tail(point: Point) -> dict[str, Any]:
+    """What a client that goes on with a run must know of its last line."""
+    tail = {
+        "_step": point.step,
+        "_runtime": point.runtime_s,
+        "_timestamp": None if point.at_ns is None else point.at_ns / 1e9,
+    }
+    return {name: value for name, value in tail.items() if value is not None}
+
+
+def _ended(
+    run: WandbRun, stream: Stream, now_ns: int, found: _Found
+) -> tuple[WandbRun, str, int]:
+    """*run* after what *stream* says of its end: as which state it ended, "" where it goes on, and
+    when."""
+    if stream.preempting:
+        found.records.append(
+            _record(
+                run, "wandb_preempted", "warning", now_ns, now_ns,
+                f"wandb run {run.run_id} is about to be preempted", {},
+                ("preempted", run.history_lines),
+            )
+        )  # fmt: skip
+        if not stream.complete:
+            said = {**run.document, "preempted_ns": now_ns}
+            return run._replace(document=said), "", 0
+    if not stream.complete:
+        return run, "", 0
+    code = stream.exit_code or 0
+    state = wandb_runs.FINISHED if code == 0 else wandb_runs.FAILED
+    if stream.preempting or (code and run.document.get("preempted_ns")):
+        state = wandb_runs.PREEMPTED
+    last_ns = max((*_last(stream), _tail_ns(run)), default=now_ns) or now_ns
+    ended_ns = last_ns if now_ns - last_ns > LATE_NS else now_ns
+    after = [code, run.history_lines]
+    if run.document.get("ended_after") == after:
+        # Told again, by a client that got no answer or by a later sync: it ended when it ended.
+        ended_ns = int(run.document.get("ended_ns", ended_ns))
+    run = run._replace(document={**run.document, "exit_code": code, "ended_after": after})
+    found.records.append(
+        _record(
+            run, "wandb_run_end", "error" if code else "info", ended_ns, now_ns,
+            f"wandb run {run.run_id} ended, exit code {code}",
+            {"exit_code": code, "steps": run.history_lines},
+            ("end", *after),
+        )
+    )  # fmt: skip
+    return run, state, ended_ns
+
+
+def _last(stream: Stream) -> Iterator[int]:
+    for points in (stream.history, stream.events):
+        yield from (point.at_ns for point in points[-1:] if point.at_ns is not None)
+    yield from (line.at_ns for line in stream.console[-1:] if line.at_ns is not None)
+
+
+def _tail_ns(run: WandbRun) -> int:
+    tails = (run.document.get("tail") or {}, run.document.get("events_tail") or {})
+    return max(int(1e9 * tail.get("_timestamp", 0)) for tail in tails)
+
+
+def _record(
+    run: WandbRun, event_type: str, severity: str | None, at_ns: int, now_ns: int, body: str,
+    attributes: dict[str, Any], identity: tuple[str | int, ...],
+) -> Record:  # fmt: skip
+    return Record(
+        record_id=record_id(PROTOCOL, run.uid, *identity),
+        timestamp_ns=at_ns,
+        observed_timestamp_ns=now_ns,
+        session_id=run.pod_uid,
+        source_kind=PROTOCOL,
+        event_type=event_type,
+        severity=severity,
+        body=body,
+        resource={"pod_uid": run.pod_uid, "node": run.document.get("host", "")},
+        attributes={"run_id": run.run_id, "project": run.project, **attributes},
+        correlation={"wandb_run": run.uid},
+    )
+
+
+def _append(taking: Taking, found: _Found) -> "Future[None]":
+    """Everything *found* into the log, with one commit; durable when the future is done."""
+    log = taking.log
+    frames: list[Callable[[], object]] = []
+    for records in batches.cut(found.records, RECORDS_PER_FRAME):
+        payload = wire_records.encode(records)
+        frames.append(partial(log.append_records, payload, len(records)))
+    frames.extend(
+        partial(log.append_lines, encode_lines(lines), len(lines))
+        for lines in batches.cut(found.lines, LINES_PER_FRAME)
+    )
+
+    def append() -> None:
+        if found.samples:
+            # The ids are found here, where the table forgets none before the commit.
+            batch, refused = _batch(found.samples, taking.table)
+            taking.meters.rejected.add(refused, PROTOCOL, "series_limit")
+            if batch.count:
+                log.append_samples(batch)
+        for frame in frames:
+            frame()
+
+    return taking.ingest.submit(append)
+
+
+def _batch(samples: Sequence[Sample], table: SeriesTable) -> tuple[SampleBatch, int]:
+    found = [
+        (series, at_ns, value)
+        for packed, at_ns, value in samples
+        if (series := table.intern(packed)) is not None
+    ]
+    batch = SampleBatch(
+        np.array([one[0] for one in found], np.uint32),
+        np.array([one[1] for one in found], np.int64),
+        np.array([one[2] for one in found], np.float64),
+    )
+    return batch, len(samples) - len(found)
+
+
+def _count(meters: Meters, stream: Stream) -> None:
+    meters.received.add(len(stream.history), PROTOCOL, "steps")
+    meters.received.add(len(stream.events), PROTOCOL, "events")
+    meters.received.add(len(stream.console), PROTOCOL, "console_lines")
+    skipped = sum(point.skipped for point in stream.history)
+    meters.received.add(skipped, PROTOCOL, "values_not_numbers")
+    meters.rejected.add(stream.malformed, PROTOCOL, "malformed_line")

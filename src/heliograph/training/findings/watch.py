@@ -1,0 +1,101 @@
+"""Loss scales over the rows of a stream: one that has nowhere left to go is a collapse.
+
+    65536 65536 … 32768 16384 … 2 1                    loss_scale_collapse {loss_scale: 1, from: 65536}
+    4294967296 2147483648 … 65536 65536 …              none: how a loss scale finds its place at first
+    1 1 1 1                                            none: bf16 has no loss scale
+
+A level counts once it held for HELD_ITERATIONS_MIN iterations. A collapse is a fall from such a
+level by FALL_MIN, or to SCALE_MIN; it is told once, until the scale is a level again.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from heliograph.training.findings.event import CRITICAL, ROOT, Event
+
+STREAMS_MAX = 20_000
+HELD_ITERATIONS_MIN = 10
+FALL_MIN = 1024.0
+SCALE_MIN = 1.0
+
+Stream = tuple[str, str]
+
+
+class Scale(msgspec.Struct, frozen=True, array_like=True):
+    """A stream's loss scale: as it is, since which iteration, the last level, and whether its
+    collapse was told."""
+
+    pod_uid: str
+    rank_group: str
+    scale: float
+    since: int
+    level: float = 0.0
+    told: bool = False
+
+
+class Watch:
+    """The loss scales of streams, at most STREAMS_MAX; those that are longest at rest go first.
+
+    counts    `evicted`: streams that had to go
+    touched   streams of which something changed; whoever keeps the scales takes them out
+    """
+
+    def __init__(self, held: Iterable[Scale] = ()) -> None:
+        self.counts: Counter[str] = Counter()
+        self.touched: set[Stream] = set()
+        self._scales: dict[Stream, Scale] = {(one.pod_uid, one.rank_group): one for one in held}
+        self._before: tuple[int, dict[Stream, Scale] | None] = (-1, None)
+
+    def get(self, stream: Stream) -> Scale | None:
+        """What is known of *stream*."""
+        return self._scales.get(stream)
+
+    def begin(self, seq: int) -> None:
+        """The rows of the frame *seq* follow; of the same again, from where it began before."""
+        if self._before[0] == seq and self._before[1] is not None:
+            self._scales = dict(self._before[1])
+        elif self._before[0] != seq:
+            self._before = (seq, None)
+
+    def row(self, stream: Stream, fields: Mapping[str, Any]) -> Event | None:
+        """The collapse that a row tells, which must come in order; None mostly."""
+        scale, iteration = fields.get("loss_scale"), fields.get("current_iteration")
+        if not isinstance(scale, int | float) or not isinstance(iteration, int):
+            return None
+        was = self._scales.get(stream)
+        if was is None:
+            if scale > SCALE_MIN:
+                self._set(stream, Scale(*stream, float(scale), iteration))
+            return None
+        if scale == was.scale or iteration < was.since:
+            return None
+        return self._changed(stream, was, float(scale), iteration)
+
+    def _changed(
+        self, stream: Stream, was: Scale, scale: float, iteration: int
+    ) -> Event | None:
+        held = iteration - was.since >= HELD_ITERATIONS_MIN
+        level, told = was.level, was.told
+        if held and (not told or was.scale > SCALE_MIN):
+            level, told = was.scale, False
+        event = None
+        if not told and scale < level and (scale <= SCALE_MIN or scale * FALL_MIN <= level):
+            said = {"loss_scale": scale, "from": level, "iteration": iteration, "role": ROOT}
+            event, told = Event("loss_scale_collapse", CRITICAL, said), True
+        self._set(stream, Scale(*stream, scale, iteration, level, told))
+        return event
+
+    def _set(self, stream: Stream, scale: Scale) -> None:
+        if self._before[1] is None:
+            self._before = (self._before[0], dict(self._scales))
+        self._scales.pop(stream, None)
+        if len(self._scales) >= STREAMS_MAX:
+            self.counts["evicted"] += 1
+            oldest = next(iter(self._scales))
+            del self._scales[oldest]
+            self.touched.add(oldest)
+        self._scales[stream] = scale
+        self.touched.add(stream)

@@ -1,0 +1,269 @@
+"""Lines of keys and values without pipes, parted by blanks, commas or dashes.
+
+    step: 530  loss:  5.9866  memory: 63.36GiB(45.35%)  tps: 1,829  mfu: 2.34%        torchtitan
+    completed step: 4, seconds: 5.669, TFLOP/s/device: 134.884, loss: 11.110          MaxText
+    epoch=0/micro_step=10/global_step=10, CurrSamplesPerSec=171.9, MemAllocated=3.96GB   DeepSpeed
+    steps: 1 loss: 12.7902 iter time (s): 150.471 samples/sec: 6.805                  DeepSpeed
+    step:92 - actor/grad_norm:2.113 - timing_s/step:7.891 - actor/lr:np.float64(1e-06)   veRL
+    Step 10 | loss:2.1 lr:2e-05 tokens_per_second_per_gpu:1234.5                      torchtune
+    Finished training step 3. Batch size: 512, Loss: 10.81033, LR: 0.00001            JAX
+    [100] collection=train loss=3.2, timing/steps_per_second=1.2                      T5X
+    epoch: 0|step: 9|ppo_ep: 1|act_loss: 0.02|cri_loss: 0.01                          DeepSpeed-Chat
+    | train_inner | epoch 001:    100 / 1000 loss=9.5, wps=12000, num_updates=100       fairseq
+
+A value's key is all that stands between the value before it and its sign; words that are a
+sentence are no key, and a step in the middle of a sentence is none.
+"""
+
+import re
+from functools import lru_cache
+
+from heliograph.training import clean, reading
+from heliograph.training import fields as fields_of
+from heliograph.training import framework as frameworks
+from heliograph.training.outcome import Outcome
+from heliograph.training.vocabulary import MEASURED
+
+HEAD_CHARS_MAX = 400
+PAIRS_MAX = 512
+# The signs that are looked at in search of the first key.
+FIRST_KEYS_MAX = 32
+# A key of more words is a sentence.
+KEY_WORDS_MAX = 5
+KEY_PLACE_CHARS_MAX = 200
+KEYS_CACHED_MAX = 4096
+# `Epoch [1/3], Step [10/100], …`
+COUNTS_MAX = 4
+
+_NUMBER = (
+    r"(?:\d{1,3}(?:,\d{3}){1,6}(?![\d,])(?:\.\d+)?|\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?"
+    r"|nan|inf(?:inity)?"
+)
+_UNIT = r"(?:[KMGT]i?B|[mu]?s|secs?|%|tokens/s|TFLOPs?)"
+_END = r"(?=[\s,;)\]}'\"|]|/[A-Za-z]|\.(?:\s|\Z)|\Z)"
+_VALUE = re.compile(
+    r"[:=]\s{0,32}(?:\[?(?:np\.float\d\d|tensor)\(|[\['\"])?"
+    rf"([-+]?(?:{_NUMBER})(?:\s?{_UNIT}(?![\w/]))?"
+    rf"(?:/(?:{_NUMBER})(?![\w.]))?(?:\((?:{_NUMBER})\s?%?\))?){_END}",
+    re.IGNORECASE,
+)
+# After a list's first number, and what closes a call or a string.
+_REST = re.compile(
+    r"(?:(?:,\s?[-+\d.eE]{1,30}){0,64}\]|[)'\"])?"
+    r"(?: = [\d.]{1,20}%|\s?\([\d.]{1,12}%\))?"
+)
+_NO_REST = frozenset({"", "  ", ", ", " -", "\n"})
+_KEY = re.compile(r"[A-Za-z][\w./@#+%()\[\]' -]{0,95}")
+# What parts a key from the value before it.
+_STRIPPED = " ,;|/-\u2013\t"
+_BETWEEN = re.compile(r"[\s,;|/–-]*")
+_OPENING = re.compile(r"[\]>#\[{,;]|:\s|\s-\s|\.\s|\s\|\s?|\s{2,}|\t")
+_COUNT = re.compile(
+    r"(?:\b(?:global|training|train|finished training|optimizer)[ _:]{1,2})?"
+    r"\b(step|iteration|iter|epoch|batch)\s?[ \[#]\s?(\d{1,15})(?:\s{0,4}/\s{0,4}(\d{1,15}))?\]?"
+    r"(?=[\s,:.;|\])-]|\Z)(?!\.\d)",
+    re.IGNORECASE,
+)
+_WRITER = re.compile(r"\[(\d{1,15})\] (?:collection=train )?(?=[a-zA-Z])")
+_TIMER = re.compile(r"(?:\A|\s)(\d{1,9})/(\d{1,15}), (?=\w*SamplesPerSec=)")
+_FAIRSEQ = re.compile(r"\bepoch (\d{1,9}): {1,16}\d{1,15} / \d{1,15} (?=\w+=)")
+_SPELLED = {
+    frameworks.FAIRSEQ: {
+        "wps": "tokens per second",
+        "ups": "steps per second",
+        "bsz": "global batch size",
+        "num_updates": "step",
+    }
+}
+_EVALUATION = re.compile(
+    r"\b(?:eval\w*|valid\w*|tests?|testing|val|dev|inference\w*|predict\w*)\b",
+    re.IGNORECASE,
+)
+# A logger's word for whom it speaks: `[eval] step=500 loss=1.2`.
+_SAYS_EVALUATION = re.compile(
+    r"\[(?:eval|evaluat\w{1,5}|val|valid|validation|test)\]", re.IGNORECASE
+)
+_ONLY_STEP = re.compile(r"(?:.*\]\s)?Training: step (\d{1,15})\s*\Z")
+
+
+def hinted(text: str) -> bool:
+    """Whether *text*, a raw line, can be of this shape: a few searches for fixed words."""
+    if "=" not in text and ":" not in text:
+        return False
+    return (
+        "tep" in text
+        or "oss:" in text
+        or "oss=" in text
+        or "iter" in text
+        or "poch" in text
+        or "erSec" in text
+        or "TFLOP" in text
+    )
+
+
+def read(text: str, named: reading.Named = fields_of.named) -> Outcome | None:
+    """The values of *text*, a cleaned line; None when it is no such line."""
+    only = _ONLY_STEP.match(text) if "Training: step" in text else None
+    if only is not None:
+        read_here = reading.read([("step", only[1])])
+        return Outcome(read_here.fields, frameworks.T5X, "spaced_step", text, read_here)
+    start = clean.message_at(text)
+    counted = _counts(text, start)
+    if counted is None:
+        return None
+    counts, at = counted
+    pairs, first_at = _pairs(text, at, named, counted=bool(counts))
+    if not pairs or _EVALUATION.search(text[start:first_at]):
+        return None
+    if start and _SAYS_EVALUATION.search(text, 0, first_at):
+        return None
+    head = text[: min(first_at, HEAD_CHARS_MAX)]
+    name = frameworks.of_spaced(text, head, {key for key, _ in pairs})
+    if name in _SPELLED:
+        spelled = _SPELLED[name]
+        pairs = [(spelled.get(key, key), value) for key, value in pairs]
+    if name == frameworks.VERL:
+        # Three decimals of a learning rate are its rounding, not its value.
+        pairs = [pair for pair in pairs if not (pair[0].endswith("/lr") and _nought(pair[1]))]
+    read_here = reading.read([*counts, *_torchtrain(pairs)], named=named)
+    fields = read_here.fields
+    if not read_here.measured:
+        return None
+    if "current_iteration" in fields or ("epoch" in fields and read_here.known >= 2):
+        return Outcome(fields, name, "spaced", head, read_here)
+    # Phases of a step (`Generation => Latency: 3.1s`) are not the step.
+    if "=>" in head and "End-to-End =>" not in head:
+        return None
+    # A step in the middle of a sentence was there, and is none.
+    if "iteration" in text:
+        return None
+    # With no step on it, only what a running step alone can tell is proof enough.
+    if len(MEASURED.intersection(fields)) < 2:
+        return None
+    return Outcome(fields, name, "spaced_headless", head, read_here)
+
+
+def _torchtrain(pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """`step: 1  loss: 10.8  iter:  4.26  data: 0.02`: a broken count is a time in seconds."""
+    return [
+        ("iter time (s)" if key == "iter" and "." in value else key, value)
+        for key, value in pairs
+    ]
+
+
+def _nought(value: str) -> bool:
+    return not value.strip("0.") and "e" not in value
+
+
+def _counts(text: str, start: int) -> tuple[list[tuple[str, str]], int] | None:
+    """The counts that open the message without a sign, and where they end; None: no training."""
+    between = _BETWEEN.match(text, start)
+    at = between.end() if between is not None else start
+    writer = _WRITER.match(text, at)
+    if writer is not None:
+        if text.startswith("collection=", writer.end()):
+            return None
+        return [("step", writer[1])], writer.end()
+    fairseq = _FAIRSEQ.search(text, start) if " wps=" in text else None
+    if fairseq is not None:
+        return [("epoch", fairseq[1])], fairseq.end()
+    timer = _TIMER.search(text, start) if "SamplesPerSec=" in text else None
+    if timer is not None:
+        return [("epoch", timer[1]), ("step", timer[2])], timer.end()
+    counts: list[tuple[str, str]] = []
+    at = start
+    for _ in range(COUNTS_MAX):
+        between = _BETWEEN.match(text, at)
+        match = _COUNT.match(text, between.end() if between else at)
+        if match is None:
+            break
+        word = "epoch" if match[1].lower() == "epoch" else "step"
+        counts.append((word, f"{match[2]}/{match[3]}" if match[3] else match[2]))
+        at = match.end()
+    return counts, at
+
+
+def _pairs(
+    text: str, at: int, named: reading.Named, *, counted: bool
+) -> tuple[list[tuple[str, str]], int]:
+    """The pairs of *text* from character *at*, and where the first key begins.
+
+    Words that are a sentence are no key; of a call or of settings nothing is read.
+    """
+    pairs: list[tuple[str, str]] = []
+    first_at = end = at
+    looked_at = 0
+    for match in _VALUE.finditer(text, at):
+        looked_at += 1
+        if looked_at > (PAIRS_MAX if pairs or counted else FIRST_KEYS_MAX):
+            break
+        key_at = match.start()
+        if key_at < end:
+            continue
+        if not pairs and text.find("(", end, key_at) > text.rfind(")", end, key_at):
+            # A call or settings: `Namespace(lr=0.001, step=5)`.
+            break
+        if pairs or counted:
+            key = _inner_key(text[max(end, key_at - KEY_PLACE_CHARS_MAX) : key_at])
+        else:
+            key, key_at = _first_key(text, end, key_at, named)
+        end = match.end()
+        if text[end : end + 2] not in _NO_REST and (rest := _REST.match(text, end)) is not None:
+            end = rest.end()
+        if not key:
+            continue
+        if not pairs:
+            first_at = key_at
+        pairs.append((key, match[1]))
+    return pairs, first_at
+
+
+@lru_cache(maxsize=KEYS_CACHED_MAX)
+def _inner_key(words: str) -> str:
+    """The key in *words*, which stand between two values; "" when it is none."""
+    opening = 0
+    for match in _OPENING.finditer(words):
+        opening = match.end()
+    key = words[opening:].strip(_STRIPPED)
+    if _KEY.fullmatch(key) is None or key.rpartition(" ")[2].isdigit():
+        return ""
+    return key if key.count(" ") < KEY_WORDS_MAX else ""
+
+
+def _first_key(text: str, start: int, stop: int, named: reading.Named) -> tuple[str, int]:
+    """The key that ends at *stop* and where it begins; ("", 0) when the words are none.
+
+    A logger's words may stand before it: the key is what the message begins with.
+    """
+    start = max(start, stop - KEY_PLACE_CHARS_MAX)
+    words = text[start:stop]
+    opening = 0
+    for match in _OPENING.finditer(words):
+        opening = match.end()
+    key = words[opening:].lstrip(_STRIPPED)
+    key_at = stop - len(key)
+    key = key.rstrip()
+    before, _, last = key.rpartition(" ")
+    if "=" in before and _KEY.fullmatch(last) is not None:
+        # logfmt: `level=info msg="train" step=10`
+        return last, stop - len(last)
+    if _KEY.fullmatch(key) is None or last.isdigit():
+        return "", 0
+    if text[start:key_at].strip(_STRIPPED) and not clean.begins(text, key_at):
+        return "", 0
+    return _last_words(text, key, key_at, named)
+
+
+def _last_words(text: str, key: str, key_at: int, named: reading.Named) -> tuple[str, int]:
+    """*key*, or what is left of it after a logger's words: `INFO step`."""
+    at = key_at
+    rest = key
+    while True:
+        meaning = named(rest)
+        if meaning is not None and meaning.known:
+            return (rest, at) if clean.begins(text, at) or at == key_at else ("", 0)
+        word, blank, tail = rest.partition(" ")
+        if not blank:
+            return (key, key_at) if key.count(" ") < KEY_WORDS_MAX else ("", 0)
+        at += len(word) + 1
+        rest = tail

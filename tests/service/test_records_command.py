@@ -1,0 +1,329 @@
+"""`heliograph import` and `heliograph records` against a running service, and of a file alone."""
+
+import gzip
+import json
+import struct
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+from heliograph.cli import event_files, upload
+from heliograph.cli.event_files import EventFile, UnreadableEvents, files_of
+from heliograph.cli.import_files import import_files
+from heliograph.cli.memory_lines import POINTS, Line, Thinned, amount
+from heliograph.cli.picture import drawn
+from heliograph.cli.records import records
+from heliograph.core.clock import ManualClock
+from heliograph.projection.memory import MemoryTracker
+from heliograph.projection.memory_devices import Reading, RecordedDevice
+from heliograph.ship.shipper import Shipper
+from tests.service.running import NOW_NS
+
+
+def event(place, rank=0, **more):
+    return {
+        "schema_version": 3, "session_id": "s-1", "timestamp_ns": NOW_NS + place * 10**9 + rank,
+        "event_type": "sample", "collector": "heliograph.memory.cuda", "sampling_interval_ms": 1000,
+        "pid": 1, "host": "h", "job_id": None, "rank": rank, "local_rank": 0, "world_size": 8,
+        "device_id": 0, "allocator_allocated_bytes": (place + 1) * 2**20,
+        "allocator_reserved_bytes": 2**30, "allocator_active_bytes": None,
+        "allocator_inactive_bytes": None, "allocator_change_bytes": 0, "device_used_bytes": 2**30,
+        "device_free_bytes": 2**30, "device_total_bytes": 2**31, "context": None, "metadata": {},
+        **more,
+    }  # fmt: skip
+
+
+EVENTS = [event(place, rank) for place in range(20) for rank in range(3)]
+
+
+def jsonl(path, events=EVENTS):
+    path.write_text("".join(json.dumps(one) + "\n" for one in events))
+    return path
+
+
+def run(command, *arguments):
+    return CliRunner().invoke(command, [str(one) for one in arguments])
+
+
+def url(site):
+    return ("--url", f"http://127.0.0.1:{site.port}")
+
+
+def test_a_file_is_imported_listed_and_drawn(site, tmp_path):
+    path = jsonl(tmp_path / "events.jsonl")
+
+    told = run(import_files, path, *url(site))
+    assert told.output == f"{path}: 60 read, 60 taken\n", told.output
+    # The same again is the same.
+    assert run(import_files, path, *url(site)).exit_code == 0
+
+    listed = run(records, "--limit", 2, *url(site)).output.splitlines()
+    assert listed[0].endswith("s-1  rank 2: 20 MiB allocated")
+    assert listed[-1] == "2 of 60"
+    shown = run(records, "--plot", *url(site)).output
+    assert "memory allocated, MiB, since 2026-" in shown
+    axis = next(line.split() for line in shown.splitlines() if line.lstrip()[2:3] == ":")
+    assert [len(tick) for tick in axis] == [8] * len(axis), axis
+    assert "rank 1 cuda:0                     peak 20 MiB, last 20 MiB" in shown
+    picture = tmp_path / "out.png"
+    assert run(records, "--plot", picture, *url(site)).output == f"{picture}: 3 lines\n"
+    assert picture.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    assert "nothing to draw" in run(records, "--session", "none", "--plot", *url(site)).output
+    site.assert_sound()
+
+
+def test_bad_items_are_told_by_their_place_and_field(site, tmp_path, monkeypatch):
+    monkeypatch.setattr("heliograph.cli.import_events.BODY_ITEMS_MAX", 2)
+    path = jsonl(tmp_path / "events.jsonl", [event(0), event(1), event(2, rank=9), event(3)])
+
+    told = run(import_files, path, *url(site)).output.splitlines()
+
+    assert told[0] == f"{path}: 4 read, 3 taken"
+    assert told[1:] == [
+        "  1 rejected, the first of them:",
+        "  item 2: rank rank must be < world_size",
+    ]
+
+
+def test_skip_goes_on_where_it_was_broken_off(site, tmp_path):
+    path = jsonl(tmp_path / "events.jsonl")
+
+    assert "60 read, 10 taken" in run(import_files, path, "--skip", 50, *url(site)).output
+    assert len(site.records()) == 10
+
+
+def test_a_service_that_does_not_answer_is_waited_for_and_then_given_up(tmp_path, monkeypatch):
+    monkeypatch.setattr(upload, "SystemClock", ManualClock)
+    path = jsonl(tmp_path / "events.jsonl")
+
+    told = run(import_files, path, "--url", "http://127.0.0.1:1")
+
+    assert told.exit_code == 1
+    assert told.output.count("waiting:") == upload.ATTEMPTS_MAX - 1
+    assert "0 are in; --skip 0 goes on" in told.output
+
+
+def items(path):
+    file = EventFile(path)
+    try:
+        return [json.loads(item) for item in file.items()]
+    finally:
+        file.close()
+
+
+@pytest.mark.parametrize(
+    ("case", "text"),
+    [
+        ("lines", "\n".join(map(json.dumps, EVENTS)) + "\n"),
+        ("lines without a last newline", "\n".join(map(json.dumps, EVENTS))),
+        ("lines, the last torn", "\n".join(map(json.dumps, EVENTS)) + '\n{"schema_ver'),
+        ("a list", json.dumps(EVENTS)),
+        ("an indented list", json.dumps(EVENTS, indent=2)),
+        ("a wrapped list", json.dumps({"events": EVENTS})),
+        ("an indented wrapped list", json.dumps({"events": EVENTS}, indent=1)),
+        (
+            "an indented wrapped list with more",
+            json.dumps({"a": 1, "events": EVENTS}, indent=1),
+        ),
+    ],
+)
+@pytest.mark.parametrize("piece_bytes", [100, 1 << 20])
+@pytest.mark.parametrize("packed", [False, True])
+def test_the_kinds_of_files(tmp_path, monkeypatch, case, text, piece_bytes, packed):
+    monkeypatch.setattr(event_files, "PIECE_BYTES", piece_bytes)
+    path = tmp_path / "events"
+    path.write_bytes(gzip.compress(text.encode()) if packed else text.encode())
+
+    assert items(path) == EVENTS, case
+
+
+def test_one_event_alone(tmp_path):
+    path = tmp_path / "one.json"
+    path.write_text(json.dumps(EVENTS[0], indent=2))
+
+    assert items(path) == EVENTS[:1]
+
+
+def test_a_sinks_folder_is_its_segments_in_order(tmp_path):
+    for number in (2, 1):
+        jsonl(tmp_path / f"segment-{number:06}.jsonl", [event(number)])
+    (tmp_path / "manifest.json").write_text("{}")
+
+    for path in (tmp_path, tmp_path / "manifest.json"):
+        assert [one.name for one in files_of(path)] == [
+            "segment-000001.jsonl",
+            "segment-000002.jsonl",
+        ]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UnreadableEvents):
+        files_of(tmp_path / "empty")
+
+
+DAMAGED = [
+    b"[1, 2",
+    b"[{]",
+    b"\0\0",
+    gzip.compress(b"[]", mtime=0)[:-4],
+    b"<html>",
+    b'\n{"schema',
+]
+
+
+@pytest.mark.parametrize("text", DAMAGED)
+def test_a_damaged_file_is_said_to_be(tmp_path, text):
+    path = tmp_path / "events"
+    path.write_bytes(text)
+
+    with pytest.raises(UnreadableEvents):
+        items(path)
+
+
+def test_a_sinks_segment_may_be_one_line_that_is_still_written(tmp_path):
+    path = tmp_path / "segment-000003.jsonl"
+    path.write_text('{"schema_ver')
+
+    assert items(path) == []
+
+
+def test_a_file_is_listed_and_drawn_without_a_service(tmp_path):
+    legacy = {"timestamp": NOW_NS / 10**9, "event_type": "allocation", "memory_mb": 12}
+    path = jsonl(tmp_path / "events.jsonl", [*EVENTS, legacy, {"nonsense": 1}])
+
+    listed = run(records, path, "--limit", 1)
+    assert listed.output.splitlines()[-2:] == [
+        listed.output.splitlines()[-2],
+        "1 of 61",
+    ]
+    assert "rank 2: 20 MiB allocated" in listed.output
+    assert "1 of 62 items are no memory events" in listed.output
+    answer = json.loads(run(records, jsonl(path), "--json", "--limit", 2).output)
+    assert [one["timestamp_ns"] for one in answer["items"]] == [
+        EVENTS[-1]["timestamp_ns"],
+        EVENTS[-2]["timestamp_ns"],
+    ]
+    end = NOW_NS // 10**9 + 2
+    assert "of 6\n" in run(records, path, "--end", end).output
+    assert "of 0\n" in run(records, path, "--kind", "cpu").output
+    assert "of 60\n" in run(records, path, "--kind", "cuda", "--severity", "info").output
+    assert "peak 1 GiB" in run(records, path, "--plot", "-", "--counter", "reserved").output
+    picture = tmp_path / "out.png"
+    assert run(records, path, "--plot", picture).output == f"{picture}: 3 lines\n"
+    wrong = run(records, path, "--plot", tmp_path / "out.gif")
+    assert wrong.exit_code == 2
+    assert "into a .png" in wrong.output
+
+
+def test_what_the_service_answers_is_a_file_too(site, tmp_path):
+    run(import_files, jsonl(tmp_path / "events.jsonl"), *url(site))
+    answer = run(records, "--json", "--limit", 60, *url(site)).output
+    kept = tmp_path / "kept.jsonl"
+    kept.write_text("".join(json.dumps(one) + "\n" for one in json.loads(answer)["items"]))
+
+    assert "60 read, 60 taken" in run(import_files, kept, *url(site)).output
+    assert len(site.records()) == 60
+    listed = run(records, kept, "--kind", "cuda", "--limit", 1).output
+    assert "rank 2: 20 MiB allocated" in listed
+    assert listed.endswith("1 of 60\n")
+    assert "peak 20 MiB" in run(records, kept, "--plot").output
+
+
+def test_a_short_drawing_of_a_device_without_a_number(tmp_path):
+    host = {"collector": "heliograph.memory.cpu", "device_id": -1}
+    path = jsonl(tmp_path / "events.jsonl", [event(place, **host) for place in range(4)])
+
+    shown = run(records, path, "--plot").output.splitlines()
+
+    assert shown[-2].split() == [
+        "0",
+        "s",
+        "0.5",
+        "s",
+        "1",
+        "s",
+        "1.5",
+        "s",
+        "2",
+        "s",
+        "2.5",
+        "s",
+        "3",
+        "s",
+    ]
+    assert shown[-1] == "rank 0 cpu                        peak 4 MiB, last 4 MiB"
+
+
+def test_a_picture_is_a_png_of_its_size():
+    png = drawn("memory", [Line("rank 0", [0, 10**9], [1.0, 5.0]), Line("rank 1", [5], [2.0])])
+
+    assert struct.unpack(">II", png[16:24]) == (1200, 540)
+    assert png[-12:] == b"\0\0\0\0IEND\xaeB`\x82"
+
+
+def test_lines_keep_their_peaks_however_long_they_are():
+    thinned = Thinned()
+    for place in range(50_000):
+        thinned.add(place * 10**7, 9e9 if place == 31_234 else place % 100)
+
+    line = thinned.line("x")
+
+    assert max(line.value) == 9e9
+    assert POINTS / 2 < len(line.value) <= 2 * POINTS
+    assert line.at_ns == sorted(line.at_ns)
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [
+        (0, "0 B"),
+        (1023, "1.02e+03 B"),
+        (1024, "1 KiB"),
+        (1.5 * 2**30, "1.5 GiB"),
+        (2**50, "1024 TiB"),
+    ],
+)
+def test_amounts(size, text):
+    assert amount(size) == text
+
+
+def test_a_trackers_events_arrive_by_the_shipper(site, tmp_path):
+    gib = 1 << 30
+    reading = Reading(10 * gib, 11 * gib, 10 * gib, 0, 12 * gib, 68 * gib, 80 * gib, 0)
+    shipper = Shipper(
+        f"http://127.0.0.1:{site.port}", list, spool_dir=tmp_path, own_metrics=False
+    )
+    try:
+        with (
+            MemoryTracker(
+                ship=shipper,
+                devices=[RecordedDevice([reading])],
+                every_s=0,
+                session_id="run-9",
+                environ={"RANK": "1", "WORLD_SIZE": "2"},
+            ) as tracker,
+            tracker.phase("forward"),
+        ):
+            tracker.sample()
+        assert shipper.flush(20)
+    finally:
+        shipper.close()
+
+    # All of one moment or nearly: by the kind of event.
+    kinds = [one["event_type"] for one in site.records(session_id="run-9")]
+    assert sorted(kinds) == ["phase_enter", "phase_exit", "sample", "start", "stop"]
+    assert shipper.counts.records == {
+        "collected": 5, "delivered": 5, "dropped": 0, "refused": 0,
+    }  # fmt: skip
+    assert tracker.counts()["events"] == 5
+
+
+def test_the_commands_stay_light():
+    code = (
+        "import heliograph.cli.records, heliograph.cli.import_files, sys;"
+        "print([m for m in ('rich', 'plotext', 'numpy', 'httpx2', 'msgspec') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "[]\n"

@@ -1,0 +1,18 @@
+"""What a line is expected to tell, asked alike of all findings."""
+
+from heliograph.training import clean, events
+
+
+def assert_told(line, event_type, severity, attributes):
+    """*line* is one such event, found behind the cheap look and by a rule that is known."""
+    assert events.hinted(line)
+    found = events.find(clean.uncolored(line))
+    assert found is not None
+    assert tuple(found.event) == (event_type, severity, attributes)
+    assert found.rule in events.RULES
+    assert 0 <= found.at < len(line)
+
+
+def assert_silent(line):
+    """*line* tells no event."""
+    assert events.find(clean.uncolored(line)) is None

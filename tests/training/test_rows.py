@@ -1,0 +1,44 @@
+"""Which step of its run a line is of: a bar begins anew with every epoch, and training does not."""
+
+import pytest
+
+from heliograph.training.parse import Parsed, parse_line
+from heliograph.training.rows import iteration_of, rows
+from heliograph.training.runs import runs
+
+
+def said(rule, framework="pytorch-lightning", **fields):
+    return Parsed("performance", framework, fields, (), rule, "")
+
+
+@pytest.mark.parametrize(
+    ("case", "parsed", "step"),
+    [
+        ("what is printed", said("piped", current_iteration=7, target_iteration=9, epoch=3), 7),
+        ("a bar of the first epoch", said("bar", current_iteration=7, target_iteration=9, epoch=0.0), 7),
+        ("a bar of the third", said("bar", current_iteration=7, target_iteration=9, epoch=2.0), 25),
+        ("epochs from 1", said("bar", "torchtune", current_iteration=7, target_iteration=9, epoch=1.0), 7),
+        ("a bar that names no epoch", said("bar", current_iteration=7, target_iteration=9), None),
+        ("a bar without an end", said("bar", current_iteration=7, epoch=2.0), None),
+        ("an epoch that is none", said("bar", current_iteration=7, target_iteration=9, epoch=float("nan")), None),
+        ("beyond 64 bits", said("bar", current_iteration=7, target_iteration=10**18, epoch=99.0), None),
+        ("no iteration", said("dict", epoch=0.5), None),
+    ],
+)  # fmt: skip
+def test_the_step_of_a_line(case, parsed, step):
+    assert iteration_of(parsed) == step, case
+    (row,) = rows(parsed, pod_uid="p", source="log", at_ns=1)
+    assert (row.iteration, row.fields) == (step, parsed.fields)
+
+
+def test_epochs_of_a_bar_are_no_runs():
+    bar = "Epoch {}:  50%|#####     | {}/3 [00:01<00:01,  9.50it/s, v_num=0, train_loss=0.512]"
+    lines = [bar.format(epoch, step) for epoch in range(3) for step in (1, 2, 3)]
+    made = [
+        row
+        for second, line in enumerate(lines)
+        for row in rows(parse_line(line), pod_uid="p", source="log", at_ns=second)
+    ]
+    (run,) = runs(made, pod_names={})
+    assert (run.rows, run.first_iteration, run.last_iteration) == (9, 1, 9)
+    assert len(runs([*made, made[0]._replace(at_ns=99)], pod_names={})) == 2
