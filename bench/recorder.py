@@ -191,7 +191,7 @@ def bench_queries(folder: Path, samples: int) -> None:
             line = f"  {aggregation:<5} 1 h of {count:>5,} metrics   ours {our_ms:8.2f} ms"
             for name, database in beside.items():
                 ms = _asked_ms(database, name, aggregation, count, start_s)
-                line += f"   {name} {ms:8.2f} ms (×{ms / our_ms:.1f})" if ms else ""
+                line += f"   {name} {ms:8.2f} ms (×{ms / our_ms:.2g})" if ms else ""
             print(line)
         for database in beside.values():
             database.close()

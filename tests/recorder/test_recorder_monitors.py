@@ -112,6 +112,30 @@ def test_the_share_of_errors(watched):
     assert watched.told == [("bad", "firing", 11.765)]
 
 
+def test_what_is_heard_of_no_more_is_over_with_its_window(watched, clock):
+    event = {"event_type": "A", "source": "s", "data": {"status": "ERROR"}}
+    watched.watch("flood", kind="rate", event_type="A", op=">", value=2, window="10s")
+    watched.watch("bad", kind="error_share", op=">", value=5, least=3, window="20s")
+    watched.watch("mean", metric="ms", aggregate="mean", op=">", value=1, window="30s")
+    watched.watch("last", metric="ms", op=">", value=1, window="1s")
+    watched.watch("grows", kind="change", metric="ms", op=">", value=1, window="40s")
+    for second in (1, 5, 8):
+        watched.record_event({**event, "timestamp": 100 + second})
+        watched.record_metric("ms", 9 * second, timestamp=100 + second)
+    began, watched.told[:] = {name for name, *_ in watched.told}, []
+    for _ in range(6):
+        clock.advance(8)
+        watched._watching.look()
+
+    assert began == {"flood", "bad", "mean", "last", "grows"}
+    assert watched.told == [
+        ("flood", "resolved", 1),
+        ("bad", "resolved", 0),
+        ("mean", "resolved", 0),
+        ("grows", "resolved", 0),
+    ]
+
+
 def test_an_anomaly_is_far_from_its_own_past(watched):
     watched.watch("spike", kind="anomaly", metric="loss", value=6, direction="up")
     for n in range(60):

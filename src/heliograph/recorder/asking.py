@@ -41,8 +41,8 @@ def event_of(given: dict[str, Any], now_ns: int, *, ours: bool) -> Event | check
     )
 
 
-def plain_told(when: object) -> object:
-    """An event's timestamp as the answer repeats it: as it is, a datetime as text."""
+def plain_told(when: object) -> Any:
+    """A timestamp as the answer repeats it: as it is, a datetime as text."""
     return when if isinstance(when, str | int | float) else moments.told_of(when)
 
 

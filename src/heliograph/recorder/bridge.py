@@ -92,13 +92,13 @@ class BridgeTelemetry:
             event = asking.event_of(event_data, now_ns, ours=ours)
             if isinstance(event, checks.Fault):
                 return self._refused(event, event_data)
-            self._unread += asking.TOLD in event.extra
             if self.logger.detect_infinite_loop(event_data):
                 words = "Event appears to be in an infinite loop"
                 return self._no("LOOP_DETECTED", words, event_data)
             self.storage.add_event(event)
             with self._counting:
                 self._events += 1
+                self._unread += asking.TOLD in event.extra
             self._watching.take_event(event)
             if self._retains:
                 self._keep_policy()
@@ -132,11 +132,13 @@ class BridgeTelemetry:
                     return self._refused(fault, {"metric_name": metric_name})
             if timestamp is None or timestamp == "":
                 at_ns = self._now_ns()
-                told = self._stamps.text(at_ns)
+                again = told = self._stamps.text(at_ns)
             else:
                 at_ns, is_instant = moments.or_now(timestamp, self._now_ns())
-                told = moments.told_of(timestamp)
-                self._unread += not is_instant
+                again, told = asking.plain_told(timestamp), moments.told_of(timestamp)
+                if not is_instant:
+                    with self._counting:
+                        self._unread += 1
             event_id = ids.event_id()
             kept = batch.context_of(context) if context else None
             point = _point(Point, (metric_name, metric_value, kept, at_ns, event_id, told))
@@ -159,7 +161,6 @@ class BridgeTelemetry:
                 },
             )
         else:
-            again = told if timestamp is None else asking.plain_told(timestamp) or told
             return {"status": "success", "event_id": event_id, "timestamp": again}
 
     def record_metrics(self, metrics: Collection[Any]) -> dict[str, Any]:

@@ -11,7 +11,8 @@
 
 Conditions, aggregates, pending times, silence and scores are those of `heliograph.rules`: the same
 that alert rules are made of. A metric is watched series by series (a context each), events by
-type. `at` is event time, but for absence, which is ours to notice.
+type. `at` is event time, but for absence, which is ours to notice. What fires over a window and is
+heard of no more is over when the window has run out: `tick` notices that.
 """
 
 from collections import OrderedDict, deque
@@ -87,6 +88,13 @@ def define(name: str, kind: str, options: Mapping[str, Any]) -> Definition:
     return made
 
 
+def runs_out(definition: Definition) -> bool:
+    """Whether time alone can change what the monitor says, so that it wants a `tick`."""
+    if definition.kind == "threshold":
+        return definition.aggregate != "last"
+    return definition.kind != "anomaly"
+
+
 def _check(made: Definition) -> None:
     if not made.name:
         raise ValueError("a monitor needs a name")
@@ -113,12 +121,13 @@ def _check(made: Definition) -> None:
 class _Series:
     """What is held of one series, or of the events of one type."""
 
-    __slots__ = ("labels", "past", "points", "state", "total")
+    __slots__ = ("heard_ns", "labels", "past", "points", "state", "total")
 
     def __init__(self, labels: Mapping[str, str]) -> None:
         self.labels = labels
         self.points: deque[tuple[int, float]] = deque(maxlen=POINTS_MAX)
         self.total = 0.0
+        self.heard_ns = 0
         self.state: Pending | None = None
         self.past: Any = None
 
@@ -156,7 +165,7 @@ class Monitor:
         if definition.kind == "absence":
             return self._heard(now_ns)
         labels = {key: label_text(value) for key, value in (point.context or {}).items()}
-        series = self._held(repr(sorted(labels.items())), labels)
+        series = self._held(repr(sorted(labels.items())), labels, now_ns)
         return self._look(series, point.at_ns, float(point.value))
 
     def take_event(self, event: Event, now_ns: int) -> list[Alert]:
@@ -171,15 +180,32 @@ class Monitor:
         if definition.kind == "absence":
             return self._heard(now_ns)
         labels = {"event_type": event.event_type} if definition.event_type else {}
-        series = self._held(definition.event_type, labels)
+        series = self._held(definition.event_type, labels, now_ns)
         return self._look(series, event.at_ns, float(is_error(event.event_type, event.data)))
 
     def tick(self, now_ns: int) -> list[Alert]:
-        """What is missing at *now_ns*."""
+        """What is missing at *now_ns*, and what is over since nothing more is heard of it."""
         if self.definition.kind != "absence":
-            return []
+            firing = [one for one in self._series.values() if one.state and one.state.firing]
+            return [alert for series in firing for alert in self._aged(series, now_ns)]
         began = self._absences.tick(now_ns).began
         return [self._absent("firing", now_ns, now_ns - last_ns) for _, last_ns in began]
+
+    def _aged(self, series: _Series, now_ns: int) -> list[Alert]:
+        """What the time since *series* was last heard leads to; it goes on from its event time."""
+        definition, points = self.definition, series.points
+        silent_ns = now_ns - series.heard_ns
+        if not points or silent_ns <= 0:
+            return []
+        at_ns = points[-1][0] + silent_ns
+        if definition.kind == "rate" and not definition.metric:
+            while points and points[0][0] <= at_ns - definition.window_ns:
+                points.popleft()
+            return self._judged(series, at_ns, float(len(points)))
+        if silent_ns < definition.window_ns:
+            return []
+        points.clear()
+        return self._judged(series, at_ns, None)
 
     def _heard(self, now_ns: int) -> list[Alert]:
         if self._absences.heard(self._what, now_ns):
@@ -191,7 +217,7 @@ class Monitor:
         words = f"{self._what}: nothing for {silent_s:.0f} s" if silent_ns else "heard again"
         return Alert(self.definition.name, state, silent_s, now_ns, {}, words)
 
-    def _held(self, key: str, labels: Mapping[str, str]) -> _Series:
+    def _held(self, key: str, labels: Mapping[str, str], now_ns: int) -> _Series:
         series = self._series.get(key)
         if series is None:
             if len(self._series) >= KEYS_MAX:
@@ -199,14 +225,20 @@ class Monitor:
                 self.evicted += 1
             series = self._series[key] = _Series(labels)
         self._series.move_to_end(key)
+        series.heard_ns = now_ns
         return series
 
     def _look(self, series: _Series, at_ns: int, value: float) -> list[Alert]:
         found = self._figure(series, at_ns, value)
-        if found is None:
-            return []
+        return [] if found is None else self._judged(series, at_ns, found)
+
+    def _judged(self, series: _Series, at_ns: int, figure: float | None) -> list[Alert]:
+        """What *figure* leads to; None where there is nothing left to ask the condition of."""
         definition = self.definition
-        if definition.kind == "anomaly":
+        found = 0.0 if figure is None else figure
+        if figure is None:
+            holds = False
+        elif definition.kind == "anomaly":
             holds = _is_anomalous(found, definition)
         else:
             holds = condition.compare(definition.op, found, definition.value)
@@ -220,7 +252,8 @@ class Monitor:
         limit = f"{definition.op} {definition.value:g}"
         if definition.kind == "anomaly":
             limit = f"score beyond {definition.value:g}"
-        words = f"{self._what}: {definition.kind} {found:g} ({limit})"
+        told = "nothing any more" if figure is None else f"{definition.kind} {found:g}"
+        words = f"{self._what}: {told} ({limit})"
         return [Alert(definition.name, state, found, at_ns, series.labels, words)]
 
     def _figure(self, series: _Series, at_ns: int, value: float) -> float | None:

@@ -1,6 +1,6 @@
 """Who looks at what is recorded: monitors, the error rate, subscriptions. All of it after it is kept.
 
-With an absence to notice a thread looks every second; else nothing runs by itself.
+With a window to run out a thread looks every second; else nothing runs by itself.
 """
 
 import threading
@@ -10,7 +10,7 @@ from heliograph.core import thread_name
 from heliograph.core.clock import Clock
 from heliograph.recorder.error_rate import ErrorRate
 from heliograph.recorder.faults import Faults
-from heliograph.recorder.monitors import Alert, Callback, Definition, Monitor
+from heliograph.recorder.monitors import Alert, Callback, Definition, Monitor, runs_out
 from heliograph.recorder.points import Event, Point
 from heliograph.recorder.subscription import ITEMS_MAX, SUBSCRIPTIONS_MAX, Subscription
 
@@ -45,7 +45,7 @@ class Watching:
             made = Monitor(definition, callback, self._clock.now_ns())
             self._monitors[definition.name] = made
             self._arrange()
-            if definition.kind == "absence" and self._thread is None:
+            if runs_out(definition) and self._thread is None:
                 self._thread = threading.Thread(
                     target=self._run, name="recorder-watch", daemon=True
                 )
@@ -103,7 +103,7 @@ class Watching:
             self._tell(monitor, alerts)
 
     def look(self) -> None:
-        """Look for what is missing now."""
+        """Look for what is missing, or over, by now."""
         now_ns = self._clock.now_ns()
         with self._lock:
             monitors = list(self._monitors.values())
