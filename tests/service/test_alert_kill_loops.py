@@ -9,7 +9,7 @@ from tests.service.flaky import Flaky
 from tests.service.lives import CLOCK, FAST, Life
 from tests.store.conftest import pg_server, pg_url  # noqa: F401 - fixtures are found by name
 
-KILLS = 7
+KILLS = 5
 BADNESS = 0.35
 
 

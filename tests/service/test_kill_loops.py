@@ -8,7 +8,7 @@ from tests.service.crowd import Crowd
 from tests.service.lives import CLOCK, FAST, Life
 from tests.store.conftest import pg_server, pg_url  # noqa: F401 - fixtures are found by name
 
-KILLS = 12
+KILLS = 8
 LIVES_S_MAX = 28
 
 

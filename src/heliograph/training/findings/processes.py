@@ -33,7 +33,7 @@ from heliograph.training.findings.event import (
 from heliograph.training.findings.patterns import compiled
 
 HINT = (
-    r"exitcode {0,8}: ?-?\d|Signal \d+ \(SIG|return code = |exited on signal|ChildFailedError|"
+    r"exitcode: ?-?\d|Signal \d+ \(SIG|return code = |exited on signal|ChildFailedError|"
     r"exit status (?:[1-9]|0x)|\bsegfault at|general protection|"
     r"(?i:segmentation fault|bus error|core dumped|caught signal \d|illegal instruction \()|"
     r"Fatal Python error|Memory access fault by GPU|Memory critical error by|"
@@ -64,7 +64,6 @@ _LAUNCHER = (
     ),
     compiled(r"\bWorker group FAILED\.(?: (?P<left>\d+)/\d+ attempts left)?(?P<words2>)"),
     compiled(r"\berrors\.ChildFailedError(?=:?\s*(?:\Z|\n))|\A\s*ChildFailedError\b"),
-    compiled(r"\A\s*exitcode\s+: (?P<exitcode>-?[1-9]\d*) \(pid: (?P<pid>\d+)\)"),
     compiled(
         r"\b(?:[Pp]rocess|[Ww]orker|[Rr]ank) (?P<rank2>\d+)?\b.{0,40}? (?:exited|failed|finished) "
         r"with (?:non-?zero )?exit (?:code|status) (?P<exitcode>-?[1-9]\d*)"
