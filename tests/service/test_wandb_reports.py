@@ -55,6 +55,8 @@ def test_lines_and_reports_of_one_pod_stand_side_by_side(site):
         report = {"pod_name": "p-1", "run_id": run, "logs": [STEP]}
         answer = site.post("/v1/wandb/logs", report)
         assert (answer.status, answer.json()["count"]) == (200, 1), answer.body
+    # The step is the newest, and the line beside it says what prints it.
+    assert site.get("/v1/workloads/w-1").json()["current"]["framework"] == "megatron-lm"
     kept = sorted((source, group) for source, _, group, _ in rows(site, "w-1"))
     assert kept == [("log", ""), ("wandb", "r1"), ("wandb", "r2")]
 

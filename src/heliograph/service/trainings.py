@@ -132,9 +132,6 @@ class Trainings:
         row = max(rows, key=lambda row: (row.at_ns, row.iteration or 0, row.rank_group))
         if row.source == WANDB:
             row = self._step(row)
-        # What a script logs itself names no framework; the lines beside it do.
-        shown = reduce(framework.combined, (one.framework for one in rows))
-        row = row._replace(framework=shown)
         serial, _ = _run_of(row, known)
         return Present(row, known[serial - 1])
 
@@ -151,7 +148,9 @@ class Trainings:
         )
         same = (row.source, row.rank_group, row.iteration)
         parts = [one for one in found if (one.source, one.rank_group, one.iteration) == same]
-        return one_step([row, *parts])
+        # What a script logs itself names no framework; the lines beside it do.
+        shown = reduce(framework.combined, (one.framework for one in found), row.framework)
+        return one_step([row, *parts])._replace(framework=shown)
 
     def pods(self, uid: str) -> Sequence[Pod]:
         """The pods of workload *uid* and of its descendants."""
