@@ -54,6 +54,12 @@ def ask(
         )
     except httpx2.HTTPError as error:
         raise click.ClickException(f"{url}: {error}") from error
+    return answered(response, foreign=f"{url}: the answer is no JSON")
+
+
+def answered(response: Any, *, foreign: str) -> Any:
+    """What *response* says, None for nothing. ClickException: an error's words, or *foreign* where
+    what answers is no service of ours."""
     if response.status_code >= 400:
         raise click.ClickException(f"{response.status_code}: {words(response)}")
     if not response.content:
@@ -61,7 +67,7 @@ def ask(
     try:
         return response.json()
     except ValueError as error:
-        raise click.ClickException(f"{url}: the answer is no JSON") from error
+        raise click.ClickException(foreign) from error
 
 
 def words(response: Any) -> str:

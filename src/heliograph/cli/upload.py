@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from heliograph.cli.client import TOKEN_VARIABLE, words
+from heliograph.cli.client import TOKEN_VARIABLE, answered, words
 from heliograph.core.clock import Clock, SystemClock
 
 TIMEOUT_S = 120.0
@@ -80,21 +80,10 @@ class Upload:
                 why, wait_s = f"{self.url}: {error or type(error).__name__}", 0.0
                 continue
             if response.status_code not in _LATER:
-                return _answer(response)
+                return answered(response, foreign="what answers there is no Heliograph")
             why = f"{response.status_code}: {words(response)}"
             wait_s = _seconds(response.headers.get("Retry-After", ""))
         raise click.ClickException(f"gave up after {ATTEMPTS_MAX} attempts: {why}")
-
-
-def _answer(response: Any) -> Any:
-    if response.status_code >= 400:
-        raise click.ClickException(f"{response.status_code}: {words(response)}")
-    if not response.content:
-        return None
-    try:
-        return response.json()
-    except ValueError as error:
-        raise click.ClickException("what answers there is no Heliograph") from error
 
 
 def _seconds(text: str) -> float:

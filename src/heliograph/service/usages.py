@@ -11,16 +11,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-import numpy as np
 from sqlalchemy import Connection
 
 from heliograph.core import labels as label
 from heliograph.core.clock import Clock
 from heliograph.core.errors import Refused, Unavailable
-from heliograph.core.samples import SampleBatch
+from heliograph.core.labels import Labels
 from heliograph.core.series import SeriesTable
 from heliograph.service.ingest import Ingest
 from heliograph.service.meters import Meters
+from heliograph.service.series_batch import batch_of
 from heliograph.store.log.log import Log
 from heliograph.store.state import usage
 from heliograph.store.state.lanes import Lane
@@ -122,27 +122,22 @@ class Usages:
     def _show(self, counted: Iterable[UsageCount], now_ns: int) -> None:
         """Values as samples. They are durable already as counts: a disk that refuses these, or a
         table of series that is full, costs no count, and the next post shows the sum again."""
-        series, values = [], []
-        for one in counted:
-            if one.builder != LABELED:
-                continue
-            name = PREFIX + one.name.removeprefix(TOOL)
-            packed = label.pack(label.of({label.NAME: name, **dict(one.labels)}))
-            number = self._table.intern(packed)
-            if number is None:
-                self._meters.dropped.add(1, "samples", "series_limit")
-                continue
-            series.append(number)
-            values.append(one.value)
-        if not series:
+        samples = [
+            (label.pack(_labels(one)), now_ns, one.value)
+            for one in counted
+            if one.builder == LABELED
+        ]
+        if not samples:
             return
-        batch = SampleBatch(
-            np.array(series, np.uint32),
-            np.full(len(series), now_ns, np.int64),
-            np.array(values, np.float64),
-        )
+
+        def append() -> None:
+            batch, refused = batch_of(samples, self._table, now_ns=now_ns)
+            self._meters.dropped.add(refused, "samples", "series_limit")
+            if batch.count:
+                self._log.append_samples(batch)
+
         try:
-            self._ingest.submit(lambda: self._log.append_samples(batch))
+            self._ingest.submit(append)
         except Unavailable as error:
             log.warning("usage is not shown as series", extra={"why": error.detail})
 
@@ -150,6 +145,11 @@ class Usages:
 def moment(at_ns: int) -> datetime:
     """The instant as the document of spec 000 has it: a date and time without a zone, of UTC."""
     return datetime.fromtimestamp(at_ns / 1e9, UTC).replace(tzinfo=None)
+
+
+def _labels(one: UsageCount) -> Labels:
+    name = PREFIX + one.name.removeprefix(TOOL)
+    return label.of({label.NAME: name, **dict(one.labels)})
 
 
 def _counts(payloads: Sequence[Mapping[str, Any]], now_ns: int) -> dict[str, UsageCount]:

@@ -17,11 +17,11 @@ from heliograph.core.errors import Refused
 from heliograph.core.owner import Pod, Workload
 from heliograph.core.placement import PlacedPod, PlacedWorkload, Placements
 from heliograph.receive.wandb_reports import Reported, Target
+from heliograph.service import record_frames
 from heliograph.service.ingest import Ingest
 from heliograph.service.owners import Owners
 from heliograph.store.log.log import Log
 from heliograph.training import steps
-from heliograph.wire import records as wire_records
 from heliograph.workloads.directory import Directory, alive
 
 
@@ -82,11 +82,12 @@ class Reporting:
             done: Future[None] = Future()
             done.set_result(None)
             return done
-        payload = wire_records.encode(records)
-        return self._ingest.submit(lambda: self._append(payload, len(records)))
+        payloads = record_frames.payloads(records)
+        return self._ingest.submit(lambda: self._append(payloads))
 
-    def _append(self, payload: bytes, count: int) -> None:
-        self._log.append_records(payload, count)
+    def _append(self, payloads: Sequence[tuple[bytes, int]]) -> None:
+        for payload, count in payloads:
+            self._log.append_records(payload, count)
 
     def _named(self, directory: Directory, target: Target) -> Pod | None:
         if not target.pod_name:

@@ -17,37 +17,32 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from heliograph.core import labels as label
 from heliograph.core.clock import Clock
 from heliograph.core.record import Record, record_id
-from heliograph.core.samples import SampleBatch
 from heliograph.core.series import SeriesTable
 from heliograph.receive import wandb_system
 from heliograph.receive.lines import Line, encode_lines
 from heliograph.receive.wandb_graphql import RunAlert, RunName, RunSettings
 from heliograph.receive.wandb_stream import ConsoleLine, Point, Stream
+from heliograph.service import record_frames
 from heliograph.service.ingest import Ingest
 from heliograph.service.meters import Meters
+from heliograph.service.series_batch import Sample, batch_of
 from heliograph.service.wandb_runs import WandbRuns
 from heliograph.store.log.log import Log
 from heliograph.store.state import batches, wandb_runs
 from heliograph.store.state.wandb_runs import WandbRun
 from heliograph.training import steps
-from heliograph.wire import records as wire_records
 
 PROTOCOL = "wandb"
 CONTAINER = "wandb"
-RECORDS_PER_FRAME = 2000
 LINES_PER_FRAME = 2000
 # Lines from the end of the console that a client may still write over: bars of progress.
 WRITTEN_OVER_MAX = 32
 # A run whose last word is older than this ended then, and not when we heard of it.
 LATE_NS = 60 * 10**9
 _FRAMEWORK = re.compile(r"[a-z0-9][a-z0-9_.-]{0,39}")
-
-Sample = tuple[bytes, int, float]
 
 
 class Taking(NamedTuple):
@@ -337,10 +332,10 @@ def _record(
 def _append(taking: Taking, found: _Found) -> "Future[None]":
     """Everything *found* into the log, with one commit; durable when the future is done."""
     log = taking.log
-    frames: list[Callable[[], object]] = []
-    for records in batches.cut(found.records, RECORDS_PER_FRAME):
-        payload = wire_records.encode(records)
-        frames.append(partial(log.append_records, payload, len(records)))
+    frames: list[Callable[[], object]] = [
+        partial(log.append_records, payload, count)
+        for payload, count in record_frames.payloads(found.records)
+    ]
     frames.extend(
         partial(log.append_lines, encode_lines(lines), len(lines))
         for lines in batches.cut(found.lines, LINES_PER_FRAME)
@@ -349,7 +344,7 @@ def _append(taking: Taking, found: _Found) -> "Future[None]":
     def append() -> None:
         if found.samples:
             # The ids are found here, where the table forgets none before the commit.
-            batch, refused = _batch(found.samples, taking.table)
+            batch, refused = batch_of(found.samples, taking.table, now_ns=taking.clock.now_ns())
             taking.meters.rejected.add(refused, PROTOCOL, "series_limit")
             if batch.count:
                 log.append_samples(batch)
@@ -357,20 +352,6 @@ def _append(taking: Taking, found: _Found) -> "Future[None]":
             frame()
 
     return taking.ingest.submit(append)
-
-
-def _batch(samples: Sequence[Sample], table: SeriesTable) -> tuple[SampleBatch, int]:
-    found = [
-        (series, at_ns, value)
-        for packed, at_ns, value in samples
-        if (series := table.intern(packed)) is not None
-    ]
-    batch = SampleBatch(
-        np.array([one[0] for one in found], np.uint32),
-        np.array([one[1] for one in found], np.int64),
-        np.array([one[2] for one in found], np.float64),
-    )
-    return batch, len(samples) - len(found)
 
 
 def _count(meters: Meters, stream: Stream) -> None:

@@ -10,7 +10,7 @@ A stream is answered when it is durable; a client repeats what it got no answer 
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -51,6 +51,9 @@ _SHOWN = (
     *("uploaded_files", "dropped_files", "dropped_bytes", "left_out"),
 )
 _DETAILS = ("config", "summary", "metadata", "packages", "commit", "repo", "sweep")
+
+# (the run's uid, names of files, name → address) → what the client is answered.
+SayPlaces = Callable[[str, Sequence[str], Callable[[str], str]], dict[str, Any]]
 
 
 class Native(NamedTuple):
@@ -256,22 +259,18 @@ class _Bound:
         return wandb_answers.resume(self._with.taking.runs.known(name), asked)
 
     def _run_files(self, asked: Asked, root: str) -> dict[str, Any]:
-        name = wandb_graphql.run_name(
-            asked.variables, entity="entity", project="project", run="run"
-        )
-        files = wandb_graphql.files(asked.variables)
-        return wandb_answers.run_files(
-            name.uid, files, lambda file: self._with.uploads.url(root, name, file)
-        )
+        return self._places(asked, root, "project", wandb_answers.run_files)
 
     def _upload_urls(self, asked: Asked, root: str) -> dict[str, Any]:
+        return self._places(asked, root, "name", wandb_answers.upload_urls)
+
+    def _places(self, asked: Asked, root: str, project: str, say: SayPlaces) -> dict[str, Any]:
+        """Where the files that a run asks for are to be put; *project* is the variable of that."""
         name = wandb_graphql.run_name(
-            asked.variables, entity="entity", project="name", run="run"
+            asked.variables, entity="entity", project=project, run="run"
         )
         files = wandb_graphql.files(asked.variables)
-        return wandb_answers.upload_urls(
-            name.uid, files, lambda file: self._with.uploads.url(root, name, file)
-        )
+        return say(name.uid, files, lambda file: self._with.uploads.url(root, name, file))
 
     def _alert(self, asked: Asked, _: str) -> dict[str, Any]:
         alert = wandb_graphql.alert(asked.variables)

@@ -78,21 +78,19 @@ class _Bound:
 
     async def metrics(self, request: Request) -> Response:
         """Take single values."""
-
-        async def take(body: bytes) -> dict[str, Any]:
-            now_ns = self._with.clock.now_ns()
-            return await self._keep(wandb_reports.metrics(body, arrival_ns=now_ns), "metrics")
-
-        return problem.answer(await self._counted(request, "metrics", take))
+        return await self._steps(request, "metrics", wandb_reports.metrics)
 
     async def logs(self, request: Request) -> Response:
         """Take whole steps."""
+        return await self._steps(request, "logs", wandb_reports.logs)
 
+    async def _steps(
+        self, request: Request, kind: str, decode: Callable[..., Reported]
+    ) -> Response:
         async def take(body: bytes) -> dict[str, Any]:
-            now_ns = self._with.clock.now_ns()
-            return await self._keep(wandb_reports.logs(body, arrival_ns=now_ns), "logs")
+            return await self._keep(decode(body, arrival_ns=self._with.clock.now_ns()), kind)
 
-        return problem.answer(await self._counted(request, "logs", take))
+        return problem.answer(await self._counted(request, kind, take))
 
     async def batch(self, request: Request) -> Response:
         """Take all three, each on its own."""
