@@ -372,8 +372,10 @@ def test_registering_from_a_finalizer_or_a_signal_handler_is_all_right():
 
     def on_alarm(*_):
         made.append(1)
-        collector.register_counter(f"signal{len(made)}_total", "")
-        collector.record_event("alarm", {"n": len(made)})
+        # Read once: the next alarm may come in the middle of this one.
+        number = len(made)
+        collector.register_counter(f"signal{number}_total", "")
+        collector.record_event("alarm", {"n": number})
 
     previous = signal.signal(signal.SIGALRM, on_alarm)
     signal.setitimer(signal.ITIMER_REAL, 0.002, 0.002)
