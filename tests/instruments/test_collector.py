@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from functools import partial
+from itertools import count
 
 import pytest
 
@@ -368,12 +369,12 @@ def test_registering_from_a_finalizer_or_a_signal_handler_is_all_right():
     signal = pytest.importorskip("signal")
     if not hasattr(signal, "setitimer"):
         pytest.skip("no interval timers here")
-    collector, made = TelemetryCollector(), []
+    collector, numbers, made = TelemetryCollector(), count(), []
 
     def on_alarm(*_):
-        made.append(1)
-        # Read once: the next alarm may come in the middle of this one.
-        number = len(made)
+        # The next alarm may come in the middle of this one.
+        number = next(numbers)
+        made.append(number)
         collector.register_counter(f"signal{number}_total", "")
         collector.record_event("alarm", {"n": number})
 
