@@ -293,6 +293,7 @@ def test_no_body_breaks_anything(shared_site):
     deep = json.dumps({"config": json.dumps({"a": json.loads("[" * 300 + "]" * 300)})})
     for operation in (
         "UpsertBucket", "RunResumeStatus", "CreateRunFiles", "RunUploadUrls", "CreateArtifact",
+        "ArtifactByID",
         "NotifyScriptableRunAlert", "RunStoppedStatus", "Viewer", "Whatever",
     ):  # fmt: skip
         for variables in (
@@ -313,6 +314,26 @@ def test_no_body_breaks_anything(shared_site):
     assert shared_site.get("/v1/wandb/runs", limit=1000).status == 200
     assert_problem(shared_site.get("/v1/wandb/runs/nothing"), 404)
     assert_problem(shared_site.get("/v1/wandb/runs", stat="x"), 400, field="stat")
+
+
+def test_an_artifact_is_known_by_its_id_alone(shared_site):
+    def asked(operation, **variables):
+        body = {"query": f"query {operation} {{artifact {{id}}}}", "variables": variables}
+        return shared_site.post("/graphql", body).json()["data"]
+
+    given = {
+        "entityName": "team", "projectName": "llm", "artifactTypeName": "model",
+        "artifactCollectionName": "weights", "digest": "307b",
+    }  # fmt: skip
+    new = asked("CreateArtifact", input=given)["createArtifact"]["artifact"]
+    known = asked("ArtifactByID", id=new["id"])["artifact"]
+    assert known == new
+    assert (known["state"], known["digest"]) == ("COMMITTED", "307b")
+    assert known["artifactType"] == {"name": "model"}
+    assert known["artifactSequence"]["name"] == "weights"
+    assert known["artifactSequence"]["project"]["entity"] == {"name": "team"}
+    for other in ("", "x", "QXJ0aWZhY3Q6", "QXJ0aWZhY3Q6WzFd", new["id"] * 100, None, 7):
+        assert asked("ArtifactByID", id=other)["artifact"] is None
 
 
 def test_a_key_that_every_client_takes_is_a_token():

@@ -35,6 +35,8 @@ def settings():
 def main():
     run_id, steps = sys.argv[1], int(sys.argv[2])
     pause_s = float(sys.argv[3]) if len(sys.argv) > 3 else 0.0
+    mode = os.environ.get("WANDB_MODE", "online")
+    online = mode == "online"
     run = wandb.init(
         project="llm",
         id=run_id,
@@ -42,7 +44,7 @@ def main():
         notes="by a test",
         tags=["test"],
         config={"lr": 0.1, "model": {"layers": 4}, "framework": "megatron"},
-        mode=os.environ.get("WANDB_MODE", "online"),
+        mode=mode,
         settings=settings(),
     )
     pause = threading.Event()
@@ -53,11 +55,19 @@ def main():
         if step == 1:
             row |= {"train/loss": math.nan, "text": "word", "up": math.inf}
             row["picture"] = wandb.Histogram(np_histogram=([1, 2], [0, 1, 2]))
+            if online:
+                # Of an offline run 0.18 asks its server all the same, and waits.
+                row["table"] = wandb.Table(columns=["a", "b"], data=[[1, 2], [3, 4]])
         run.log(row)
         if pause_s and step % 100 == 99:
             pause.wait(pause_s)
     # Long enough for a sample of the machine.
     pause.wait(float(os.environ.get("LINGER_S", "0")))
+    weights = wandb.Artifact("weights", "model")
+    weights.add_file(__file__)
+    run.log_artifact(weights)
+    if online:
+        assert weights.wait().name == "weights:v0"
     run.summary["best"] = 3
     run.alert(title="low accuracy", text="it is 12 %", level="WARN")
     run.finish()

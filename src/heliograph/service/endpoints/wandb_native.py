@@ -22,7 +22,7 @@ from heliograph.core.errors import Refused
 from heliograph.receive import alert_bodies, json_body, wandb_files, wandb_graphql, wandb_stream
 from heliograph.receive.alerts import Posted, Times
 from heliograph.receive.wandb_graphql import Asked, RunName
-from heliograph.service import params, problem, wandb_answers, wandb_taking
+from heliograph.service import params, problem, wandb_answers, wandb_artifacts, wandb_taking
 from heliograph.service.alert_posts import AlertPosts
 from heliograph.service.auth import Denied
 from heliograph.service.backpressure import Backpressure
@@ -127,10 +127,10 @@ class _Bound:
             "CreateRunFiles": self._run_files,
             "RunUploadUrls": self._upload_urls,
             "NotifyScriptableRunAlert": self._alert,
-            "CreateArtifact": lambda asked, _: wandb_answers.artifact(asked),
-            "ArtifactByID": lambda asked, _: wandb_answers.artifact(asked),
-            "ArtifactByIDShort": lambda asked, _: wandb_answers.artifact(asked),
-            "UseArtifact": lambda asked, _: wandb_answers.artifact(asked),
+            "CreateArtifact": lambda asked, _: wandb_artifacts.made(asked),
+            "ArtifactByID": lambda asked, _: wandb_artifacts.known(asked),
+            "ArtifactByIDShort": lambda asked, _: wandb_artifacts.known(asked),
+            "UseArtifact": lambda asked, _: wandb_artifacts.known(asked),
         }
 
     async def graphql(self, request: Request) -> Response:
