@@ -5,9 +5,10 @@ BIN = $(VENV)/bin
 # The first of these that is new enough; `make PYTHON=…` chooses another.
 PYTHON ?= $(firstword $(foreach python,python3 python3.13 python3.12 python3.11,$(shell \
 	$(python) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(python))) python3)
+# Tests wait for processes and disks: a worker more than two cores.
 # What the tests are run with: `make test TESTS=tests/wire PYTEST_ARGS=-x`.
 TESTS ?=
-PYTEST_ARGS ?= -n 2 --dist loadfile
+PYTEST_ARGS ?= -n 3 --dist loadfile
 # Passed on to the command of demo, serve and bench.
 ARGS ?=
 

@@ -2,7 +2,8 @@
 
     python bench/recorder.py [--seconds 0.6] [--samples 10000000] [--folder DIR]
 
-Recording: events and metrics, one thread and eight, durable call by call and buffered, and in batches;
+Calls: what a buffered `record_metric` takes of its caller's CPU, compiled and plain, with the usual
+arguments. Recording: events and metrics, one thread and eight, durable call by call and buffered, and in batches;
 the rate of fdatasync on the same folder is printed beside it, since durable calls cannot be faster
 than it times the threads. The others commit once per call where we do, and per 1,000 rows as `batched`.
 Queries: mean and p95 of one hour out of all samples, of one metric that has them all, and of 1,000
@@ -18,6 +19,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,7 +29,9 @@ import numpy as np
 from heliograph.core import labels as label
 from heliograph.core.clock import SystemClock
 from heliograph.core.samples import SampleBatch
+from heliograph.kernels import metric_rows
 from heliograph.recorder import BridgeTelemetry
+from heliograph.recorder.wiring import folder as wiring_folder
 
 CLOCK = SystemClock()
 THREADS = 8
@@ -118,16 +122,70 @@ def bench_recording(folder: Path, seconds: float) -> None:
                 told(f"metrics, {threads} threads", rate(metric, seconds, threads), beside)
                 told(f"events, {threads} threads", rate(event, seconds, threads))
             told(f"metrics by {BATCH:,}", rate(many, seconds, 1, BATCH))
-            calls = 50_000
-            if durability == "buffered":
-                telemetry.flush()
-                cpu_s = time.thread_time()
-                for _ in range(calls):
-                    telemetry.record_metric("one", 1.5)
-                cpu_s = time.thread_time() - cpu_s
-                print(
-                    f"  CPU of the caller                            {cpu_s / calls * 1e6:.2f} µs a call"
-                )
+
+
+CALLS = 30_000
+_SAME = {"command_type": "EXECUTE_TASK", "rank": 3}
+_AT_S = 1_767_225_600.25
+# What is recorded, as (value, context, timestamp) of call n.
+SHAPES: dict[str, Callable[[int], tuple[Any, ...]]] = {
+    "value": lambda _n: (1.5,),
+    "value, the same context": lambda _n: (1.5, _SAME),
+    "value, a new equal context": lambda _n: (1.5, {"command_type": "EXECUTE_TASK", "rank": 3}),
+    "value, time in seconds": lambda n: (1.5, None, _AT_S + n * 1e-3),
+    "value, time as text": lambda n: (1.5, None, f"2026-01-01T00:00:{n % 60:02}.{n:06}Z"),
+    "value, time as datetime": lambda n: (
+        1.5, None, datetime(2026, 1, 1, 0, n // 60 % 60, n % 60, tzinfo=UTC),
+    ),
+}  # fmt: skip
+
+
+class _Empty:
+    def method(self, _name: str, *_arguments: Any) -> None:
+        """Nothing, as a measure of the machine as it is now."""
+
+
+def bench_calls(folder: Path) -> None:
+    """CPU of the caller of a buffered `record_metric`, with the kernel and with its plain twin. The
+    clock of a machine varies, so an empty call, with the same loop around it, is timed beside."""
+    print("buffered record_metric, µs of the caller's CPU (best of several)")
+    empty = _Empty().method
+    kernels = {"compiled": metric_rows} if metric_rows.COMPILED else {}
+    for name, kernel in {**kernels, "plain": plain_twin()}.items():
+        wiring_folder.metric_rows = kernel
+        place = folder / f"calls-{name}"
+        place.mkdir()
+        with recorder(place, durability="buffered") as telemetry:
+            for shape, of in SHAPES.items():
+                arguments = [of(n) for n in range(CALLS)]
+                spent = _calls_us(telemetry.record_metric, arguments, telemetry.flush)
+                idle = _calls_us(empty, arguments, int)
+                print(f"  {name:<9} {shape:<28} {spent:6.2f}   an empty method call {idle:.3f}")
+    wiring_folder.metric_rows = metric_rows
+
+
+def _calls_us(
+    call: Callable[..., object], arguments: list[tuple[Any, ...]], after: Callable[[], object]
+) -> float:
+    spent = []
+    for _ in range(ROUNDS):
+        begun_s = time.thread_time()
+        for one in arguments:
+            call("one", *one)
+        spent.append(time.thread_time() - begun_s)
+        after()
+    return min(spent) / len(arguments) * 1e6
+
+
+def plain_twin() -> Any:
+    """The kernel as Python, whether or not it was compiled."""
+    path = Path(metric_rows.__file__).with_name("metric_rows.py")
+    spec = importlib.util.spec_from_file_location("plain_metric_rows", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def bench_others(folder: Path, seconds: float) -> None:
@@ -296,6 +354,7 @@ def main() -> None:
         folder = Path(name)
         for part in ("durable", "buffered"):
             (folder / part).mkdir()
+        bench_calls(folder)
         bench_recording(folder, given.seconds)
         bench_others(folder, given.seconds)
         bench_queries(folder, given.samples)

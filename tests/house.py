@@ -37,10 +37,10 @@ ARROWS = {
     "workloads": ("core",),
     "receive": ("core", "wire", "kernels", "projection", *RECORDED, "alert.model"),
     "enrich": ("core", "workloads"),
-    "alert": ("core", "rules"),
+    "alert": ("core", "rules", "kernels"),
     "notify": ("core", "alert.model", "alert.document"),
     "store": ("core", "wire", "alert.model", "alert.changes"),
-    "recorder": ("core", "rules", *PROTOCOLS),
+    "recorder": ("core", "kernels", "rules", *PROTOCOLS),
     "simulator": ("core", "wire"),
     "web": ("core", *PROTOCOLS, "alert.model"),
     "service": (

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import textwrap
 
 import pytest
 
@@ -238,5 +239,110 @@ def test_the_recorder_needs_nothing_but_the_standard_library():
 
     assert {name.partition(".")[0] for name in out.stdout.split()} <= {
         "heliograph",
+        "cython_runtime",
         *sys.stdlib_module_names,
     }
+
+
+def test_none_for_an_id_or_a_time_is_none_given(recorder):
+    event = {"event_type": "A", "source": "s", "event_id": None, "timestamp": None}
+    answers = [
+        recorder.record_event(event),
+        recorder.record_metric("m", 1, timestamp=None),
+        recorder.record_metric("m", 1, timestamp=""),
+    ]
+    many = recorder.record_metrics(
+        [("m", 1, None, None), {"metric_name": "m", "metric_value": 1}]
+    )
+
+    assert [answer["timestamp"] for answer in answers] == ["2026-01-01T00:00:00.000000"] * 3
+    assert all(len(answer["event_id"]) == 36 for answer in answers)
+    assert many == {"status": "success", "recorded": 2}
+    assert "timestamps_unread" not in recorder.health_check()["stats"]
+
+
+def test_half_a_surrogate_pair_costs_nothing_and_nobody(recorder):
+    half = "a\ud800"
+    assert recorder.record_metric(half, 1.0, {half: half})["status"] == "success"
+    assert recorder.record_metric("m", half)["status"] == "success"
+    event = {"event_type": half, "source": half, "data": {half: [half]}}
+    assert recorder.record_event(event)["status"] == "success"
+    assert recorder.record_metric("m", 2.0)["status"] == "success"
+    assert recorder.flush() == {"status": "success"}
+
+    found = recorder.get_metrics(aggregation="COUNT")["metrics"]
+    assert sum(one["value"] for one in found.values()) == 3
+    recorder.close()
+
+
+def test_an_event_that_holds_itself_is_recorded_as_far_as_it_goes(recorder):
+    data = {"n": 1}
+    data["self"] = data
+
+    assert (
+        recorder.record_event({"event_type": "A", "source": "s", "data": data})["status"]
+        == "success"
+    )
+    assert recorder.flush() == {"status": "success"}
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        5,
+        {"logger_config": {"max_log_size": "much"}},
+        {"logger_config": {"log_path": 5}},
+        {"error_threshold_percentage": "few"},
+        {"retention_policy": {"max_mb": -1}},
+        {"retention_policy": {"max_mb": "10"}},
+        {"retention_policy": {"max_mb": float("nan")}},
+        {
+            "storage_config": {
+                "backend": "timeseries_db",
+                "connection_string": "postgresql://there/db",
+            }
+        },
+    ],
+    ids=str,
+)
+def test_a_configuration_that_cannot_be_used_is_refused(config, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError):
+        BridgeTelemetry(config)
+    assert [*tmp_path.iterdir()] == []
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_a_fork_while_others_record_holds_nobody_up():
+    program = """
+        import os, signal, threading
+        from heliograph.recorder import BridgeTelemetry
+        t = BridgeTelemetry({"logger_config": {"enable_console": False, "log_path": os.devnull}})
+        t.add_monitor("x", kind="absence", event_type="A", window="1h", callback=print)
+        parts = [t, t.storage, t.logger, t._watching, t._watching._error_rate]
+        locks = [getattr(one, "_lock", None) or one._counting for one in parts]
+        held = threading.Event()
+        go = threading.Event()
+        def hold():
+            for lock in locks:
+                lock.acquire()
+            held.set()
+            go.wait()
+        threading.Thread(target=hold, daemon=True).start()
+        held.wait()
+        if not os.fork():
+            signal.alarm(20)
+            told = [t.record_metric("m", 1.0), t.record_event({"event_type": "A", "source": "s"}),
+                    t.record_event({}), t.get_metrics(), t.health_check()]
+            t.close()
+            os._exit([one["status"] for one in told].count("error"))
+        print(os.waitstatus_to_exitcode(os.wait()[1]))
+        os._exit(0)
+    """
+    out = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert out.stdout == "1\n"

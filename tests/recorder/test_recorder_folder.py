@@ -16,6 +16,7 @@ from heliograph.core.duration import DAY_NS
 from heliograph.core.errors import ConfigError, Refused
 from heliograph.core.samples import SampleBatch
 from heliograph.core.series import SeriesTable
+from heliograph.kernels.metric_rows import Rows
 from heliograph.recorder import aggregation, ids, points, query
 from heliograph.recorder.points import Event, Point
 from heliograph.recorder.store import Asked, Policy
@@ -99,6 +100,7 @@ def test_the_child_of_a_fork_is_told_that_the_folder_is_its_parents(tmp_path):
         t.record_metric("m", 1)
         if not os.fork():
             answer = t.record_metric("m", 2)
+            assert t.flush()["status"] == "error" and t.health_check()["status"] == "degraded"
             t.close()
             os._exit(0 if "parent" in str(answer) or "process" in str(answer) else 1)
         assert os.wait()[1] == 0
@@ -176,15 +178,16 @@ def test_what_is_buffered_waits_for_a_full_disk_up_to_the_bound(opened, clock):
 
 
 def test_what_a_closed_buffer_could_not_write_is_counted(clock, caplog):
-    def refuse(_points, _records):
+    def refuse(_points, _records, _rows):
         raise folders.Unavailable("no")
 
-    committer = Committer(refuse, buffer_max=10)
+    rows = Rows(clock.now_ns, str, int, *ids.drawn(), rows_max=10, group_max=4)
+    committer = Committer(refuse, rows, buffer_max=10)
     for _ in range(3):
-        committer.offer(Point("m", 1.0, None, 0, "", ""))
+        committer.offer([("m", 0, 1.0), ("m", 0, 2.0)], ())
     committer.close()
 
-    assert committer.lost == 3
+    assert (committer.lost, committer.buffered) == (6, 0)
     with pytest.raises(folders.Unavailable, match="closed"):
         committer.submit((), ())
 

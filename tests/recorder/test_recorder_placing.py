@@ -43,6 +43,17 @@ def test_each_sample_gets_an_instant_of_its_own_near_its_own(groups):
             assert all((int(series), between) in held for between in range(told_ns, int(at_ns)))
 
 
+def test_recording_a_past_again_asks_for_it_in_ever_wider_spans():
+    millis = list(range(0, 5_000_000_000, 1_000_000))
+    held = np.array(millis)
+    placing = Placing(0, millis[-1], lambda _s, low, high: held[(held >= low) & (held < high)])
+
+    placed = placing.place(batch([(0, at) for at in millis]))
+
+    assert placed.at_ns.tolist() == [at + 1 for at in millis]
+    assert placing.asked < 12
+
+
 def test_a_long_run_at_one_instant_is_not_slow():
     held = []
     placing = Placing(*nothing_there(), lambda _s, low, high: np.array(held)[
@@ -53,4 +64,4 @@ def test_a_long_run_at_one_instant_is_not_slow():
         held += placed.at_ns.tolist()
 
     assert sorted(held) == list(range(5, 60_005))
-    assert placing.asked == 2
+    assert placing.asked == 3

@@ -235,3 +235,52 @@ def test_retention_by_age_with_a_dry_run(made):
     assert recorder.retain()["removed"] == gone
     assert list(recorder.get_metrics()["metrics"]) == ["new"]
     assert recorder.retain()["removed"] == {"events": 0, "metrics": 0, "size_bytes": 0}
+
+
+def test_no_names_are_no_metrics_and_none_are_all(recorder):
+    recorder.record_metric("m", 1)
+
+    assert recorder.get_metrics([])["metrics"] == {}
+    assert recorder.get_metrics([""])["metrics"] == {}
+    assert [*recorder.get_metrics(None)["metrics"]] == ["m"]
+
+
+@pytest.mark.parametrize(
+    ("ends", "code"),
+    [
+        ((None, "2026-01-01"), "TYPE_ERROR"),
+        (("2026-01-01", None), "TYPE_ERROR"),
+        (("soon", "2026-01-01"), "INVALID_VALUE"),
+        (("2026-01-01", float("nan")), "INVALID_VALUE"),
+        (("2026-01-01", True), "TYPE_ERROR"),
+        (("2026-01-01",), "INDEX_OUT_OF_RANGE"),
+    ],
+)
+def test_a_range_whose_end_is_no_instant_is_refused_in_words(recorder, ends, code):
+    recorder.record_metric("m", 1)
+
+    error = recorder.get_metrics(["m"], ends)["error"]
+
+    assert (error["code"], error["details"]["context"]["time_range"]) == (code, ends)
+
+
+def test_a_range_that_ends_before_it_begins_holds_nothing(recorder):
+    recorder.record_metric("m", 1)
+
+    found = recorder.get_metrics(["m"], ("2100-01-01", "1970-01-01"))
+    assert found == {"status": "success", "metrics": {}}
+
+
+@pytest.mark.parametrize(
+    ("every", "code"),
+    [(True, "TYPE_ERROR"), (math.inf, "INVALID_VALUE"), (math.nan, "INVALID_VALUE")],
+)
+def test_what_is_no_width_is_refused(recorder, every, code):
+    assert recorder.get_metrics(every=every)["error"]["code"] == code
+
+
+def test_a_key_of_a_context_that_is_no_text_groups_by_its_text(recorder):
+    recorder.record_metric("m", 1, {1: "a"})
+
+    groups = recorder.get_metrics(["m"], by=[1])["metrics"]["m"]["groups"]
+    assert groups == [{"by": {"1": "a"}, "value": 1.0, "sample_count": 1}]

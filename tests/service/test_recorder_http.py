@@ -44,6 +44,12 @@ def recording(tmp_path_factory):
         site.assert_sound()
 
 
+@pytest.mark.parametrize("path", ["/v1/events", "/v1/metrics"])
+def test_a_list_of_nothing_is_taken_whole(recording, path):
+    taken = {"status": "success", "received": 0, "accepted": 0, "rejected": 0, "results": []}
+    assert posted(recording, path, []) == taken
+
+
 def test_an_event_is_a_record_and_once_by_its_id(recording):
     first = posted(recording, "/v1/events", {**EVENT, "event_id": "e-1", "timestamp": AT})
     assert first == {"status": "success", "event_id": "e-1", "timestamp": AT}

@@ -41,11 +41,6 @@ def event_of(given: dict[str, Any], now_ns: int, *, ours: bool) -> Event | check
     )
 
 
-def plain_told(when: object) -> Any:
-    """A timestamp as the answer repeats it: as it is, a datetime as text."""
-    return when if isinstance(when, str | int | float) else moments.told_of(when)
-
-
 def asked(
     names: Sequence[str] | None,
     time_range: Sequence[moments.Moment] | None,
@@ -63,5 +58,6 @@ def asked(
         start_ns, end_ns = moments.at_ns_of(start), moments.after_ns_of(end)
         told = (moments.told_of(start), moments.told_of(end))
     wanted = [names] if isinstance(names, str) else None if names is None else list(names)
-    keys = (by,) if isinstance(by, str) else tuple(by)
+    # As `points.labels_of` has keys that are no text.
+    keys = (by,) if isinstance(by, str) else tuple(map(str, by))
     return Asked(wanted, start_ns, end_ns, aggregation, query.every_ns_of(every), keys, told)

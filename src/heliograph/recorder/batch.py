@@ -24,6 +24,36 @@ class Read(NamedTuple):
     errors: list[dict[str, Any]]
 
 
+class One(NamedTuple):
+    """A point, what the answer repeats of its time, and whether that was an instant."""
+
+    point: Point
+    again: Any
+    is_instant: bool
+
+
+# What `Point(…)` comes to, without the way there.
+_point = tuple.__new__
+
+
+def one(
+    name: Any, value: Any, context: Any, when: Any, now_ns: int, stamps: Stamps
+) -> One | checks.Fault:
+    """The point of one call; at *now_ns* where *when* is None, empty or no instant."""
+    if not _is_plain((name, value)):
+        fault = checks.metric_fault(name, value)
+        if fault is not None:
+            return fault
+    kept = context_of(context) if context else None
+    if when is None or when == "":
+        told = stamps.text(now_ns)
+        point = _point(Point, (name, value, kept, now_ns, ids.event_id(), told))
+        return One(point, told, True)
+    at_ns, is_instant = moments.or_now(when, now_ns)
+    point = Point(name, value, kept, at_ns, ids.event_id(), moments.told_of(when))
+    return One(point, moments.again_of(when), is_instant)
+
+
 def read(metrics: Collection[Any], now_ns: int, stamps: Stamps) -> Read:
     """The points of *metrics*; those without a time have *now_ns*. Refused beyond POINTS_MAX."""
     if len(metrics) > POINTS_MAX:

@@ -21,6 +21,7 @@ from heliograph.recorder import (
     asking,
     batch,
     checks,
+    forking,
     ids,
     moments,
     monitors,
@@ -33,14 +34,9 @@ from heliograph.recorder.faults import Faults
 from heliograph.recorder.journal import BridgeLogger
 from heliograph.recorder.memory import MemoryStore
 from heliograph.recorder.monitors import Callback
-from heliograph.recorder.points import Point
 from heliograph.recorder.store import Policy, RecorderStore, RuleKeeper
 from heliograph.recorder.subscription import ITEMS_MAX, Subscription
 from heliograph.recorder.watching import Watching
-
-# What `Point(…)` comes to, without the way there.
-_point = tuple.__new__
-_INT_MAX = checks.INT_MAX
 
 VERSION = "0.8.0"
 EVERY = "1m"
@@ -63,12 +59,16 @@ class BridgeTelemetry:
             self.config, self._clock, ids.event_id()
         )
         self._faults = Faults(self._callback_raised)
+        rows = self.storage.rows
         self._watching = Watching(
-            self._faults, ErrorRate(self.logger, self.config), self._clock
+            self._faults, ErrorRate(self.logger, self.config), self._clock, rows
         )
+        # What is usual, where calls return at once.
+        self._record = _never if rows is None else rows.record
         self._own: dict[str, aggregations.Own] = {}
         self._stamps = moments.Stamps()
-        self._counting = threading.Lock()
+        self.begin_again()
+        forking.watch(self)
         self._events = self._metrics = self._unread = 0
         self._started_s = self._clock.monotonic_s()
         # A folder sees to it by itself, a service too.
@@ -78,12 +78,16 @@ class BridgeTelemetry:
         self._add_point = self.storage.add_point
         self._at_exit = _close_at_exit(self)
 
+    def begin_again(self) -> None:
+        """In the child of a fork: with a lock of its own. Nobody else needs to call it."""
+        self._counting = threading.Lock()
+
     # -- recording -----------------------------------------------------------------------
 
     def record_event(self, event_data: dict[str, Any]) -> dict[str, Any]:
         """Record *event_data*, which gets an `event_id` and a `timestamp` where it has none."""
         try:
-            if "event_id" not in event_data:
+            if "event_id" not in event_data or event_data["event_id"] is None:
                 event_data["event_id"] = ids.event_id()
             now_ns = self._now_ns()
             ours = event_data.get("timestamp") is None
@@ -107,7 +111,7 @@ class BridgeTelemetry:
         except Exception as error:
             return self.error_handler.handle_exception(error, {"event_data": event_data})
         else:
-            told = asking.plain_told(event_data["timestamp"])
+            told = moments.again_of(event_data["timestamp"])
             return {"status": "success", "event_id": event_data["event_id"], "timestamp": told}
 
     def record_metric(
@@ -119,36 +123,9 @@ class BridgeTelemetry:
     ) -> dict[str, Any]:
         """Record *metric_value*; every call counts, also two of one metric at one instant."""
         try:
-            if not (
-                (
-                    type(metric_value) is float
-                    or (type(metric_value) is int and -_INT_MAX <= metric_value <= _INT_MAX)
-                )
-                and type(metric_name) is str
-                and metric_name
-            ):
-                fault = checks.metric_fault(metric_name, metric_value)
-                if fault is not None:
-                    return self._refused(fault, {"metric_name": metric_name})
-            if timestamp is None or timestamp == "":
-                at_ns = self._now_ns()
-                again = told = self._stamps.text(at_ns)
-            else:
-                at_ns, is_instant = moments.or_now(timestamp, self._now_ns())
-                again, told = asking.plain_told(timestamp), moments.told_of(timestamp)
-                if not is_instant:
-                    with self._counting:
-                        self._unread += 1
-            event_id = ids.event_id()
-            kept = batch.context_of(context) if context else None
-            point = _point(Point, (metric_name, metric_value, kept, at_ns, event_id, told))
-            self._add_point(point)
-            with self._counting:
-                self._metrics += 1
-            if self._watching.points:
-                self._watching.take_points((point,))
-            if self._retains:
-                self._keep_policy()
+            answer = self._record(metric_name, metric_value, context, timestamp)
+            if answer is None:
+                answer = self._record_with_care(metric_name, metric_value, context, timestamp)
         except HeliographError as error:
             return self._no("STORAGE_FAILURE", str(error), {"metric_name": metric_name})
         except Exception as error:
@@ -160,8 +137,7 @@ class BridgeTelemetry:
                     "context": context,
                 },
             )
-        else:
-            return {"status": "success", "event_id": event_id, "timestamp": again}
+        return answer
 
     def record_metrics(self, metrics: Collection[Any]) -> dict[str, Any]:
         """Record many at once, durable together: (name, value[, context[, timestamp]]) each, or a
@@ -326,6 +302,24 @@ class BridgeTelemetry:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _record_with_care(
+        self, name: object, value: object, context: object, when: object
+    ) -> dict[str, Any]:
+        """Record a metric of which nothing is known yet."""
+        one = batch.one(name, value, context, when, self._now_ns(), self._stamps)
+        if isinstance(one, checks.Fault):
+            return self._refused(one, {"metric_name": name})
+        point = one.point
+        self._add_point(point)
+        with self._counting:
+            self._metrics += 1
+            self._unread += not one.is_instant
+        if self._watching.points:
+            self._watching.take_points((point,))
+        if self._retains:
+            self._keep_policy()
+        return {"status": "success", "event_id": point.event_id, "timestamp": one.again}
+
     def _answered(
         self, code: str, context: dict[str, Any], work: Callable[[], dict[str, Any]]
     ) -> dict[str, Any]:
@@ -339,8 +333,10 @@ class BridgeTelemetry:
 
     def _health(self) -> dict[str, Any]:
         usage = self.storage.usage()
+        rows = self.storage.rows
         with self._counting:
             events, metrics = self._events, self._metrics
+        metrics += 0 if rows is None else rows.recorded
         stats: dict[str, Any] = {
             "events_recorded": events,
             "metrics_recorded": metrics,
@@ -385,6 +381,10 @@ class BridgeTelemetry:
         self.logger.log(
             {"source": SOURCE, "status": "ERROR", "message": words}, log_level="ERROR"
         )
+
+
+def _never(*_: object) -> dict[str, Any] | None:
+    return None
 
 
 def _close_at_exit(telemetry: BridgeTelemetry) -> Any:

@@ -9,6 +9,8 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
+from heliograph.core.errors import ConfigError
+from heliograph.recorder import forking
 from heliograph.recorder.journal import BridgeLogger
 from heliograph.recorder.points import Event, is_error
 
@@ -19,14 +21,23 @@ CODE = "HIGH_ERROR_RATE"
 
 
 class ErrorRate:
-    """The share of errors among the latest events. Thread-safe."""
+    """The share of errors among the latest events. Thread-safe. ConfigError for no such limit."""
 
     def __init__(self, logger: BridgeLogger, config: Mapping[str, Any]) -> None:
-        self.limit_percent = float(config.get("error_threshold_percentage", LIMIT_PERCENT))
+        given = config.get("error_threshold_percentage", LIMIT_PERCENT)
+        try:
+            self.limit_percent = float(given)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"error_threshold_percentage: {given!r} is no number") from error
         self._logger = logger
         self._latest: deque[bool] = deque(maxlen=EVENTS)
         self._errors = 0
         self._above = False
+        self.begin_again()
+        forking.watch(self)
+
+    def begin_again(self) -> None:
+        """In the child of a fork: with a lock of its own."""
         self._lock = threading.Lock()
 
     @property

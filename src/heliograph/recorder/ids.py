@@ -30,12 +30,18 @@ def event_id() -> str:
     return text + _DIGITS[number & 0xFFF]
 
 
+def drawn() -> tuple[str, int]:
+    """What the ids of somebody else begin with, and the number that theirs count on from."""
+    digits = os.urandom(16).hex()
+    variant = "89ab"[int(digits[12], 16) & 3]
+    prefix = f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-"
+    return prefix, int(digits[20:], 16)
+
+
 def _draw() -> None:
     global _prefix, _numbers, _page  # noqa: PLW0603  # a process has one
-    drawn = os.urandom(16).hex()
-    variant = "89ab"[int(drawn[12], 16) & 3]
-    _prefix = f"{drawn[:8]}-{drawn[8:12]}-4{drawn[13:16]}-{variant}{drawn[17:20]}-"
-    _numbers = count(int(drawn[20:], 16))
+    _prefix, first = drawn()
+    _numbers = count(first)
     _page = (-1, "")
 
 

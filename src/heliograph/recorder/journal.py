@@ -21,7 +21,8 @@ from typing import Any
 
 from heliograph.core import instant
 from heliograph.core.clock import Clock, SystemClock
-from heliograph.recorder import ids, loops, plain
+from heliograph.core.errors import ConfigError
+from heliograph.recorder import forking, ids, loops, plain
 
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "FATAL")
 PATH = "runtime/logs/bridge_logs.jsonl"
@@ -40,7 +41,8 @@ CODES_MAX = 256
 
 
 class BridgeLogger:
-    """Writes the journal that *config* names. Thread-safe; processes may share the files.
+    """Writes the journal that *config* names, which raises ConfigError for what makes no sense.
+    Thread-safe; processes may share the files.
 
     lost   entries that could not be written
     """
@@ -49,17 +51,22 @@ class BridgeLogger:
         self, config: Mapping[str, Any] | None = None, clock: Clock | None = None
     ) -> None:
         given = config or {}
-        self.path = Path(given.get("log_path", PATH))
+        self.path = _path(given.get("log_path", PATH))
         self.lost = 0
         self._clock = clock or SystemClock()
-        self._bytes_max = int(given.get("max_log_size", FILE_BYTES_MAX))
-        self._kept = max(0, int(given.get("log_rotation_count", FILES_KEPT)))
+        self._bytes_max = _whole(given, "max_log_size", FILE_BYTES_MAX)
+        self._kept = max(0, _whole(given, "log_rotation_count", FILES_KEPT))
         self._console = bool(given.get("enable_console", True))
         self._least = _rank(str(given.get("min_log_level", "DEBUG")))
-        self._depth_max = int(given.get("max_recursion_depth", DEPTH_MAX))
-        self._lock = threading.RLock()
+        self._depth_max = _whole(given, "max_recursion_depth", DEPTH_MAX)
         self._depth = threading.local()
         self._errors: dict[str, deque[float]] = {}
+        self.begin_again()
+        forking.watch(self)
+
+    def begin_again(self) -> None:
+        """In the child of a fork: with a lock of its own, and no events yet."""
+        self._lock = threading.RLock()
         self._loops = loops.Loops()
 
     def log(self, entry: Mapping[str, Any], log_level: str = "INFO") -> str:
@@ -164,6 +171,21 @@ class BridgeLogger:
 
     def _numbered(self, number: int) -> Path:
         return self.path.with_name(f"{self.path.name}.{number}")
+
+
+def _path(given: Any) -> Path:
+    try:
+        return Path(given)
+    except TypeError as error:
+        raise ConfigError(f"logger_config.log_path: {given!r} is no path") from error
+
+
+def _whole(given: Mapping[str, Any], name: str, default: int) -> int:
+    value = given.get(name, default)
+    try:
+        return int(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ConfigError(f"logger_config.{name}: {value!r} is no whole number") from error
 
 
 @contextlib.contextmanager

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from heliograph.core.errors import Unavailable
-from heliograph.recorder import query
+from heliograph.kernels.metric_rows import Rows
+from heliograph.recorder import forking, query
 from heliograph.recorder.aggregation import Plain
 from heliograph.recorder.points import Event, Part, Point, labels_of
 from heliograph.recorder.store import Asked, Expired, Policy, Usage
@@ -41,8 +42,14 @@ class MemoryStore:
         self._events: list[Event] = []
         self._points: dict[str, list[_Kept]] = {}
         self._counts: Counter[str] = Counter()
-        self._lock = threading.Lock()
+        self.begin_again()
+        forking.watch(self)
         self.arithmetic = Plain()
+        self.rows: Rows | None = None
+
+    def begin_again(self) -> None:
+        """In the child of a fork: with a lock of its own."""
+        self._lock = threading.Lock()
 
     def add_point(self, point: Point) -> None:
         """As `RecorderStore.add_point`. Unavailable for a new metric beyond the bound."""

@@ -7,7 +7,7 @@ what was not told is ISO text of UTC without a zone, as spec 002 answers it.
 """
 
 from datetime import UTC, date, datetime, timedelta
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from heliograph.core import instant
 
@@ -16,11 +16,14 @@ Moment: TypeAlias = str | datetime | date | float
 US_NS = 1_000
 SECOND_NS = 1_000_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SEVENTH_DIGIT = 26
 
 
 def at_ns_of(when: Moment) -> int:
     """UTC nanoseconds of *when*. Raises ValueError or TypeError that quotes it."""
     if isinstance(when, str):
+        if (quick := _quick(when)) is not None:
+            return quick
         try:
             return instant.parse(when)
         except ValueError:
@@ -59,6 +62,11 @@ def told_of(when: object) -> str:
     return when.isoformat() if isinstance(when, date) else str(when)
 
 
+def again_of(when: object) -> Any:
+    """A timestamp as an answer repeats it where it may be anything: as it is, a datetime as text."""
+    return when if isinstance(when, str | int | float) else told_of(when)
+
+
 def text_of(at_ns: int) -> str:
     """`2025-05-21T14:32:17.123456`: UTC without a zone, in microseconds."""
     seconds, rest_ns = divmod(at_ns, SECOND_NS)
@@ -89,6 +97,16 @@ _DIGITS = [f"{number:03d}" for number in range(1000)]
 
 def _second_text(second: int) -> str:
     return (_EPOCH + timedelta(seconds=second)).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def _quick(text: str) -> int | None:
+    """What `fromisoformat` reads, but a seventh digit of a second and all that is beyond 64 bits."""
+    if text[_SEVENTH_DIGIT : _SEVENTH_DIGIT + 1].isdigit():
+        return None
+    try:
+        return _of_datetime(datetime.fromisoformat(text))
+    except (ValueError, OverflowError):
+        return None
 
 
 def _lenient(text: str) -> datetime:

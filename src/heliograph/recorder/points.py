@@ -80,11 +80,12 @@ def labels_of(name: str, context: Mapping[str, Any] | None) -> Labels:
     Text is itself, other values are as JSON spells them; what is empty is absent. The key
     `__name__` is the metric's, so a context's own becomes `context.__name__`.
     """
+    name = plain.text(name)
     if not context:
         return ((label.NAME, name),)
     pairs = {label.NAME: name}
     for key, value in list(context.items())[:CONTEXT_KEYS_MAX]:
-        text = key if isinstance(key, str) else str(key)
+        text = plain.text(key if isinstance(key, str) else str(key))
         if text == label.NAME:
             text = f"context.{label.NAME}"
         pairs[text or "context"] = label_text(value)
@@ -94,7 +95,7 @@ def labels_of(name: str, context: Mapping[str, Any] | None) -> Labels:
 def label_text(value: Any) -> str:
     """*value* of a context as a label has it."""
     if isinstance(value, str):
-        return value[:LABEL_CHARS_MAX]
+        return plain.text(value[:LABEL_CHARS_MAX])
     try:
         return json.dumps(value, sort_keys=True)[:LABEL_CHARS_MAX]
     except (TypeError, ValueError, RecursionError):
@@ -106,19 +107,22 @@ def record_of_event(event: Event, session_id: str, now_ns: int) -> Record:
     data, extra = event.data, event.extra
     data = data if plain.is_plain(data) else plain.of(data)
     extra = extra if plain.is_plain(extra) else plain.of(extra)
-    correlation: dict[str, Any] = {"event_id": event.event_id, "source": event.source}
+    told = plain.canonical(data) + (plain.canonical(extra) if extra else "")
+    event_id, event_type, source = map(
+        plain.text, (event.event_id, event.event_type, event.source)
+    )
+    identity = (event_id, event_type, source, event.at_ns, told)
+    correlation: dict[str, Any] = {"event_id": event_id, "source": source}
     if extra:
         correlation["extra"] = extra
-    told = plain.canonical(data) + (plain.canonical(extra) if extra else "")
-    identity = (event.event_id, event.event_type, event.source, event.at_ns, told)
     return Record(
         record_id=record_id(BRIDGE, *identity),
         timestamp_ns=event.at_ns,
         observed_timestamp_ns=now_ns,
         session_id=session_id,
         source_kind=BRIDGE,
-        event_type=event.event_type or "event",
-        severity=severity_of(event.event_type, data),
+        event_type=event_type or "event",
+        severity=severity_of(event_type, data),
         attributes=data,
         correlation=correlation,
     )
@@ -126,18 +130,22 @@ def record_of_event(event: Event, session_id: str, now_ns: int) -> Record:
 
 def record_of_text(point: Point, session_id: str, now_ns: int) -> Record:
     """The text value *point* as a record; its id is of its event id, so that each call counts."""
-    context = point.context or {}
+    context, name, told = (
+        point.context or {},
+        plain.text(point.name),
+        plain.text(str(point.value)),
+    )
     return Record(
-        record_id=record_id(TEXT_TYPE, point.event_id, point.name, point.at_ns),
+        record_id=record_id(TEXT_TYPE, point.event_id, name, point.at_ns),
         timestamp_ns=point.at_ns,
         observed_timestamp_ns=now_ns,
         session_id=session_id,
         source_kind=BRIDGE,
         event_type=TEXT_TYPE,
-        body=str(point.value),
+        body=told,
         attributes={
-            "metric_name": point.name,
-            "metric_value": point.value,
+            "metric_name": name,
+            "metric_value": told,
             "context": context if plain.is_plain(context) else plain.of(context),
         },
         correlation={"event_id": point.event_id},

@@ -49,7 +49,9 @@ def every_ns_of(every: object) -> int | None:
         return None
     if isinstance(every, str):
         width_ns = duration.parse(every)
-    elif isinstance(every, int | float):
+    elif isinstance(every, int | float) and not isinstance(every, bool):
+        if not math.isfinite(every):
+            raise ValueError(f"not a duration: {every!r}")
         width_ns = round(every * duration.SECOND_NS)
     else:
         raise TypeError(f"every must be a duration, not {type(every).__name__}")

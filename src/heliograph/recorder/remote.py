@@ -18,7 +18,6 @@ A monitor becomes an alert rule of the service (`rule_documents`), where it watc
 """
 
 import os
-import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -26,7 +25,8 @@ from urllib.parse import quote, urlencode
 from heliograph.core import duration, instant
 from heliograph.core.clock import Clock
 from heliograph.core.errors import ConfigError, Refused, Unavailable
-from heliograph.recorder import plain, rule_documents
+from heliograph.kernels.metric_rows import Rows
+from heliograph.recorder import forking, plain, rule_documents
 from heliograph.recorder.exchange import TIMEOUT_S, Exchange, encoded
 from heliograph.recorder.monitors import Definition
 from heliograph.recorder.outbox import BUFFERED_MAX, Outbox
@@ -76,13 +76,14 @@ class RemoteStore:
             other = str(given["edit_token"])
             self._asking = Exchange(url, token=other, timeout_s=float(timeout_s))
         self._session_id = session_id
+        self.rows: Rows | None = None
         self._together = Together(self._post, items_max=ITEMS_MAX)
         self._outbox: Outbox | None = None
         if durability == "buffered":
             self._outbox = Outbox(
                 self._send, items_max=most, batch_max=ITEMS_MAX, closing_s=timeout_s
             )
-        _STORES.add(self)
+        forking.watch(self)
 
     def add_point(self, point: Point) -> None:
         """As the port has it."""
@@ -112,10 +113,14 @@ class RemoteStore:
         if asked.aggregation.function is not None:
             words = f"{asked.aggregation.name} is this process's own, and the data is elsewhere"
             raise Refused(words)
-        if asked.names is not None and not asked.names:
-            return {}
+        wanted = asked.names
+        if wanted is not None:
+            # No other can be; and without any, a service would answer all.
+            wanted = [name for name in wanted if isinstance(name, str) and name]
+            if not wanted:
+                return {}
         found: dict[str, Any] = {}
-        for names in _pieces(asked.names):
+        for names in _pieces(wanted):
             answer = self._asking.ask("GET", f"{METRICS_PATH}?{_query(asked, names)}")
             found.update(_part(answer, "metrics", dict))
         start, end = asked.told
@@ -306,15 +311,3 @@ def _jsonable(values: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _is_scalar(value: Any) -> bool:
     return value is None or isinstance(value, str | int | float)
-
-
-_STORES: "weakref.WeakSet[RemoteStore]" = weakref.WeakSet()
-
-
-def _in_child() -> None:
-    for one in list(_STORES):
-        one.begin_again()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_in_child)

@@ -30,6 +30,8 @@ MIB = 1 << 20
 
 def section(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     """The mapping *name* of *config*, empty when it is absent. Raises ConfigError."""
+    if not isinstance(config, Mapping):
+        raise ConfigError(f"a recorder's config is a mapping, not {type(config).__name__}")
     found = config.get(name)
     if found is None:
         return {}
@@ -43,7 +45,11 @@ def policy(config: Mapping[str, Any]) -> Policy:
     given = section(config, "retention_policy")
     spans = [_days_ns(given, kind) for kind in ("events", "metrics")]
     most = given.get("max_mb")
-    return Policy(spans[0], spans[1], None if most is None else round(float(most) * MIB))
+    if most is None:
+        return Policy(spans[0], spans[1])
+    if isinstance(most, bool) or not isinstance(most, int | float) or not 0 < most < 1e12:
+        raise ConfigError(f"retention_policy.max_mb: {most!r} is no size in MiB")
+    return Policy(spans[0], spans[1], round(most * MIB))
 
 
 def days_told(config: Mapping[str, Any]) -> Any:
@@ -62,6 +68,10 @@ def open_store(config: Mapping[str, Any], clock: Clock, session_id: str) -> Reco
 
         remote: RecorderStore = RemoteStore(target, given, clock, session_id)
         return remote
+    if "://" in target:
+        raise ConfigError(
+            f"storage_config.connection_string: {target!r} is neither a folder nor http://…"
+        )
     if backend == MEMORY:
         if target:
             raise ConfigError(f"storage_config: memory has no connection_string {target!r}")

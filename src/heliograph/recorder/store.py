@@ -6,6 +6,7 @@ Three stores fulfil it: `memory`, `wiring.folder` on a data folder, `remote` ove
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+from heliograph.kernels.metric_rows import Rows
 from heliograph.recorder.aggregation import Aggregation
 from heliograph.recorder.monitors import Definition
 from heliograph.recorder.points import Event, Part, Point
@@ -57,6 +58,9 @@ class RecorderStore(Protocol):
     """Keeps points and events. Thread-safe. Unavailable when it cannot now: nothing was kept then;
     Refused for what it never will.
     """
+
+    rows: Rows | None
+    """Takes numbers by itself where calls return at once and nothing else is to be seen to."""
 
     def add_point(self, point: Point) -> None:
         """Keep *point*: durable on return, unless the store was asked to buffer."""

@@ -8,6 +8,8 @@ from collections.abc import Callable, Collection, Sequence
 
 from heliograph.core import thread_name
 from heliograph.core.clock import Clock
+from heliograph.kernels.metric_rows import Rows
+from heliograph.recorder import forking
 from heliograph.recorder.error_rate import ErrorRate
 from heliograph.recorder.faults import Faults
 from heliograph.recorder.monitors import Alert, Callback, Definition, Monitor, runs_out
@@ -21,21 +23,23 @@ LOOK_EVERY_S = 1.0
 class Watching:
     """Hands points and events to whoever watches them. Thread-safe.
 
-    points, events   whether anybody does
+    points   whether anybody watches metrics; *rows* are told, which nobody sees otherwise
     """
 
-    def __init__(self, faults: Faults, error_rate: ErrorRate, clock: Clock) -> None:
+    def __init__(
+        self, faults: Faults, error_rate: ErrorRate, clock: Clock, rows: Rows | None = None
+    ) -> None:
         self.points = False
+        self._rows = rows
         self._faults = faults
         self._error_rate = error_rate
         self._clock = clock
-        self._lock = threading.RLock()
         self._monitors: dict[str, Monitor] = {}
         self._of_metric: dict[str, tuple[Monitor, ...]] = {}
         self._of_events: tuple[Monitor, ...] = ()
         self._subscriptions: tuple[Subscription, ...] = ()
-        self._closing = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._begin()
+        forking.watch(self)
 
     def add(self, definition: Definition, callback: Callback) -> None:
         """Watch by *definition*; one of the same name is replaced. ValueError beyond the bound."""
@@ -45,11 +49,8 @@ class Watching:
             made = Monitor(definition, callback, self._clock.now_ns())
             self._monitors[definition.name] = made
             self._arrange()
-            if runs_out(definition) and self._thread is None:
-                self._thread = threading.Thread(
-                    target=self._run, name="recorder-watch", daemon=True
-                )
-                self._thread.start()
+            if runs_out(definition):
+                self._look_now_and_then()
 
     def remove(self, name: str) -> bool:
         """Watch no longer by the monitor *name*; whether there was one."""
@@ -57,6 +58,15 @@ class Watching:
             found = self._monitors.pop(name, None)
             self._arrange()
             return found is not None
+
+    def begin_again(self) -> None:
+        """In the child of a fork: with locks and a thread of its own; subscriptions stay behind."""
+        looks, is_closed = self._thread is not None, self._closing.is_set()
+        self._begin()
+        self._subscriptions = ()
+        self._arrange()
+        if looks and not is_closed:
+            self._look_now_and_then()
 
     def names(self) -> list[str]:
         """Names of the monitors."""
@@ -90,6 +100,12 @@ class Watching:
                 with self._lock:
                     alerts = monitor.take_point(point, now_ns)
                 self._tell(monitor, alerts)
+        if any(subscription.closed for subscription in self._subscriptions):
+            with self._lock:
+                self._subscriptions = tuple(
+                    one for one in self._subscriptions if not one.closed
+                )
+                self._arrange()
 
     def take_event(self, event: Event) -> None:
         """*event* was recorded."""
@@ -119,6 +135,18 @@ class Watching:
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join()
 
+    def _begin(self) -> None:
+        self._lock = threading.RLock()
+        self._closing = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def _look_now_and_then(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(
+                target=self._run, name="recorder-watch", daemon=True
+            )
+            self._thread.start()
+
     def _tell(self, monitor: Monitor, alerts: Sequence[Alert]) -> None:
         for alert in alerts:
             self._faults.run(f"monitor {alert.monitor}", _call(monitor.callback, alert))
@@ -134,6 +162,8 @@ class Watching:
         self._of_metric = {name: tuple(found) for name, found in of_metric.items()}
         self._of_events = tuple(of_events)
         self.points = bool(self._of_metric or self._subscriptions)
+        if self._rows is not None:
+            self._rows.watched = None if self._subscriptions else frozenset(self._of_metric)
 
     def _run(self) -> None:
         thread_name.show()

@@ -2,20 +2,22 @@
 goes to the disk together, and each caller waits for the fsync that carries its own.
 
     committer.submit(points, records)     returns when both are durable; raises Unavailable
-    committer.offer(point)                returns at once; durable within FLUSH_S, or at `flush`
+    committer.offer(key, at_ns, value)    returns at once; durable within FLUSH_S, or at `flush`
 
-What is offered waits in a bounded buffer. While the disk refuses it stays there, and nothing is
-lost; once the buffer is full, who offers is refused.
+What is offered waits in a bounded buffer, numbers as rows, to which callers may also add by
+themselves. While the disk refuses it stays there, and nothing is lost; once the buffer is full, who
+offers is refused.
 """
 
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from collections.abc import Iterable, Sequence
+from typing import Protocol
 
 from heliograph.core import thread_name
 from heliograph.core.errors import Unavailable
 from heliograph.core.record import Record
+from heliograph.kernels.metric_rows import Key, Rows, Taken
 from heliograph.recorder.points import Point
 
 # What one fsync carries of what was offered, and of calls that wait.
@@ -28,8 +30,13 @@ RETRY_S = 0.5
 # How long a full buffer makes a caller wait for room.
 ROOM_S = 5.0
 
-Item: TypeAlias = Point | Record
-Write: TypeAlias = Callable[[Sequence[Point], Sequence[Record]], None]
+
+class Write(Protocol):
+    """Makes points, records and rows durable together, or none of it: raises Unavailable."""
+
+    def __call__(
+        self, points: Sequence[Point], records: Sequence[Record], rows: Taken | None = None, /
+    ) -> None: ...
 
 
 class _Call:
@@ -47,18 +54,19 @@ class _Call:
 
 class Committer:
     """*write* makes points and records durable together, all or none. At most *buffer_max* offered
-    items wait.
+    items wait, in *rows* or beside them; whoever adds to *rows* wakes us.
 
     failing    why the last write did not succeed, "" when it did
     lost       offered items given up when it was closed while the disk refused
     """
 
-    def __init__(self, write: Write, *, buffer_max: int) -> None:
+    def __init__(self, write: Write, rows: Rows, *, buffer_max: int) -> None:
         self.failing = ""
         self.lost = 0
         self._write = write
         self._buffer_max = buffer_max
-        self._buffer: deque[Item] = deque()
+        self._rows = rows
+        self._records: deque[Record] = deque()
         self._calls: list[_Call] = []
         self._flushes: list[_Call] = []
         self._changed = threading.Condition()
@@ -68,13 +76,14 @@ class Committer:
         # Calls of the last group.
         self._expected = 0
         self._closed = False
+        rows.wake = self._wake
         self._thread = threading.Thread(target=self._run, name="recorder-commit", daemon=True)
         self._thread.start()
 
     @property
     def buffered(self) -> int:
         """Offered items that wait."""
-        return len(self._buffer)
+        return self._rows.waiting
 
     def submit(self, points: Sequence[Point], records: Sequence[Record]) -> None:
         """Make *points* and *records* durable. Unavailable: none of them is kept."""
@@ -98,22 +107,17 @@ class Committer:
             call.done.release()
         _wait(call)
 
-    def offer(self, item: Item) -> None:
-        """Take *item*. Unavailable when there is no room for ROOM_S, at once while writes fail."""
-        if len(self._buffer) >= self._buffer_max or self._closed:
+    def offer(self, rows: Iterable[tuple[Key, int, float]], records: Sequence[Record]) -> None:
+        """Take a number for a series at an instant each, and *records*; many make the buffer that much
+        longer. Unavailable when there is no room for ROOM_S, at once while writes fail."""
+        if self._rows.waiting >= self._buffer_max or self._closed:
             self._make_room()
-        self._buffer.append(item)
-        if self._idle:
-            with self._changed:
-                self._changed.notify()
-
-    def offer_all(self, items: Sequence[Item]) -> None:
-        """Take all of *items*, as `offer`; a large number makes the buffer that much longer."""
-        if len(self._buffer) >= self._buffer_max or self._closed:
-            self._make_room()
-        self._buffer.extend(items)
-        with self._changed:
-            self._changed.notify()
+        self._rows.put_all(rows)
+        if records:
+            self._rows.hold(len(records))
+            self._records.extend(records)
+            if self._idle:
+                self._wake()
 
     def flush(self) -> None:
         """Return when all that was offered is durable. Unavailable when the disk refuses."""
@@ -132,12 +136,16 @@ class Committer:
             self._changed.notify_all()
         self._thread.join()
 
+    def _wake(self) -> None:
+        with self._changed:
+            self._changed.notify()
+
     def _make_room(self) -> None:
         with self._changed:
             self._check_open()
             self._changed.notify_all()
             there_is = self._changed.wait_for(
-                lambda: len(self._buffer) < self._buffer_max or self._closed,
+                lambda: self._rows.waiting < self._buffer_max or self._closed,
                 0.0 if self.failing else ROOM_S,
             )
             self._check_open()
@@ -167,9 +175,9 @@ class Committer:
     def _wait(self) -> bool:
         """Whether there is something to do; False once all is done for good."""
         with self._changed:
-            self._idle = True
+            self._idle = self._rows.asleep = True
             self._changed.wait_for(self._has_work)
-            self._idle = False
+            self._idle = self._rows.asleep = False
             if self._calls and not self._closed:
                 # Who was answered a moment ago is likely to be back: one fsync for all of them.
                 self._changed.wait_for(self._is_complete, GATHER_S)
@@ -180,17 +188,17 @@ class Committer:
             return self._has_work() and not (self._closed and self._nothing_left())
 
     def _has_work(self) -> bool:
-        return bool(self._calls or self._buffer or self._flushes or self._closed)
+        return bool(self._calls or self._rows.waiting or self._flushes or self._closed)
 
     def _is_urgent(self) -> bool:
-        full = len(self._buffer) >= self._buffer_max and not self.failing
+        full = self._rows.waiting >= self._buffer_max and not self.failing
         return bool(self._calls or self._flushes or self._closed or full)
 
     def _is_complete(self) -> bool:
         return len(self._calls) >= self._expected or self._closed
 
     def _nothing_left(self) -> bool:
-        return not (self._calls or self._buffer or self._flushes)
+        return not (self._calls or self._rows.waiting or self._flushes)
 
     def _settle(self) -> None:
         with self._turn:
@@ -202,14 +210,13 @@ class Committer:
             self._expected = len(calls)
             flushes, self._flushes = self._flushes, []
         error = self._commit_calls(calls) if calls else None
-        if self._buffer and error is None:
+        if self._rows.waiting and error is None:
             error = self._commit_buffer(everything=bool(flushes))
         for call in flushes:
             call.error = error
             call.done.release()
         if error is not None and self._closed:
-            self.lost += len(self._buffer)
-            self._buffer.clear()
+            self._give_up()
 
     def _commit_calls(self, calls: Sequence[_Call]) -> Unavailable | None:
         try:
@@ -225,29 +232,40 @@ class Committer:
 
     def _commit_buffer(self, *, everything: bool) -> Unavailable | None:
         """Write what was offered, GROUP_MAX at a time: all that is there now, or one group."""
-        left = len(self._buffer)
+        left = self._rows.waiting
         while left > 0:
-            taken = min(left, GROUP_MAX)
-            items = [self._buffer.popleft() for _ in range(taken)]
-            error = self._attempt(
-                [item for item in items if isinstance(item, Point)],
-                [item for item in items if isinstance(item, Record)],
-            )
+            rows = self._rows.take()
+            records = [
+                self._records.popleft() for _ in range(min(len(self._records), GROUP_MAX))
+            ]
+            error = self._attempt((), records, rows)
             if error is not None:
-                self._buffer.extendleft(reversed(items))
+                self._records.extendleft(reversed(records))
+                if rows is not None:
+                    self._rows.give_back(rows)
                 return error
+            self._rows.hold(-len(records))
             with self._changed:
                 self._changed.notify_all()
-            left -= taken
+            taken = len(records) + (0 if rows is None else rows.size)
+            # What is held but not there yet is on its way.
+            left = left - taken if taken else 0
             if not everything and self._calls:
                 break
         return None
 
+    def _give_up(self) -> None:
+        self.lost += self._rows.waiting
+        while self._rows.take() is not None:
+            pass
+        self._rows.hold(-self._rows.waiting)
+        self._records.clear()
+
     def _attempt(
-        self, points: Sequence[Point], records: Sequence[Record]
+        self, points: Sequence[Point], records: Sequence[Record], rows: Taken | None = None
     ) -> Unavailable | None:
         try:
-            self._write(points, records)
+            self._write(points, records, rows)
         except Unavailable as error:
             self.failing = error.detail
             return error

@@ -9,8 +9,6 @@ are done with it, and goes on where we stopped.
 """
 
 import logging
-import os
-import weakref
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,11 +16,15 @@ from typing import Any, NamedTuple
 from heliograph.core.clock import Clock
 from heliograph.core.errors import ConfigError, Refused, Unavailable
 from heliograph.core.record import Record
+from heliograph.kernels import metric_rows
+from heliograph.kernels.metric_rows import Key, Rows, Taken
+from heliograph.recorder import forking, ids, moments, query
 from heliograph.recorder import points as recorded
-from heliograph.recorder import query
 from heliograph.recorder.points import Event, Point
 from heliograph.recorder.store import Asked, Expired, Policy, Usage
+from heliograph.recorder.wiring import committing
 from heliograph.recorder.wiring.committing import Committer
+from heliograph.recorder.wiring.series import key_of
 from heliograph.recorder.wiring.stores import FolderStores
 from heliograph.recorder.wiring.upkeep import Upkeep
 from heliograph.store.log.disk import Disk
@@ -66,20 +68,34 @@ class FolderStore:
         self._session_id = session_id
         self._buffered = buffered
         self._closed = ""
+        # To the process that we were forked from.
+        self._left = False
         try:
             self._stores = FolderStores(
                 folder, policy, clock, series_max=bounds.series_max, disk=disk
             )
         except (Unavailable, OSError) as error:
             raise ConfigError(f"{folder}: {error}") from error
-        self._committer = Committer(self._write, buffer_max=bounds.buffer_max)
+        prefix, number = ids.drawn()
+        made = metric_rows.Rows(
+            clock.now_ns,
+            moments.Stamps().text,
+            moments.at_ns_of,
+            prefix,
+            number,
+            rows_max=bounds.buffer_max,
+            group_max=committing.GROUP_MAX,
+        )
+        self.rows: Rows | None = made if buffered else None
+        self._generation = self._stores.generation
+        self._committer = Committer(self._write, made, buffer_max=bounds.buffer_max)
         self._upkeep = Upkeep(
             clock,
             tend=self._stores.tend,
             maintain=self._stores.maintain,
             retain=lambda: self._retain_by(policy),
         )
-        _open_here.add(self)
+        forking.watch(self)
 
     def add_point(self, point: Point) -> None:
         """As `RecorderStore.add_point`."""
@@ -88,7 +104,7 @@ class FolderStore:
         elif self._closed or (self._stores.full and not self._stores.knows(point.name)):
             self._refuse(point.name)
         elif self._buffered:
-            self._committer.offer(point)
+            self._committer.offer(_rows((point,)), ())
         else:
             self._committer.submit((point,), ())
 
@@ -109,7 +125,7 @@ class FolderStore:
         if words:
             self._stores.texts = True
         if self._buffered:
-            self._committer.offer_all([*numbers, *words])
+            self._committer.offer(_rows(numbers), words)
         elif points:
             self._committer.submit(numbers, words)
 
@@ -128,6 +144,8 @@ class FolderStore:
 
     def usage(self) -> Usage:
         """As `RecorderStore.usage`."""
+        if self._left:
+            return Usage(0.0, {}, self._closed)
         counts = {**self._stores.tally(), "lost": self._committer.lost}
         failing = self._closed or self._committer.failing or self._upkeep.failing
         return Usage(self._stores.percentage(), counts, failing)
@@ -141,27 +159,42 @@ class FolderStore:
 
     def flush(self) -> None:
         """As `RecorderStore.flush`."""
+        if self._left:
+            self._check_open()
         self._committer.flush()
 
     def close(self) -> None:
         """As `RecorderStore.close`."""
         if self._closed:
             return
-        self._closed = "the recorder is closed"
-        _open_here.discard(self)
+        self._shut("the recorder is closed")
         self._committer.close()
         if self._committer.lost:
             log.warning("recorded items lost at close", extra={"items": self._committer.lost})
         self._upkeep.close()
         self._stores.close()
 
-    def leave_to_parent(self) -> None:
-        """In the child of a fork: the folder is the parent's."""
-        self._closed = "the folder belongs to the process that opened it; record over HTTP here"
+    def begin_again(self) -> None:
+        """In the child of a fork: the folder is the parent's, and so are the threads."""
+        if self._closed:
+            return
+        self._left = True
+        self._shut("the folder belongs to the process that opened it; record over HTTP here")
         self._stores.lock.release()
 
-    def _write(self, points: Sequence[Point], records: Sequence[Record]) -> None:
-        self._stores.write(points, records)
+    def _shut(self, why: str) -> None:
+        self._closed = why
+        if self.rows is not None:
+            self.rows.open = False
+
+    def _write(
+        self, points: Sequence[Point], records: Sequence[Record], rows: Taken | None = None, /
+    ) -> None:
+        self._stores.write(points, records, rows)
+        if self.rows is not None and self._stores.generation != self._generation:
+            # Whether there is room for a series that was forgotten is asked again.
+            self._generation = self._stores.generation
+            self.rows.forget()
         if self._stores.busy:
             self._upkeep.wake()
 
@@ -184,7 +217,7 @@ class FolderStore:
         if size > EVENT_BYTES_MAX:
             raise Refused(f"an event of {size} bytes, limit {EVENT_BYTES_MAX}", status=413)
         if self._buffered:
-            self._committer.offer(record)
+            self._committer.offer((), (record,))
         else:
             self._committer.submit((), (record,))
 
@@ -208,13 +241,12 @@ def _number(point: Point) -> Point | None:
     return point._replace(value=float(value))
 
 
-_open_here: "weakref.WeakSet[FolderStore]" = weakref.WeakSet()
-
-
-def _leave_all() -> None:
-    for store in list(_open_here):
-        store.leave_to_parent()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_leave_all)
+def _rows(numbers: Sequence[Point]) -> list[tuple[Key, int, float]]:
+    return [
+        (
+            name if context is None and type(name) is str else key_of(name, context),
+            at_ns,
+            float(value),
+        )
+        for name, value, context, at_ns, _, _ in numbers
+    ]

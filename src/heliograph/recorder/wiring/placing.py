@@ -21,13 +21,16 @@ Ints: TypeAlias = NDArray[np.int64]
 Taken: TypeAlias = Callable[[int, int, int], Ints]
 
 _LEAST, _GREATEST = -(2**63), 2**63 - 1
+# About so many instants are asked for at a time; the next question is of a span so much wider.
+FOUND_MAX = 200_000
+WIDER = 4
 
 
 class Placing:
     """Knows the spans; for one thread. *low_ns*..*high_ns* is what a series not met here may have
     in the store, an empty span (low above high) when the store began empty.
 
-    moved, asked   points that were moved; series for which the store was asked
+    moved, asked   points that were moved; how often the store was asked
     """
 
     def __init__(self, low_ns: int, high_ns: int, taken: Taken) -> None:
@@ -63,20 +66,22 @@ class Placing:
 
     def _between(self, series: int, at_ns: Ints) -> Ints:
         """Free instants for ascending *at_ns* of one series among those that the store has."""
-        self.asked += 1
         found: set[int] = set()
         known_ns = int(at_ns[0])
-        step = max(64, 2 * len(at_ns))
+        # Room beside a point for those that move; more and more while little is there.
+        width_ns = least_ns = max(64, 2 * len(at_ns))
         following: dict[int, int] = {}
         placed = []
         for at in at_ns.tolist():
             free = _following(following, at)
             while True:
                 if free >= known_ns:
-                    # As far as this point, and room beside it for those that move.
-                    until_ns = min(free + step, _GREATEST)
-                    found.update(self._taken(series, known_ns, until_ns).tolist())
-                    known_ns = until_ns
+                    self.asked += 1
+                    known_ns = min(free + width_ns, _GREATEST)
+                    # Whatever is before has been passed: points ascend.
+                    found = set(self._taken(series, free, known_ns).tolist())
+                    few = len(found) < FOUND_MAX // WIDER
+                    width_ns = width_ns * WIDER if few else max(least_ns, width_ns // WIDER)
                 if free not in found:
                     break
                 following[free] = free + 1

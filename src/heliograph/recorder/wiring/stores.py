@@ -24,6 +24,7 @@ from heliograph.core.matcher import Matcher
 from heliograph.core.record import Record
 from heliograph.core.samples import SampleBatch
 from heliograph.core.series import SeriesTable
+from heliograph.kernels.metric_rows import Taken
 from heliograph.recorder.points import TEXT_TYPE, Point
 from heliograph.recorder.store import Expired, Policy
 from heliograph.recorder.wiring import keeping, replaying
@@ -110,17 +111,24 @@ class FolderStores:
             or self._segments.should_seal(self._clock.now_ns())
         )
 
+    @property
+    def generation(self) -> int:
+        """Grows when series were forgotten."""
+        return self._table.generation
+
     def knows(self, name: str) -> bool:
         """Whether there is a series of the metric *name* alone: when `full`, these can go on."""
         return self._ids.knows(name)
 
     # -- the committer -------------------------------------------------------------------
 
-    def write(self, points: Sequence[Point], records: Sequence[Record]) -> None:
+    def write(
+        self, points: Sequence[Point], records: Sequence[Record], rows: Taken | None = None, /
+    ) -> None:
         """Make all of it durable. Unavailable: none of it is kept, and none will appear."""
         with self._writing:
             self._check_room()
-            ends = self._commit(points, records)
+            ends = self._commit(self._batches(points, rows), records)
             self.full = len(self._table) >= self._table.limit + METRICS_MAX
             # Records first: what is applied has its records at least waiting.
             self._pending.extend(records)
@@ -146,14 +154,17 @@ class FolderStores:
                 code="log_full",
             )
 
+    def _batches(self, points: Sequence[Point], rows: Taken | None) -> list[SampleBatch]:
+        found = [self._ids.of_points(points)] if points else []
+        if rows is not None:
+            found.append(self._ids.of_rows(rows))
+        return [self._placing.place(batch) for batch in found]
+
     def _commit(
-        self, points: Sequence[Point], records: Sequence[Record]
+        self, batches: Sequence[SampleBatch], records: Sequence[Record]
     ) -> list[tuple[SampleBatch, int]]:
-        ends = []
-        batch = self._placing.place(self._batch(points)) if points else None
         try:
-            if batch is not None:
-                ends.append((batch, self._log.append_samples(batch)))
+            ends = [(batch, self._log.append_samples(batch)) for batch in batches]
             for start in range(0, len(records), RECORDS_FRAME):
                 piece = records[start : start + RECORDS_FRAME]
                 seq = self._log.append_records(wire_records.encode(piece), len(piece))
@@ -164,15 +175,6 @@ class FolderStores:
             raise
         self._log.commit()
         return ends
-
-    def _batch(self, points: Sequence[Point]) -> SampleBatch:
-        self._ids.refresh()
-        series_of = self._ids.of
-        return SampleBatch(
-            np.array([series_of(point[0], point[2]) for point in points], np.uint32),
-            np.array([point[3] for point in points], np.int64),
-            np.array([point[1] for point in points], np.float64),
-        )
 
     def _taken(self, series: int, start_ns: int, end_ns: int) -> Ints:
         """Instants in [start_ns, end_ns) at which there is a sample of *series*."""
@@ -386,6 +388,8 @@ def _hold(folder: Path) -> lock.FolderLock:
     try:
         return lock.hold(folder)
     except ConfigError as error:
+        if "in use" not in str(error):
+            raise
         raise ConfigError(
             f"{error}. A folder has one writer: record over HTTP instead, with "
             "storage_config.connection_string: http://… of the process or service that has it."

@@ -128,7 +128,8 @@ def _answered(taken: Read) -> Response:
             return problem.wordy(only)
         return _fault(only["error"], "")
     accepted = recorder_taking.accepted(taken)
-    whole = {len(results): "success", 0: "error"}
+    # Nothing, all of it taken, is no error.
+    whole = {0: "error", len(results): "success"}
     return problem.wordy(
         {
             "status": whole.get(accepted, "partial"),
