@@ -11,7 +11,7 @@ from msgspec import structs
 from heliograph.alert.changes import Kept
 from heliograph.alert.config import configuration
 from heliograph.alert.config.setup import empty
-from heliograph.alert.engine.book import said_of
+from heliograph.alert.engine.cold import said_of
 from heliograph.alert.engine.engine import Engine
 from heliograph.alert.engine.limits import Limits
 from heliograph.alert.model import Delivery, Reason, Status, Suppression

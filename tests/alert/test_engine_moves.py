@@ -1,7 +1,7 @@
 """When an end that a repeat moved is written: soon where the stored one is near, else in its time."""
 
 from heliograph.alert.config.setup import empty
-from heliograph.alert.engine.book import said_of
+from heliograph.alert.engine.cold import said_of
 from tests.alert.alert_runner import Runner, ns, post
 
 FAR_S, NEAR_S = 600, 100

@@ -57,7 +57,7 @@ def run(groups, operation):
     match operation:
         case ("join", key, slot):
             if slot not in list(groups.members(key)):
-                place = Place(ROUTE, key, ())
+                place = Place(ROUTE, key, (), (key,))
                 groups.join(place, slot, now_ns=100, starts_ns=100, opens_ns=0)
         case ("leave", key, slots):
             if key in groups.rows:

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from heliograph.core import instant
-from heliograph.receive.alert_repeats import Repeats, Words
+from heliograph.receive.alert_repeats import Repeats
 
 ALERT = {
     "labels": {"alertname": "A", "gpu": "3"},
@@ -14,7 +14,7 @@ ALERT = {
     "endsAt": "2026-11-22T00:47:18Z",
     "generatorURL": "http://prometheus/graph",
 }
-WORDS = Words("f" * 32, 17)
+WORDS = ("f" * 32, 17)
 START = instant.parse(ALERT["startsAt"])
 
 
@@ -28,7 +28,7 @@ def repeats():
     made = Repeats()
     glance = made.glance(body(ALERT))
     assert glance.found == [None]
-    made.learn(glance.digests[0], WORDS)
+    made.learn(glance.digests[0], *WORDS)
     return made
 
 
@@ -92,8 +92,8 @@ def test_a_body_that_is_not_plain_is_for_the_long_way(repeats, whole):
 def test_no_more_are_known_than_the_bound():
     repeats = Repeats(known_max=4)
     digests = [repeats.glance(body({"labels": {"n": str(n)}})).digests[0] for n in range(9)]
-    for digest in digests:
-        repeats.learn(digest, WORDS)
+    for n, digest in enumerate(digests):
+        repeats.learn(digest, f"f{n}", n)
         assert len(repeats) <= 4
-    last = repeats.glance(body({"labels": {"n": "8"}}))
-    assert last.found == [(*WORDS, None, None)]
+    last = repeats.glance(body({"labels": {"n": "8"}}, {"labels": {"n": "7"}}))
+    assert last.found == [("f8", 8, None, None), ("f7", 7, None, None)]

@@ -5,7 +5,6 @@ import pytest
 from heliograph.core import instant, labels
 from heliograph.core.errors import Refused
 from heliograph.receive import alert_bodies, alert_labels, alert_webhook, alerts
-from heliograph.receive.alert_labels import Identities
 from heliograph.receive.alerts import Times
 
 NOW = instant.parse("2026-11-22T00:55:55Z")
@@ -15,7 +14,7 @@ TIMES = Times(NOW, 5 * MINUTES)
 
 def v2(document):
     body = document if isinstance(document, bytes) else json.dumps(document).encode()
-    return alerts.decode(body, Identities(classic=True), TIMES)
+    return alerts.decode(body, TIMES)
 
 
 def webhook(document):
@@ -102,16 +101,6 @@ def test_too_many_alerts_are_refused_before_any_is_read():
 def test_of_a_key_that_comes_twice_the_last_counts():
     (post,) = v2(b'[{"labels":{"alertname":"dk1","alertname":"dk2"}}]').posts
     assert post.labels == (("alertname", "dk2"),)
-
-
-def test_equal_bytes_are_one_identity_and_the_cache_is_bounded():
-    identities = Identities(classic=True, cache_max=4)
-    first = identities.of(b'{"a":"b"}', "")
-    assert identities.of(b'{"a":"b"}', "") is first
-    for i in range(20):
-        identities.of(b'{"a":"%d"}' % i, "")
-    assert len(identities._known) <= 4
-    assert identities.of(b'{"a":"b"}', "") == first
 
 
 def test_what_real_senders_posted_is_read(shared_data):

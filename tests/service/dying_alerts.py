@@ -24,7 +24,6 @@ from heliograph.alert.model import Delivery, Silence
 from heliograph.core import instant
 from heliograph.core.clock import ManualClock
 from heliograph.receive import alerts as bodies
-from heliograph.receive.alert_labels import Identities
 from heliograph.receive.lines import Line, encode_lines
 from heliograph.service import applier, maintenance, wiring
 from heliograph.service.config import Config
@@ -128,7 +127,6 @@ class Site:
         self.side = self.flow.alerts
         self.receiver = Receiver(folder.with_suffix(".told"), step)
         self.side.deliveries._channels = {"webhook": self.receiver}
-        self.identities = Identities(classic=True)
 
     def post(self, *names, ends=False, **labels):
         """Post alerts; they are kept when this returns."""
@@ -144,7 +142,7 @@ class Site:
     def begin(self, *documents):
         """Post alerts; the future is done when they are kept."""
         body = json.dumps(documents).encode()
-        return self.side.posts.submit(lambda times: bodies.decode(body, self.identities, times))
+        return self.side.posts.submit(lambda times: bodies.decode(body, times))
 
     def status(self, name):
         """The status of the latest episode of *name*, or None."""

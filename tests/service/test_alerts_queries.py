@@ -1,11 +1,15 @@
 """Lists, pages, statistics, the ledger: they agree with each other, and with a recount."""
 
 import random
+import threading
 from collections import defaultdict
 
 import pytest
 
 from heliograph.core import instant
+from heliograph.service.endpoints import alerts as endpoint
+from heliograph.store.state import alert_counts
+from heliograph.store.state.lanes import Lane
 from tests.service.alert_site import (
     at,
     firing,
@@ -165,6 +169,19 @@ def test_statistics_agree_with_a_recount(filled, everything, group_by):
         assert item["total_duration_seconds"] == pytest.approx(seconds), key
         average = seconds / resolved if resolved else 0
         assert item["avg_duration_seconds"] == pytest.approx(average), key
+
+
+def test_statistics_answer_though_more_to_count_always_waits(filled, monkeypatch):
+    before = filled.get("/v1/alerts/statistics").json()
+    monkeypatch.setattr(alert_counts, "waits", lambda _: True)
+    assert filled.get("/v1/alerts/statistics").json() == before
+
+    # And though the writer is busy: then they are a little old.
+    go = threading.Event()
+    monkeypatch.setattr(endpoint, "COUNTED_S", 0.001)
+    filled.site.core.state.write(lambda _: go.wait(10), lane=Lane.CONTROL)
+    assert filled.get("/v1/alerts/statistics").json() == before
+    go.set()
 
 
 def test_statistics_are_filtered_by_what_they_are_grouped_by(filled, everything):

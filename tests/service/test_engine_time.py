@@ -8,7 +8,6 @@ from heliograph.alert.model import Enriched, Status
 from heliograph.core import instant
 from heliograph.core.clock import ManualClock, SystemClock
 from heliograph.receive import alert_webhook, alerts
-from heliograph.receive.alert_labels import Identities
 from heliograph.receive.alerts import Times
 from heliograph.service.engine_time import EngineTime
 from tests.alert.test_engine import setup
@@ -60,12 +59,12 @@ def test_an_alert_that_fires_is_told_while_the_engine_is_ahead_of_the_wall():
     time = EngineTime(clock)
     engine = Engine(setup(), now_ns=time.now_ns())
     clock.set_wall(START_NS)
-    identities, sent = Identities(classic=True), []
+    sent = []
     for _ in range(20):
         clock.advance(15)
         now_ns, ahead_ns = time.read()
         body = json.dumps([fires(clock, 240)]).encode()
-        (post,) = alerts.decode(body, identities, Times(now_ns, 300 * S_NS, ahead_ns)).posts
+        (post,) = alerts.decode(body, Times(now_ns, 300 * S_NS, ahead_ns)).posts
         taken = engine.take(post, Enriched(), now_ns)
         engine.step(now_ns)
         engine.changes()

@@ -9,8 +9,10 @@ import pytest
 
 from heliograph.alert.changes import Changes
 from heliograph.alert.model import Status
+from heliograph.core.clock import SystemClock
 from heliograph.store.state import (
     alert_correlations,
+    alert_counts,
     alert_events,
     alert_ledger,
     alert_pages,
@@ -142,6 +144,9 @@ for n in range(10_000):
                 process.kill()
                 break
         answered = int(line) + 1
+    with closing(State.open(None, tmp_path, SystemClock())) as state:
+        while state.write(alert_counts.fold, lane=Lane.ALERTS).result(10):
+            pass
     with closing(sqlite3.connect(tmp_path / "state.db")) as db:
 
         def count(what):

@@ -7,9 +7,10 @@ import pytest
 
 from heliograph.alert.changes import Changes, StatDelta
 from heliograph.core.errors import Refused
-from heliograph.store.state import alert_statistics, alerts
+from heliograph.store.state import alert_counts, alert_statistics, alerts
 from heliograph.store.state.alert_statistics import (
     DAY_NS,
+    DURATION_MAX_NS,
     ERA_NS,
     GROUP_BY,
     HOUR_NS,
@@ -33,6 +34,12 @@ def state(state_url, tmp_path, clock):
 def add(state, deltas):
     changes = Changes(statistics=deltas)
     state.write(lambda tx: alerts.write(tx, changes), lane=Lane.ALERTS).result(20)
+    fold(state)
+
+
+def fold(state):
+    while state.write(alert_counts.fold, lane=Lane.ALERTS).result(20):
+        pass
 
 
 def table(state, group_by, filters=None, **page):
@@ -189,3 +196,77 @@ def test_old_eras_go_in_pieces(state):
     left = [each for each in deltas if each.hour_ns >= floor]
     for group_by in ((), ("day",), ("workload_id", "alert_name"), ("hour", "source")):
         assert table(state, group_by, limit=1000)[0] == recount(left, group_by, Filters())
+
+
+def test_few_deltas_wait_and_are_counted_once(state):
+    deltas = [delta(ORIGIN_NS + n * HOUR_NS, workload=f"w-{n % 3}") for n in range(9)]
+    for one in deltas:
+        state.write(lambda tx, one=one: alert_counts.note(tx, [one]), lane=Lane.ALERTS).result(
+            20
+        )
+    assert state.read(alert_counts.waits)
+    assert table(state, ()) == ([], 0)
+
+    fold(state)
+    fold(state)
+
+    assert not state.read(alert_counts.waits)
+    assert table(state, ()) == ([Group({}, 9, 0, 0)], 1)
+
+
+def test_a_checkpoint_folds(state):
+    one = delta(ORIGIN_NS)
+    changes = Changes(statistics=[one], alive_ns=1)
+    state.write(lambda tx: alerts.write(tx, changes), lane=Lane.ALERTS).result(20)
+
+    assert table(state, ()) == ([Group({}, 1, 0, 0)], 1)
+
+
+def test_what_waits_is_bounded_and_a_fold_too(state, monkeypatch):
+    monkeypatch.setattr(alert_counts, "WAITING_MAX", 3)
+    monkeypatch.setattr(alert_counts, "ROWS_MAX", 2)
+
+    def note(tx):
+        for n in range(5):
+            alert_counts.note(tx, [delta(ORIGIN_NS, workload=f"w-{n}")])
+
+    state.write(note, lane=Lane.ALERTS).result(20)
+    # The fourth row had two folded, and the fifth is the third that waits.
+    assert table(state, ()) == ([Group({}, 2, 0, 0)], 1)
+
+    fold(state)
+    assert table(state, ()) == ([Group({}, 5, 0, 0)], 1)
+
+
+def test_durations_beyond_64_bits_stay_the_most_and_hold_up_nothing(state):
+    long_ns = DURATION_MAX_NS - 7
+    for name in ("A", "B", "A", "B"):
+        one = delta(ORIGIN_NS, name, resolved=1, duration_ns=long_ns)
+        changes = Changes(statistics=[one], alive_ns=1)
+        state.write(lambda tx, c=changes: alerts.write(tx, c), lane=Lane.ALERTS).result(20)
+    add(state, [delta(ORIGIN_NS, duration_ns=5 * HOUR_NS + 1)])
+    add(state, [delta(ORIGIN_NS, firing=0, duration_ns=-HOUR_NS)])
+
+    # Each row is bounded, and rows are added up beyond it.
+    assert table(state, ("alert_name",))[0] == [
+        Group({"alert_name": "A"}, 2, 2, DURATION_MAX_NS),
+        Group({"alert_name": "B"}, 2, 2, DURATION_MAX_NS),
+        Group({"alert_name": "OOM"}, 1, 0, 4 * HOUR_NS + 1),
+    ]
+    by_kind = Filters(workload_id="w", source="metric")
+    assert table(state, (), by_kind)[0] == [
+        Group({}, 5, 4, 2 * DURATION_MAX_NS + 4 * HOUR_NS + 1)
+    ]
+
+
+def test_a_fold_reads_no_more_deltas_than_fit_a_transaction(state, monkeypatch):
+    monkeypatch.setattr(alert_counts, "DELTAS_MAX", 4)
+    alike = [delta(ORIGIN_NS, workload=f"w-{n}") for n in range(3)]
+    for _ in range(3):
+        state.write(lambda tx: alert_counts.note(tx, alike), lane=Lane.ALERTS).result(20)
+
+    assert state.write(alert_counts.fold, lane=Lane.ALERTS).result(20)
+    assert table(state, ()) == ([Group({}, 6, 0, 0)], 1)
+
+    fold(state)
+    assert table(state, ()) == ([Group({}, 9, 0, 0)], 1)

@@ -27,6 +27,7 @@ from heliograph.store.state import (
     partials,
     revisions,
     training,
+    training_adding,
     versions,
 )
 from heliograph.store.state.lanes import Lane
@@ -192,7 +193,7 @@ QUERIES = [
     lambda tx: owners_list.list_workloads(tx, namespace="a", status="b"),
     lambda tx: owners_list.list_workloads(tx, kind="a"),
     lambda tx: owners_prune.prune(tx, 50, 10),
-    lambda tx: training.add_rows(tx, [ROW]),
+    lambda tx: training_adding.add_rows(tx, [ROW]),
     lambda tx: training.rows(tx, ["p", "q"], start_ns=0, end_ns=9, limit=5, after=ROW),
     lambda tx: training.edges(tx, ["p", "q"]),
     lambda tx: training.latest(tx, ["p", "q"]),

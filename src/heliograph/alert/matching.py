@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from heliograph.alert import grammar
-from heliograph.alert.model import Context
+from heliograph.alert.model import NOBODY, Context
 from heliograph.core.errors import Refused
 from heliograph.core.labels import Labels
 from heliograph.core.matcher import Matcher
@@ -35,15 +35,22 @@ _GLOB = re.compile(r"\\(.)|([*?])|(.)", re.DOTALL)
 _OPERATORS = {(False, True): "=", (False, False): "!=", (True, True): "=~", (True, False): "!~"}
 
 
-def seen(labels: Labels, context: Context, source: str) -> dict[str, str]:
+def seen(labels: Labels | Mapping[str, str], context: Context, source: str) -> dict[str, str]:
     """What matchers match on: *labels*, and where those lack the name, *source* and *context*."""
     values = dict(labels)
     if source and "source" not in values:
         values["source"] = source
-    for name in CONTEXT_NAMES:
-        value = getattr(context, name)
-        if value and name not in values:
-            values[name] = value
+    if context is not NOBODY:
+        for name, value in zip(
+            CONTEXT_NAMES,
+            (
+                *(context.workload_id, context.workload_name, context.workload_uid),
+                *(context.pod_name, context.node_name, context.cluster_name),
+            ),
+            strict=True,
+        ):
+            if value and name not in values:
+                values[name] = value
     return values
 
 

@@ -52,7 +52,7 @@ class Enriched(Struct, frozen=True):
     document: bytes = b"{}"
 
 
-class Post(Struct, frozen=True):
+class Post(Struct, frozen=True, gc=False):
     """One alert as a sender posted it, decoded.
 
     labels         canonical (`core.labels.of`), never empty: the identity
@@ -69,6 +69,7 @@ class Post(Struct, frozen=True):
                    0: never, it fires until told otherwise
     seq            position in the log of what made a rule fire, -1 for posts from outside; a post
                    of a rule that is not later than the last one taken is a replay
+    said           the labels by name, for receivers that have them so; nobody changes it
     """
 
     source: str
@@ -86,6 +87,11 @@ class Post(Struct, frozen=True):
     severity: str = ""
     raw: bytes = b"{}"
     seq: int = -1
+    said: dict[str, str] | None = None
+
+    def by_name(self) -> dict[str, str]:
+        """The labels by name; not to be changed."""
+        return dict(self.labels) if self.said is None else self.said
 
 
 class Alert(Struct, frozen=True, gc=False):

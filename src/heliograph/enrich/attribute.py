@@ -13,7 +13,7 @@ but not held at an instant does, and so does one that is not known.
 """
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -68,18 +68,7 @@ def attribute(labels: Labels, directory: Directory) -> tuple[Span, ...]:
 
 def attribute_identity(who: Identity, directory: Directory) -> tuple[Span, ...]:
     """The same for labels that were read already."""
-    case = Case(who, directory)
-    if not case.matches and not case.named:
-        return (Span(AT_NS_MIN, AT_NS_MAX, *case.verdict([], [])),)
-    spans: list[Span] = []
-    for start_ns, held, running in case.stretches():
-        verdict = case.verdict(held, running)
-        if spans and spans[-1][2:] == verdict:
-            continue
-        if spans:
-            spans[-1] = spans[-1]._replace(end_ns=start_ns)
-        spans.append(Span(start_ns, AT_NS_MAX, *verdict))
-    return tuple(spans)
+    return Case(who, directory).spans()
 
 
 def span_at(spans: tuple[Span, ...], at_ns: int) -> Span:
@@ -113,6 +102,25 @@ class Case:
         if who.pod_name and not who.pod_uid:
             self.named = directory.pods_named(who.pod_name, who.namespace or None)
 
+    def spans(self) -> tuple[Span, ...]:
+        """Whose it is over all time, adjacent and in order; neighbours differ."""
+        if not self.matches and not self.named:
+            return (Span(AT_NS_MIN, AT_NS_MAX, *self.verdict((), ())),)
+        spans: list[Span] = []
+        for start_ns, held, running in self.stretches():
+            verdict = self.verdict(held, running)
+            if spans and spans[-1][2:] == verdict:
+                continue
+            if spans:
+                spans[-1] = spans[-1]._replace(end_ns=start_ns)
+            spans.append(Span(start_ns, AT_NS_MAX, *verdict))
+        return tuple(spans)
+
+    def at(self, at_ns: int) -> Span:
+        """Whose it is at *at_ns*."""
+        spans = self.spans()
+        return spans[0] if len(spans) == 1 else span_at(spans, at_ns)
+
     def stretches(self) -> Iterator[tuple[int, list[Match], list[Pod]]]:
         """Start of each stretch of time in which nothing changes, with what holds in it."""
         spans: list[tuple[int, int | None, Match | Pod]] = [
@@ -140,12 +148,12 @@ class Case:
                 return
             at_ns = edges[-1][0]
 
-    def verdict(self, held: list[Match], running: list[Pod]) -> _Verdict:
+    def verdict(self, held: Sequence[Match], running: Sequence[Pod]) -> _Verdict:
         """Owner, by, reason and pod uid, where *held* of the matches and *running* pods hold."""
-        holders = device.holders(held) if held else set()
-        if len(holders) > 1:
-            return None, None, SHARED_DEVICE, ""
-        if holders:
+        if held:
+            holders = device.holders(held)
+            if len(holders) > 1:
+                return None, None, SHARED_DEVICE, ""
             return self._of_pod(next(iter(holders)), DEVICE)
         if self.who.pod_uid:
             return self._of_pod(self.who.pod_uid, POD_UID)

@@ -1,9 +1,6 @@
-"""Labels of alerts, decoded once: equal bytes of a sender are equal labels.
+"""Labels of alerts as posted, checked: what an alert is known by.
 
-A firing alert comes again every few seconds with the very same bytes of `labels`, so those bytes
-lead to the canonical labels and their fingerprint without being decoded again.
-
-    {"alertname": "GPUHot", "gpu": "3", "empty": ""}  →  (("alertname", "GPUHot"), ("gpu", "3"))
+{"alertname": "GPUHot", "gpu": "3", "empty": ""}  →  (("alertname", "GPUHot"), ("gpu", "3"))
 """
 
 import re
@@ -15,10 +12,8 @@ import msgspec
 from heliograph.core import labels as label
 from heliograph.core.errors import Refused
 from heliograph.core.labels import Labels
+from heliograph.kernels import label_sets
 
-# Label sets held by their bytes, some 1.3 kB each: for alerts whose annotations change with every
-# post. Beyond it the older half is forgotten.
-CACHE_MAX = 10_000
 # Names that are known to be good.
 NAMES_MAX = 10_000
 LABELS_MAX = 128
@@ -40,43 +35,25 @@ class Identity(NamedTuple):
     severity: str
 
 
-class Identities:
-    """Label sets by the bytes they came as, at most *cache_max*. Used by one thread.
+def identity(
+    pairs: Mapping[str, str | None], field: str, *, classic: bool, small: bool = False
+) -> Identity:
+    """The identity of *pairs*; empty values and nulls are absent. Raises Refused naming *field*.
 
-    *classic*: names as old Alertmanagers have them; else any name that is not empty.
+    *classic*: names as old Alertmanagers have them; else any name that is not empty. *small*:
+    they are known to be less than SIZE_BYTES_MAX.
     """
-
-    def __init__(self, *, classic: bool, cache_max: int = CACHE_MAX) -> None:
-        self._classic = classic
-        self._cache_max = cache_max
-        self._known: dict[bytes, Identity] = {}
-
-    def of(self, raw: bytes, field: str) -> Identity:
-        """The identity of the JSON object *raw*, posted as *field*. Raises Refused naming it."""
-        known = self._known.get(raw)
-        if known is None:
-            known = identity(_decoded(raw, field), field, classic=self._classic)
-            if len(self._known) >= self._cache_max:
-                for old in list(self._known)[: self._cache_max // 2 + 1]:
-                    del self._known[old]
-            self._known[raw] = known
-        return known
-
-
-def identity(pairs: Mapping[str, str | None], field: str, *, classic: bool) -> Identity:
-    """The identity of *pairs*; empty values and nulls are absent. Raises Refused naming *field*."""
     if len(pairs) > LABELS_MAX:
         raise Refused(f"{len(pairs)} labels, limit {LABELS_MAX}", field=field, code="too_many")
     good = _GOOD[classic]
     if not good.issuperset(pairs):
         _check_names(pairs, field, good, classic=classic)
-    # Senders write them in order, mostly, and names are unique: values are not compared.
-    given = pairs if all(pairs.values()) else {n: value for n, value in pairs.items() if value}
-    found: Labels = tuple(sorted(given.items()))  # type: ignore[arg-type]  # no None is left
+    found, packed = label_sets.canonical(pairs)
     if not found:
         raise Refused("at least one label pair required", field=field, code="no_labels")
-    packed = label.pack(found)
-    if len(packed) > SIZE_BYTES_MAX:
+    if packed is None:
+        packed = label.pack(found)
+    if not small and len(packed) > SIZE_BYTES_MAX:
         raise Refused(
             f"labels of {len(packed)} bytes, limit {SIZE_BYTES_MAX}",
             field=field,
@@ -108,7 +85,8 @@ def _is_name(name: str) -> bool:
     return len(name) > 0 and len(name.encode()) <= NAME_BYTES_MAX
 
 
-def _decoded(raw: bytes, field: str) -> dict[str, str | None]:
+def decoded(raw: bytes, field: str) -> dict[str, str | None]:
+    """The pairs of the JSON object *raw*. Raises Refused naming *field*."""
     try:
         return _decoder.decode(raw)
     except msgspec.ValidationError as error:

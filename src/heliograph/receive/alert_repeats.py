@@ -9,6 +9,7 @@ stands for the words; only the two times are read. What is not known, or not wri
 `receive.alerts`.
 """
 
+from array import array
 from hashlib import blake2b
 from typing import NamedTuple, TypeAlias
 
@@ -17,18 +18,11 @@ import msgspec
 from heliograph.core.errors import Refused
 from heliograph.receive.alerts import ALERTS_MAX, instant_of
 
-# Alerts that are known again; beyond it the older half is forgotten. 250 bytes each.
+# Alerts that are known again; beyond it the older half is forgotten. 170 bytes each.
 KNOWN_MAX = 200_000
 # Times that are known again: an evaluation's alerts have one end, and starts come again.
 TIMES_MAX = 20_000
 _DIGEST_BYTES = 16
-
-
-class Words(NamedTuple):
-    """What labels, annotations and URL came to: the identity, and `book.said_of` the words."""
-
-    fingerprint: str
-    said: int
 
 
 # An alert whose words are known: fingerprint, said, start, end; None where a time was not given.
@@ -62,7 +56,10 @@ class Repeats:
 
     def __init__(self, known_max: int = KNOWN_MAX) -> None:
         self._known_max = known_max
-        self._known: dict[bytes, Words] = {}
+        # Where the words of a digest are, in two columns: half as large as a tuple for each.
+        self._known: dict[bytes, int] = {}
+        self._fingerprints: list[str] = []
+        self._said = array("q")
         self._times: dict[str | None, int | None] = {None: None}
 
     def __len__(self) -> int:
@@ -78,6 +75,7 @@ class Repeats:
         if len(alerts) > ALERTS_MAX:
             return None
         known, times = self._known, self._times
+        fingerprints, saids = self._fingerprints, self._said
         digests: list[bytes] = []
         found: list[Repeat | None] = []
         for one in alerts:
@@ -85,8 +83,8 @@ class Repeats:
             said = b"".join((one.labels, one.annotations, one.generatorURL))
             digest = blake2b(said, digest_size=_DIGEST_BYTES).digest()
             digests.append(digest)
-            words = known.get(digest)
-            if words is None:
+            at = known.get(digest)
+            if at is None:
                 found.append(None)
                 continue
             try:
@@ -100,16 +98,26 @@ class Repeats:
             if starts_ns is not None and ends_ns is not None and ends_ns < starts_ns:
                 found.append(None)
             else:
-                found.append((*words, starts_ns, ends_ns))
+                found.append((fingerprints[at], saids[at], starts_ns, ends_ns))
         return Glance(digests, found)
 
-    def learn(self, digest: bytes, words: Words) -> None:
-        """The bytes of *digest* were read in full, and came to *words*."""
-        known = self._known
-        if len(known) >= self._known_max:
-            for old in list(known)[: self._known_max // 2 + 1]:
-                del known[old]
-        known[digest] = words
+    def learn(self, digest: bytes, fingerprint: str, said: int) -> None:
+        """The bytes of *digest* were read in full, and came to the identity of *fingerprint*, with
+        words that `cold.said_of` has the number *said* for."""
+        at = self._known.get(digest)
+        if at is not None:
+            self._fingerprints[at], self._said[at] = fingerprint, said
+            return
+        if len(self._known) >= self._known_max:
+            self._forget(self._known_max // 2 + 1)
+        self._known[digest] = len(self._said)
+        self._fingerprints.append(fingerprint)
+        self._said.append(said)
+
+    def _forget(self, count: int) -> None:
+        """Forget the oldest *count*, which are in the order of the columns."""
+        self._known = {digest: at - count for digest, at in self._known.items() if at >= count}
+        del self._fingerprints[:count], self._said[:count]
 
     def _time(self, text: str | None) -> int | None:
         times = self._times

@@ -15,16 +15,18 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from heliograph.alert.model import Post
+from heliograph.alert.model import NOBODY, Post
 from heliograph.core import instant
 from heliograph.core.errors import Refused
 from heliograph.core.labels import Labels
 from heliograph.receive import json_body
-from heliograph.receive.alert_labels import Identities
+from heliograph.receive.alert_labels import decoded, identity
 
 ALERTS_MAX = 50_000
 ANNOTATION_BYTES_MAX = 64 * 1024
 TIME_CHARS_MAX = 64
+# JSON is longer than what it says, so nothing in so little of it is too large.
+SMALL_BYTES = 16 * 1024
 URL_BYTES_MAX = 8 * 1024
 # Go's zero time, in whatever zone and precision.
 _ZERO = "0001-01-01T00:00:00"
@@ -78,29 +80,36 @@ class Times(NamedTuple):
     ahead_ns: int = 0
 
 
-# What an absent key and a null leave.
-_ABSENT = msgspec.Raw(b"null")
-
-
-class _Alert(msgspec.Struct):
+class _Alert(msgspec.Struct, gc=False):
     """One element; what it does not name is ignored."""
 
-    labels: msgspec.Raw = _ABSENT
+    labels: dict[str, str | None]
     annotations: dict[str, str | None] | None = None
     startsAt: str | None = None  # noqa: N815 - the API's names
     endsAt: str | None = None  # noqa: N815
     generatorURL: str | None = None  # noqa: N815
 
 
+# What an absent key and a null leave.
+_ABSENT = msgspec.Raw(b"null")
+
+
+class _Sketch(_Alert, kw_only=True):
+    """An element that is no `_Alert`, to find out why: labels are looked at last."""
+
+    labels: msgspec.Raw = _ABSENT  # type: ignore[assignment]
+
+
 _elements = msgspec.json.Decoder(list[msgspec.Raw])
 _alert = msgspec.json.Decoder(_Alert)
+_sketch = msgspec.json.Decoder(_Sketch)
 
 
-def decode(body: bytes, identities: Identities, times: Times) -> Posted:
+def decode(body: bytes, times: Times) -> Posted:
     """The alerts of *body*. Raises Refused when it is no array of at most ALERTS_MAX."""
     posted = Posted([], [], [])
     for index, element in enumerate(elements(body)):
-        take(posted, index, element, identities, times)
+        take(posted, index, element, times)
     return posted
 
 
@@ -118,12 +127,10 @@ def elements(body: bytes) -> list[msgspec.Raw]:
     return found
 
 
-def take(
-    posted: Posted, index: int, element: msgspec.Raw, identities: Identities, times: Times
-) -> Post | None:
+def take(posted: Posted, index: int, element: msgspec.Raw, times: Times) -> Post | None:
     """The post of *element*, number *index* of a body; added to *posted*, or what is unfit of it."""
     try:
-        post = _post(bytes(element), identities, times)
+        post = _post(bytes(element), times)
     except Refused as refused:
         field = f"[{index}]{refused.field}"
         posted.unfit.append(Unfit(index, field, refused.code, refused.detail, refused.status))
@@ -139,36 +146,58 @@ def unfit(index: int, refused: Refused) -> Unfit:
     return Unfit(index, field, refused.code, refused.detail, refused.status)
 
 
-def _post(raw: bytes, identities: Identities, times: Times) -> Post:
+def _post(raw: bytes, times: Times) -> Post:
     """The post of *raw*. Raises Refused with a field that goes on from the alert's own."""
     try:
         alert = _alert.decode(raw)
-    except msgspec.ValidationError as error:
-        text, _, path = str(error).partition(" - at `$")
-        raise Refused(text, field=path.removesuffix("`")) from error
-    labels = bytes(alert.labels)
-    if labels == b"null":
-        raise Refused("labels in body is required", field=".labels", status=422)
-    known = identities.of(labels, ".labels")
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise _refused(raw) from error
+    small = len(raw) <= SMALL_BYTES
+    labels, fingerprint, severity = identity(alert.labels, ".labels", classic=True, small=small)
     starts_ns = instant_of(alert.startsAt, ".startsAt")
     ends_ns = instant_of(alert.endsAt, ".endsAt")
+    now_ns = times.now_ns
     if starts_ns is not None and ends_ns is not None and ends_ns < starts_ns:
         raise Refused("start time must be before end time", field=".endsAt")
-    ends_ns = moved(ends_ns, times.ahead_ns)
+    if times.ahead_ns:
+        ends_ns = moved(ends_ns, times.ahead_ns)
     return Post(
-        source="metric",
-        labels=known.labels,
-        fingerprint=known.fingerprint,
-        annotations=annotations(alert.annotations or {}, ".annotations"),
-        received_ns=times.now_ns,
-        at_ns=min(times.now_ns, starts_ns if starts_ns is not None else times.now_ns),
-        resolve_after_ns=times.resolve_after_ns,
-        starts_ns=starts_ns,
-        ends_ns=ends_ns,
-        generator_url=url(alert.generatorURL or "", ".generatorURL"),
-        severity=known.severity,
-        raw=raw,
+        "metric",
+        labels,
+        fingerprint,
+        annotations(alert.annotations, ".annotations", small=small)
+        if alert.annotations
+        else (),
+        now_ns,
+        starts_ns if starts_ns is not None and starts_ns < now_ns else now_ns,
+        times.resolve_after_ns,
+        starts_ns,
+        ends_ns,
+        "",
+        url(alert.generatorURL or "", ".generatorURL"),
+        NOBODY,
+        severity,
+        raw,
+        -1,
+        alert.labels if len(alert.labels) == len(labels) else None,  # type: ignore[arg-type]
     )
+
+
+def _refused(raw: bytes) -> Refused:
+    """Why *raw* is no alert."""
+    try:
+        labels = bytes(_sketch.decode(raw).labels)
+        if labels == b"null":
+            return Refused("labels in body is required", field=".labels", status=422)
+        decoded(labels, ".labels")
+    except msgspec.ValidationError as error:
+        text, _, path = str(error).partition(" - at `$")
+        return Refused(text, field=path.removesuffix("`"))
+    except Refused as refused:
+        return refused
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        pass
+    return Refused("not JSON in UTF-8", field="", code="json")
 
 
 def moved(ends_ns: int | None, ahead_ns: int) -> int | None:
@@ -181,7 +210,7 @@ def moved(ends_ns: int | None, ahead_ns: int) -> int | None:
 
 def instant_of(text: str | None, field: str) -> int | None:
     """Nanoseconds of RFC 3339 *text*, None where it is absent or Go's zero. Raises Refused."""
-    if not text or text.startswith(_ZERO):
+    if not text:
         return None
     if len(text) > TIME_CHARS_MAX:
         raise Refused(f"not an instant: {text[:TIME_CHARS_MAX]!r}", field=field, code="time")
@@ -193,24 +222,25 @@ def instant_of(text: str | None, field: str) -> int | None:
 
 # The ends of one evaluation are one instant, and a start comes again as long as the alert fires.
 @lru_cache(maxsize=8192)
-def _parsed(text: str) -> int:
-    return instant.parse(text)
+def _parsed(text: str) -> int | None:
+    return None if text.startswith(_ZERO) else instant.parse(text)
 
 
-def annotations(given: dict[str, str | None], field: str) -> Labels:
-    """*given* in order of name. Raises Refused when they are too large together."""
-    texts = [*given, *filter(None, given.values())]
-    # A character takes four bytes at most: the few that may be too large are measured.
-    size_bytes = 4 * sum(map(len, texts))
-    if size_bytes > ANNOTATION_BYTES_MAX:
+def annotations(given: dict[str, str | None], field: str, *, small: bool = False) -> Labels:
+    """*given* in order of name. Raises Refused when they are too large together, which *small*
+    says they are not."""
+    if not small:
+        texts = [*given, *filter(None, given.values())]
         size_bytes = sum(len(text.encode()) for text in texts)
-    if size_bytes > ANNOTATION_BYTES_MAX:
-        raise Refused(
-            f"annotations of {size_bytes} bytes, limit {ANNOTATION_BYTES_MAX}",
-            field=field,
-            code="too_large",
-        )
-    return tuple(sorted([(name, text or "") for name, text in given.items()]))
+        if size_bytes > ANNOTATION_BYTES_MAX:
+            raise Refused(
+                f"annotations of {size_bytes} bytes, limit {ANNOTATION_BYTES_MAX}",
+                field=field,
+                code="too_large",
+            )
+    if None in given.values():
+        given = {name: text or "" for name, text in given.items()}
+    return tuple(sorted(given.items()))  # type: ignore[arg-type]  # no None is left
 
 
 @lru_cache(maxsize=1024)

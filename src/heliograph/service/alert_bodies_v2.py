@@ -14,13 +14,11 @@ from typing import Any
 
 import msgspec
 
-from heliograph.alert.engine.book import said_of
+from heliograph.alert.engine.cold import said_of
 from heliograph.alert.engine.engine import Engine
-from heliograph.alert.engine.taking import Enrich
-from heliograph.alert.model import Post
+from heliograph.alert.model import Enriched, Post
 from heliograph.receive import alerts
-from heliograph.receive.alert_labels import Identities
-from heliograph.receive.alert_repeats import Glance, Repeat, Repeats, Words
+from heliograph.receive.alert_repeats import Glance, Repeat, Repeats
 from heliograph.receive.alerts import Posted, Times
 from heliograph.service.alerting import ALERTS_PER_TURN, Alerting, AtOnce, Turn
 from heliograph.service.in_turns import in_turns
@@ -33,12 +31,14 @@ class BodiesV2:
     """Takes bodies. Thread-safe: what it remembers is touched by whoever has the engine."""
 
     def __init__(
-        self, alerting: Alerting, enrich: Enrich, resolve_after_ns: Callable[[], int]
+        self,
+        alerting: Alerting,
+        enrich: Callable[[Post], Enriched],
+        resolve_after_ns: Callable[[], int],
     ) -> None:
         self._alerting = alerting
         self._enrich = enrich
         self._resolve_after_ns = resolve_after_ns
-        self._identities = Identities(classic=True)
         self._repeats = Repeats()
 
     def take(self, body: bytes) -> "Posted | Future[Posted]":
@@ -47,7 +47,7 @@ class BodiesV2:
         The future raises Refused for a body that is no array. Raises Unavailable when too many
         wait.
         """
-        one = _Body(body, self._enrich, self._identities, self._repeats)
+        one = _Body(body, self._enrich, self._repeats)
         after_ns = self._resolve_after_ns()
         if len(body) <= IN_PASSING_BYTES_MAX and self._alerting.in_passing(
             lambda turn: one.all_repeats(turn, after_ns)
@@ -68,13 +68,12 @@ class _Body:
     """
 
     def __init__(
-        self, body: bytes, enrich: Enrich, identities: Identities, repeats: Repeats
+        self, body: bytes, enrich: Callable[[Post], Enriched], repeats: Repeats
     ) -> None:
         self.posted = Posted([], [], [])
         self.to_be_kept = False
         self._body = body
         self._enrich = enrich
-        self._identities = identities
         self._repeats = repeats
         self._glance: Glance | None = None
         self._looked = False
@@ -122,23 +121,35 @@ class _Body:
         while True:
             index = self._next
             element = self._elements[index]
-            post = alerts.take(self.posted, index, element, self._identities, times)
+            post = alerts.take(self.posted, index, element, times)
             if post is not None:
                 posts.append((index, post))
             self._next += 1
             if self._next >= end or (found is not None and found[self._next] is not None):
                 break
+        self._take_posts(engine, posts, times.now_ns)
+
+    def _take_posts(
+        self, engine: Engine, posts: Sequence[tuple[int, Post]], now_ns: int
+    ) -> None:
+        """Take *posts* with their places in the body."""
+        if not posts:
+            return
         enrich = self._enrich
-        enriched = [
-            enrich if not callable(enrich) or engine.fires(post.fingerprint) else enrich(post)
+        taken = [
+            (post, enrich if engine.fires(post.fingerprint) else enrich(post), said_of(post))
             for _, post in posts
         ]
-        for (index, post), known_of_it in zip(posts, enriched, strict=True):
-            if not engine.take(post, known_of_it, times.now_ns).durable:
-                self.to_be_kept = True
-            if self._glance is not None:
-                words = Words(post.fingerprint, said_of(post))
-                self._repeats.learn(self._glance.digests[index], words)
+        if engine.take_new(taken, now_ns) is not None:
+            self.to_be_kept = True
+        else:
+            for post, known_of_it, said in taken:
+                if not engine.take(post, known_of_it, now_ns, said).durable:
+                    self.to_be_kept = True
+        if self._glance is not None:
+            digests, learn = self._glance.digests, self._repeats.learn
+            for (index, post), (_, _, said) in zip(posts, taken, strict=True):
+                learn(digests[index], post.fingerprint, said)
 
     def _found(self) -> list[Repeat | None] | None:
         if not self._looked:

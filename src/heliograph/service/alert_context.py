@@ -9,7 +9,7 @@ never have two owners. What a sender names itself (`workload_id`, `pod_id`, `nod
 as it says; enrichment fills what it left out.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -17,16 +17,17 @@ import msgspec
 from heliograph.alert.model import NOBODY, Context, Enriched, Post
 from heliograph.core.owner import Pod, Workload
 from heliograph.enrich import identity
-from heliograph.enrich.attribute import Span, attribute_identity, span_at
+from heliograph.enrich.attribute import BY, REASONS, Case, Span
 from heliograph.enrich.identity import Identity
 from heliograph.workloads.directory import Directory, alive
 
 # Devices of a pod that an alert is correlated by; a pod holds 8 or 16.
 DEVICES_MAX = 32
-_POD_IDS = ("pod_id", "pod_uid", "pod_uuid", "uid")
+POD_IDS = ("pod_id", "pod_uid", "pod_uuid", "uid")
+_POD_IDS = frozenset(POD_IDS)
 # `instance` is where the metric was read, not always what it is about.
-_NODES = ("node_name", *(name for name in identity.NODE_LABELS if name != "instance"))
-_CLUSTERS = ("cluster_name", "cluster")
+NODES = ("node_name", *(name for name in identity.NODE_LABELS if name != "instance"))
+_NODES = frozenset(NODES)
 
 
 class AlertContext:
@@ -37,29 +38,25 @@ class AlertContext:
 
     def __call__(self, post: Post) -> Enriched:
         """What is known of *post* at its own time."""
-        directory = self._directory()
-        said = dict(post.labels)
-        who = _who(post, said)
-        span = span_at(attribute_identity(who, directory), post.at_ns)
+        directory, hints = self._directory(), post.hints
+        said = post.by_name()
+        who = _who(hints, said)
+        case = Case(who, directory)
+        span = case.at(post.at_ns)
         pod = directory.pods.get(span.pod_uid) if span.pod_uid else None
-        node = _node(post, said, who, pod, directory)
-        workload = _workload(post, said, span, directory)
-        known_as = post.hints.workload_id or said.get("workload_id", "")
+        workload = _workload(hints, said, span, directory)
         workload_uid = workload.uid if workload else said.get("workload_uid", "")
         context = Context(
-            workload_id=known_as or workload_uid,
-            workload_name=workload.name if workload else said.get("workload_name", ""),
-            workload_uid=workload_uid,
-            pod_name=pod.name if pod else post.hints.pod_name or who.pod_name,
-            pod_id=pod.uid if pod else who.pod_uid,
-            node_name=node,
-            cluster_name=post.hints.cluster_name or _first(said, _CLUSTERS),
+            hints.workload_id or said.get("workload_id") or workload_uid,
+            workload.name if workload else said.get("workload_name", ""),
+            workload_uid,
+            pod.name if pod else hints.pod_name or who.pod_name,
+            pod.uid if pod else who.pod_uid,
+            _node(hints, said, case.node, pod, directory),
+            hints.cluster_name or said.get("cluster_name") or said.get("cluster") or "",
         )
-        return Enriched(
-            context=context,
-            entities=tuple(dict.fromkeys(_entities(context, who, pod, directory, post.at_ns))),
-            document=msgspec.json.encode(_document(span, pod, workload, directory)),
-        )
+        entities = _entities(context, who, pod, directory, post.at_ns)
+        return Enriched(context, entities, _document(span, pod, workload, directory))
 
     def of_pod(self, pod_uid: str, pod_name: str, node: str) -> Context:
         """Whose a line or a record is that names its pod so; what nobody knows is ""."""
@@ -76,38 +73,38 @@ class AlertContext:
         )
 
 
-def _who(post: Post, said: dict[str, str]) -> Identity:
+def _who(hints: Context, said: dict[str, str]) -> Identity:
     """What labels and hints say of node, device and pod."""
-    who = identity.of(post.labels)
-    hints = post.hints
-    if hints == NOBODY and not any(name in said for name in _POD_IDS):
+    who = identity.read(said)
+    if hints is NOBODY and _POD_IDS.isdisjoint(said):
         return who
     return who._replace(
-        pod_uid=hints.pod_id or _first(said, _POD_IDS) or who.pod_uid,
+        pod_uid=hints.pod_id or _first(said, POD_IDS) or who.pod_uid,
         pod_name=hints.pod_name or who.pod_name,
         nodes=(hints.node_name, *who.nodes) if hints.node_name else who.nodes,
     )
 
 
 def _node(
-    post: Post, said: dict[str, str], who: Identity, pod: Pod | None, directory: Directory
+    hints: Context,
+    said: dict[str, str],
+    host: str | None,
+    pod: Pod | None,
+    directory: Directory,
 ) -> str:
-    named = post.hints.node_name or _first(said, _NODES)
+    """The node that labels or hints name, else the pod's, else *host*: the one of `instance` and
+    its like, if it is one that we know."""
+    named = hints.node_name or ("" if _NODES.isdisjoint(said) else _first(said, NODES))
     if not named:
-        return pod.node if pod and pod.node else _host(who, directory)
+        return pod.node if pod and pod.node else host or ""
     return directory.node_of(named) or named
 
 
-def _host(who: Identity, directory: Directory) -> str:
-    """The node that `instance` and its like name, if it is one that we know."""
-    return next((known for name in who.nodes if (known := directory.node_of(name))), "")
-
-
 def _workload(
-    post: Post, said: dict[str, str], span: Span, directory: Directory
+    hints: Context, said: dict[str, str], span: Span, directory: Directory
 ) -> Workload | None:
     """The workload whose uid the sender names; else the owner."""
-    for named in (post.hints.workload_id, said.get("workload_id"), said.get("workload_uid")):
+    for named in (hints.workload_id, said.get("workload_id"), said.get("workload_uid")):
         if named and (found := directory.workloads.get(named)):
             return found
     if span.owner is not None:
@@ -118,31 +115,38 @@ def _workload(
 
 def _entities(
     context: Context, who: Identity, pod: Pod | None, directory: Directory, at_ns: int
-) -> Iterator[str]:
-    workload = context.workload_uid or context.workload_id
-    if workload:
-        yield f"workload:{workload}"
+) -> tuple[str, ...]:
+    found: list[str] = []
+    if workload := context.workload_uid or context.workload_id:
+        found.append(f"workload:{workload}")
         if (root := directory.root_uid(workload)) != workload:
-            yield f"workload:{root}"
-    if context.pod_id or context.pod_name:
-        yield f"pod:{context.pod_id or f'{who.namespace}/{context.pod_name}'}"
-    if context.node_name:
-        yield f"node:{context.node_name}"
-    if pod is not None and pod.node and pod.node != context.node_name:
-        yield f"node:{pod.node}"
+            found.append(f"workload:{root}")
+    if context.pod_id:
+        found.append(f"pod:{context.pod_id}")
+    elif context.pod_name:
+        found.append(f"pod:{who.namespace}/{context.pod_name}")
+    if node := context.node_name:
+        found.append(f"node:{node}")
+    if pod is not None and pod.node and pod.node != node:
+        found.append(f"node:{pod.node}")
     if who.uuid:
-        yield f"device:{who.uuid}"
-    elif context.node_name and (index := who.gpu or who.link):
-        yield f"device:{context.node_name}/{index}"
+        found.append(f"device:{who.uuid}")
+    elif node and (index := who.gpu or who.link):
+        found.append(f"device:{node}/{index}")
     if pod is not None and not who.names_device:
         holds = [hold for hold in directory.holds_of_pod(pod.uid) if alive(hold, at_ns)]
-        for hold in holds[:DEVICES_MAX]:
-            yield f"device:{hold.device.uuid or f'{hold.node}/{hold.device.id}'}"
+        found += [
+            f"device:{hold.device.uuid or f'{hold.node}/{hold.device.id}'}"
+            for hold in holds[:DEVICES_MAX]
+        ]
+    return tuple(dict.fromkeys(found)) if len(found) > 1 else tuple(found)
 
 
 def _document(
     span: Span, pod: Pod | None, workload: Workload | None, directory: Directory
-) -> dict[str, Any]:
+) -> bytes:
+    if workload is None and pod is None:
+        return _ALONE[span.by or "", span.reason or ""]
     found: dict[str, Any] = {}
     if workload is not None:
         found |= {
@@ -160,11 +164,21 @@ def _document(
             "pod_node": pod.node,
             "pod_gpu_allocated": sum(hold.device.type == "gpu" for hold in holds),
         }
-    if span.by:
-        found["attributed_by"] = span.by
-    elif span.reason:
-        found["unattributed"] = span.reason
-    return found
+    return msgspec.json.encode(found | _attributed(span.by, span.reason))
+
+
+def _attributed(by: str | None, reason: str | None) -> dict[str, str]:
+    if by:
+        return {"attributed_by": by}
+    return {"unattributed": reason} if reason else {}
+
+
+# The documents of alerts of which no more is known than how, or why not.
+_ALONE = {
+    (by, reason): msgspec.json.encode(_attributed(by, reason))
+    for by in ("", *BY)
+    for reason in ("", *REASONS)
+}
 
 
 def _first(said: dict[str, str], names: tuple[str, ...]) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import NamedTuple
 
+from heliograph.alert.engine.cold import said_of
 from heliograph.alert.engine.taking import Taken
 from heliograph.alert.model import Enriched, Post
 from heliograph.receive.alerts import Posted, Times
@@ -65,10 +66,14 @@ class _Taking:
         if self._posted is None:
             times = Times(turn.now_ns, self._resolve_after_ns, turn.ahead_ns)
             self._posted = self._decode(times)
-        posts = self._posted.posts
-        while len(self._taken) < len(posts) and turn.engine.pending < ALERTS_PER_TURN:
+        posts, engine, enrich = self._posted.posts, turn.engine, self._enrich
+        begin, room = len(self._taken), max(0, ALERTS_PER_TURN - engine.pending)
+        some = posts[begin : begin + room]
+        new = engine.take_new([(post, enrich, said_of(post)) for post in some], turn.now_ns)
+        self._taken += new or ()
+        while len(self._taken) < len(posts) and engine.pending < ALERTS_PER_TURN:
             post = posts[len(self._taken)]
-            self._taken.append(turn.engine.take(post, self._enrich, turn.now_ns))
+            self._taken.append(engine.take(post, enrich, turn.now_ns))
         return len(self._taken) == len(posts)
 
     def answer(self) -> Answer:

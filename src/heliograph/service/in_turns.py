@@ -2,12 +2,35 @@
 
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Any, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from heliograph.core.errors import Unavailable
 from heliograph.service.alerting import Alerting, Turn
 
 T = TypeVar("T")
+
+
+class _Work(NamedTuple, Generic[T]):
+    """A work and whom to tell. A value, not closures that name each other: those would hold a body
+    and all that was made of it until the next collection of cyclic garbage."""
+
+    alerting: Alerting
+    piece: Callable[[Turn], Any]
+    answer: Callable[[], T]
+    done: "Future[T]"
+
+    def taken(self, future: "Future[Any]") -> None:
+        """A turn is over: go on, or answer."""
+        error = future.exception()
+        if error is not None:
+            self.done.set_exception(error)
+        elif future.result():
+            self.done.set_result(self.answer())
+        else:
+            try:
+                self.alerting.submit(self.piece, urgent=True).add_done_callback(self.taken)
+            except Unavailable as closed:
+                self.done.set_exception(closed)
 
 
 def in_turns(
@@ -21,18 +44,5 @@ def in_turns(
     too many wait.
     """
     done: Future[T] = Future()
-
-    def taken(future: "Future[Any]") -> None:
-        error = future.exception()
-        if error is not None:
-            done.set_exception(error)
-        elif future.result():
-            done.set_result(answer())
-        else:
-            try:
-                alerting.submit(piece, urgent=True).add_done_callback(taken)
-            except Unavailable as closed:
-                done.set_exception(closed)
-
-    alerting.submit(piece).add_done_callback(taken)
+    alerting.submit(piece).add_done_callback(_Work(alerting, piece, answer, done).taken)
     return done

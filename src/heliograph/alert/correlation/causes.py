@@ -18,10 +18,11 @@ from msgspec import Struct
 
 from heliograph.alert.rules.fields import Part
 from heliograph.core.errors import Refused
-from heliograph.core.labels import Labels, get
+from heliograph.core.labels import Labels
 
 CAUSES_MAX = 200
 KIND_LABELS = ("kind", "event_type", "error_type")
+_KIND_LABELS = frozenset(KIND_LABELS)
 
 
 class Cause(Struct, frozen=True):
@@ -112,8 +113,10 @@ def kind_of_name(name: str) -> str:
 
 def kind_of(name: str, labels: Labels) -> str:
     """The kind of an alert, or ""."""
-    for label in KIND_LABELS:
-        value = get(labels, label)
+    # Most alerts have none of these labels.
+    said = {label: value for label, value in labels if label in _KIND_LABELS}
+    for label in KIND_LABELS if said else ():
+        value = said.get(label, "")
         kind = _ALIASES.get(value, value)
         if kind in KINDS:
             return kind

@@ -45,7 +45,8 @@ DEVICES_MAX = 2
 SCORE_SUM_MAX = 1.8
 WINDOWS_LOADED = 12
 
-_ORDER = {"workload": 0, "pod": 1, "podname": 2, "device": 3, "node": 4}
+# By their first four letters.
+_ORDER = {"work": 0, "pod:": 1, "podn": 2, "devi": 3, "node": 4}
 _CROSS = 0.3
 _CLOSE, _NEAR = 0.4, 0.2
 _ANYONE = "anyone"
@@ -84,7 +85,8 @@ class Correlator:
     def add(self, alert: Alert) -> tuple[list[Correlation], list[str]]:
         """A new episode; the groups that it made or joined, and the ids of those that are gone."""
         keys = keys_of(alert)
-        owned = any(not key.startswith("podname:") for key in keys)
+        # In order of strength, so one that is no name comes before those that are.
+        owned = (bool(keys) and not keys[0].startswith("podname:")) or len(keys) > 1
         ref = Ref(alert.id, alert.starts_ns, alert.source, alert.context.pod_id, owned)
         at_ns = alert.created_ns
         near = Near()
@@ -97,10 +99,8 @@ class Correlator:
                 self._join_cause(number, cause, keys, near, at_ns)
         ties = self._ties
         for key in keys:
-            if ties.look(key, ref, near, at_ns) is None:
-                ties.remember(key, ref, at_ns)
-        if ties.look(_TIME, ref, near, at_ns) is None:
-            ties.remember(_TIME, ref, at_ns)
+            ties.meet(key, ref, near, at_ns)
+        ties.meet(_TIME, ref, near, at_ns)
         return [self._shown(group) for group in near.groups], []
 
     def resolve(self, alert: Alert) -> tuple[list[Correlation], list[str]]:
@@ -221,4 +221,4 @@ def keys_of(alert: Alert) -> tuple[str, ...]:
 
 
 def _strength(key: str) -> int:
-    return _ORDER.get(key[: key.find(":")], len(_ORDER))
+    return _ORDER.get(key[:4], len(_ORDER))

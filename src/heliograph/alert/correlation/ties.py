@@ -98,11 +98,14 @@ class Ties:
         self._members_max = members_max
         self._candidates_max = candidates_max
         self._ties_max = ties_max
-        # A single alert stands for itself: most ties never have a second.
-        self._ties: dict[str, Ref | _Tie] = {}
+        # By the hash of the name: of 64 bits two are alike once in a million years, and a name is
+        # three times as large. A single alert stands for itself: most ties never have a second.
+        self._ties: dict[int, Ref | _Tie] = {}
         self._in: dict[str, tuple[Group, ...]] = {}
-        # When to look whether a tie, or a group that its tie has left, may be forgotten.
-        self._queue: deque[tuple[int, str]] = deque()
+        # Ties that began since the last commit.
+        self._came: list[int] = []
+        # When to look whether ties, or a group that its tie has left, may be forgotten.
+        self._queue: deque[tuple[int, list[int]]] = deque()
         self._left: deque[tuple[int, Group]] = deque()
         self._undo: list[tuple[Callable[..., Any], tuple[Any, ...]]] = []
         self._now_ns = 0
@@ -116,12 +119,23 @@ class Ties:
         self._undo.append((_set_updated, (group, group.updated_ns)))
         group.updated_ns = max(group.updated_ns, at_ns)
 
+    def meet(self, name: str, ref: Ref, near: Near, at_ns: int) -> None:
+        """`look`, and `remember` what found nobody."""
+        held = self._ties.get(hash(name))
+        if held is None:
+            self._begin_tie(name, ref, at_ns)
+        elif isinstance(held, _Tie) and self._full(held.group, ref):
+            # A storm costs one look, and no further group begins before the window has passed.
+            self.counts["members_full"] += 1
+        elif self.look(name, ref, near, at_ns) is None:
+            self.remember(name, ref, at_ns)
+
     def look(self, name: str, ref: Ref, near: Near, at_ns: int) -> Group | None:
         """The group that the tie *name* makes of *ref* and others, added to *near*; or None.
 
         Those that are *near* already, by a stronger tie, are no reason for another group.
         """
-        held = self._ties.get(name)
+        held = self._ties.get(hash(name))
         if held is None:
             return None
         if isinstance(held, Ref):
@@ -131,7 +145,6 @@ class Ties:
         group = held.group
         if group is not None and self._takes(group, ref):
             if len(group.refs) >= self._members_max:
-                # A storm costs one look, and no further group begins before the window has passed.
                 self.counts["members_full"] += 1
                 return None
             if group.ids <= near.ids:
@@ -151,21 +164,14 @@ class Ties:
 
     def remember(self, name: str, ref: Ref, at_ns: int) -> None:
         """*ref* waits at the tie *name* for others."""
-        self._now_ns = max(self._now_ns, at_ns)
-        held = self._ties.get(name)
+        held = self._ties.get(hash(name))
         if held is None:
-            self._ties[name] = ref
-            self._undo.append((self._ties.pop, (name, None)))
-            self._queue.append((at_ns, name))
+            self._begin_tie(name, ref, at_ns)
             return
+        self._now_ns = max(self._now_ns, at_ns)
         if isinstance(held, Ref):
             held = self._promoted(name, held)
-        group = held.group
-        if (
-            group is not None
-            and len(group.refs) >= self._members_max
-            and self._takes(group, ref)
-        ):
+        if self._full(held.group, ref):
             return
         self._undo.append((_unpend, (held, held.touched_ns)))
         held.pending.append(ref)
@@ -179,27 +185,33 @@ class Ties:
     def commit(self) -> None:
         """Keep what was done; forget ties to which nothing came for WINDOWS_KEPT windows."""
         self._undo.clear()
+        if self._came:
+            # The last is looked at first.
+            self._queue.append((self._now_ns, self._came[::-1]))
+            self._came.clear()
         floor_ns = self._now_ns - WINDOWS_KEPT * self._window_ns
         while self._queue:
-            at_ns, name = self._queue[0]
+            at_ns, keys = self._queue[0]
             crowded = len(self._ties) > self._ties_max
             if at_ns >= floor_ns and not crowded:
                 break
-            self._queue.popleft()
-            held = self._ties.get(name)
+            key = keys.pop()
+            if not keys:
+                self._queue.popleft()
+            held = self._ties.get(key)
             if held is None:
                 continue
             touched_ns = at_ns if isinstance(held, Ref) else held.touched_ns
             if touched_ns >= floor_ns and not crowded:
-                self._queue.append((touched_ns, name))
+                self._queue.append((touched_ns, [key]))
                 continue
-            del self._ties[name]
+            del self._ties[key]
             self.counts["ties_evicted"] += crowded
             if isinstance(held, _Tie) and held.group is not None:
                 self._drop(held.group)
         while self._left and (self._left[0][0] < floor_ns or len(self._left) > self._ties_max):
             group = self._left.popleft()[1]
-            held = self._ties.get(group.tie)
+            held = self._ties.get(hash(group.tie))
             # After an abort what was left may be the tie's again.
             if not (isinstance(held, _Tie) and held.group is group):
                 self._drop(group)
@@ -209,11 +221,29 @@ class Ties:
         for undo, arguments in reversed(self._undo):
             undo(*arguments)
         self._undo.clear()
+        for key in self._came:
+            self._ties.pop(key, None)
+        self._came.clear()
+
+    def _begin_tie(self, name: str, ref: Ref, at_ns: int) -> None:
+        key = hash(name)
+        self._ties[key] = ref
+        self._came.append(key)
+        self._now_ns = max(self._now_ns, at_ns)
+
+    def _full(self, group: Group | None, ref: Ref) -> bool:
+        """Whether *group* would take *ref*, but has no room."""
+        return (
+            group is not None
+            and len(group.refs) >= self._members_max
+            and self._takes(group, ref)
+        )
 
     def _promoted(self, name: str, ref: Ref) -> _Tie:
         tie = _Tie([ref], self._now_ns)
-        self._ties[name] = tie
-        self._undo.append((self._ties.__setitem__, (name, ref)))
+        key = hash(name)
+        self._ties[key] = tie
+        self._undo.append((self._ties.__setitem__, (key, ref)))
         return tie
 
     def _takes(self, group: Group, ref: Ref) -> bool:

@@ -2,7 +2,7 @@
 
 A slot is a place in the book. What changes with every repeat (`ends`, `updated`, `count`) is a
 number in a column; what an alert *is* (labels, annotations, context) is packed in `cold`, and read
-when somebody wants to see it. 100,000 alerts take about 100 MB.
+when somebody wants to see it. 100,000 alerts take about 60 MB.
 
     slot = book.add(alert)          book.view(slot) == alert, but for its documents
 
@@ -11,15 +11,16 @@ but the end) cannot, and need not be: it is written by the next checkpoint.
 """
 
 from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, KeysView, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
-from msgspec import Struct, msgpack, structs
 
+from heliograph.alert.engine import cold
+from heliograph.alert.engine.cold import Cold
+from heliograph.alert.engine.pages import Pages
 from heliograph.alert.engine.pairs import Pair, Pairs
-from heliograph.alert.model import NOBODY, Alert, Context, Post
-from heliograph.core.labels import Labels
+from heliograph.alert.model import Alert
 
 # The end of what has none, so that ends are numbers that can be compared.
 FOREVER_NS = 2**63 - 1
@@ -28,25 +29,6 @@ _OVER, _GUESS, _FIRED = 1, 2, 4
 _GROWTH = 256
 
 
-class Cold(Struct, frozen=True, array_like=True, gc=False):
-    """What an alert is. *about* are the values of its context, () for nobody's."""
-
-    source: str
-    labels: Labels
-    annotations: Labels
-    severity: str = ""
-    generator_url: str = ""
-    about: tuple[str, ...] = ()
-    entities: tuple[str, ...] = ()
-
-    @property
-    def context(self) -> Context:
-        """Whose it is."""
-        return Context(*self.about) if self.about else NOBODY
-
-
-_PACK = msgpack.Encoder()
-_UNPACK = msgpack.Decoder(Cold)
 # Cold, groups, flags, and the numbers of one slot.
 _Saved: TypeAlias = tuple[Any, ...]
 
@@ -63,7 +45,7 @@ class Book:
         self.count = array("q")
         self.seq = array("q")
         self.firing = 0
-        self._cold: list[bytes] = []
+        self._cold = Pages()
         self._updated = array("q")
         self._created = array("q")
         self._wake = array("q")
@@ -95,8 +77,21 @@ class Book:
         """The slot of the latest episode of an identity, or None."""
         return self._latest.get(fingerprint)
 
-    def add(self, alert: Alert, seen: Mapping[str, str], *, over: bool, ended_ns: int) -> int:
-        """A slot for *alert*, which is found by what matchers see of it.
+    @property
+    def identities(self) -> KeysView[str]:
+        """Fingerprints of which there is an episode."""
+        return self._latest.keys()
+
+    def add(
+        self,
+        alert: Alert,
+        seen: Mapping[str, str],
+        said: int,
+        *,
+        over: bool,
+        ended_ns: int,
+    ) -> int:
+        """A slot for *alert*, which is found by what matchers see of it; *said* as of `said_of`.
 
         *over*: its end was taken note of, and it is kept for *ended_ns*.
         """
@@ -105,7 +100,8 @@ class Book:
         if not self._free:
             self._grow()
         slot = self._free.pop()
-        self.ids[slot], self.fingerprints[slot] = alert.id, alert.fingerprint
+        alert_id, fingerprint = alert.id, alert.fingerprint
+        self.ids[slot], self.fingerprints[slot] = alert_id, fingerprint
         self.starts[slot], self.ends[slot] = alert.starts_ns, ends_ns
         self.count[slot], self.seq[slot] = alert.count, alert.seq
         self._updated[slot], self._created[slot] = alert.updated_ns, alert.created_ns
@@ -116,45 +112,44 @@ class Book:
             | (_GUESS if alert.timed_out else 0)
             | (_FIRED if fired else 0)
         )
-        self._said[slot] = said_of(alert)
-        self._cold[slot] = _packed(alert)
+        self._said[slot] = said
+        self._cold.put(slot, cold.packed(alert))
         self._pairs.put(slot, seen.items())
-        self._new[slot] = self._latest.get(alert.fingerprint)
-        self._by_id[alert.id] = slot
-        self._latest[alert.fingerprint] = slot
+        self._new[slot] = self._latest.get(fingerprint)
+        self._by_id[alert_id] = self._latest[fingerprint] = slot
         self.firing += not over
         self._next_ns = min(self._next_ns, wake_ns)
         return slot
 
     def view(self, slot: int) -> Alert:
         """The alert in *slot* as it is now; its documents are in the store."""
-        cold = _UNPACK.decode(self._cold[slot])
+        what = self.cold(slot)
         ends_ns = self.ends[slot]
         return Alert(
             self.ids[slot],
             self.fingerprints[slot],
-            cold.source,
-            cold.labels,
-            cold.annotations,
+            what.source,
+            what.labels,
+            what.annotations,
             self.starts[slot],
             None if ends_ns == FOREVER_NS else ends_ns,
             bool(self._flags[slot] & _GUESS),
             self._created[slot],
             self._updated[slot],
-            cold.generator_url,
-            cold.severity,
-            cold.context,
+            what.generator_url,
+            what.severity,
+            what.context,
             self.count[slot],
             self._episode[slot],
             self.seq[slot],
-            cold.entities,
+            what.entities,
             b"",
             b"",
         )
 
     def cold(self, slot: int) -> Cold:
         """What the alert in *slot* is."""
-        return _UNPACK.decode(self._cold[slot])
+        return cold.unpack(self._cold.get(slot))
 
     def over(self, slot: int) -> bool:
         """Whether the end of the episode in *slot* was taken note of."""
@@ -239,7 +234,7 @@ class Book:
         if slot in self._new or slot in self._saved:
             return
         self._saved[slot] = (
-            self._cold[slot],
+            self._cold.kept(slot),
             self.groups[slot],
             self._flags[slot],
             *(column[slot] for column in self._columns()),
@@ -254,8 +249,8 @@ class Book:
         self._flags[slot] = kept | (_GUESS if alert.timed_out else 0)
         if not kept & _OVER:
             self.keep(slot, self.ends[slot])
-        self._cold[slot] = _packed(alert)
-        self._said[slot] = said_of(alert)
+        self._cold.put(slot, cold.packed(alert))
+        self._said[slot] = cold.said_of(alert)
 
     def end(self, slot: int, ended_ns: int, now_ns: int) -> None:
         """Note that the episode in *slot* is over, to be kept for *ended_ns*; `change` was called."""
@@ -310,6 +305,7 @@ class Book:
         """What there is, is stored."""
         self._saved.clear()
         self._new.clear()
+        self._cold.pack()
 
     def abort(self) -> tuple[list[str], list[int]]:
         """Put back what there was at the last commit: ids that are no more, slots changed back."""
@@ -324,9 +320,10 @@ class Book:
                 self._latest[fingerprint] = before
             self._vacate(slot)
         back = list(self._saved)
-        for slot, (cold, groups, flags, *numbers) in self._saved.items():
+        for slot, (kept, groups, flags, *numbers) in self._saved.items():
             self.firing += self.over(slot) - bool(flags & _OVER)
-            self._cold[slot], self.groups[slot], self._flags[slot] = cold, groups, flags
+            self._cold.restore(slot, kept)
+            self.groups[slot], self._flags[slot] = groups, flags
             for column, number in zip(self._columns(), numbers, strict=True):
                 column[slot] = number
             self._next_ns = min(self._next_ns, self._wake[slot])
@@ -338,7 +335,7 @@ class Book:
         self.ids += [""] * _GROWTH
         self.fingerprints += [""] * _GROWTH
         self.groups += [()] * _GROWTH
-        self._cold += [b""] * _GROWTH
+        self._cold.grow(_GROWTH)
         self._flags += bytes(_GROWTH)
         for column in self._columns():
             column.frombytes(bytes(8 * _GROWTH))
@@ -349,7 +346,8 @@ class Book:
 
     def _vacate(self, slot: int) -> None:
         self.ids[slot] = self.fingerprints[slot] = ""
-        self.groups[slot], self._cold[slot] = (), b""
+        self.groups[slot] = ()
+        self._cold.put(slot, b"")
         self._wake[slot] = FOREVER_NS
         self._pairs.put(slot, ())
         self._free.append(slot)
@@ -366,28 +364,3 @@ class Book:
             self._said,
             self._episode,
         )
-
-
-def _packed(alert: Alert) -> bytes:
-    about = () if alert.context is NOBODY else _about(alert.context)
-    return _PACK.encode(
-        Cold(
-            alert.source,
-            alert.labels,
-            alert.annotations,
-            alert.severity,
-            alert.generator_url,
-            about,
-            alert.entities,
-        )
-    )
-
-
-def said_of(alert: Alert | Post) -> int:
-    """A number that stands for the words of an alert, in this process alone."""
-    return hash((alert.annotations, alert.severity, alert.generator_url))
-
-
-def _about(context: Context) -> tuple[str, ...]:
-    about = structs.astuple(context)
-    return about if any(about) else ()

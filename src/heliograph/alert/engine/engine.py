@@ -119,12 +119,18 @@ class Engine:
         `repeat` they are noted."""
         return taking.repeats(self._state, posts, resolve_after_ns, now_ns)
 
-    def take(self, post: Post, enrich: Enrich, now_ns: int) -> Taken:
-        """Take *post*. *enrich*, or what it returns for the post, is used for a new episode.
+    def take(self, post: Post, enrich: Enrich, now_ns: int, said: int | None = None) -> Taken:
+        """Take *post*. *enrich*, or what it returns, is for a new episode; *said* as in `repeat`.
 
         Raises Unavailable when there is no room; then this post changed nothing.
         """
-        return taking.take(self._state, post, enrich, now_ns)
+        return taking.take(self._state, post, enrich, now_ns, said)
+
+    def take_new(
+        self, posts: Sequence[tuple[Post, Enrich, int]], now_ns: int
+    ) -> list[Taken] | None:
+        """Take *posts*, each with *enrich* and *said*, or None: they are to be taken one by one."""
+        return taking.take_new(self._state, posts, now_ns)
 
     def put_silence(self, silence: Silence) -> None:
         """Have *silence*, new or instead of the one of its id (`alert.silences` makes it)."""

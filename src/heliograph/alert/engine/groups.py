@@ -26,11 +26,12 @@ ORPHAN_INTERVAL_NS = 60 * 1_000_000_000
 
 
 class Place(NamedTuple):
-    """One group that an alert belongs to."""
+    """One group that an alert belongs to; *alone*: the key, for alerts that are in no other."""
 
     route: Route
     key: str
     labels: Labels
+    alone: tuple[str]
 
 
 def first_flush_ns(now_ns: int, starts_ns: int, wait_ns: int, opens_ns: int) -> int:
@@ -51,7 +52,7 @@ class Groups:
         self._members: dict[str, array[int]] = {}
         # What members there were at the last commit: the array, and how much of it.
         self._before: dict[str, tuple[array[int], int] | None] = {}
-        self._keys: dict[tuple[str, tuple[str | None, ...]], tuple[str, Labels]] = {}
+        self._keys: dict[tuple[str | None, ...], Place] = {}
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -59,21 +60,23 @@ class Groups:
     def place(self, route: Route, labels: Labels, seen: Mapping[str, str]) -> Place:
         """The group of *route* that an alert of *labels*, of which matchers see *seen*, is in."""
         if route.group_by is None:
-            return Place(route, routes.group_key(route, labels), labels)
-        values = (route.id, tuple(map(seen.get, route.group_by)))
+            key = routes.group_key(route, labels)
+            return Place(route, key, labels, (key,))
+        values = (route.id, *map(seen.get, route.group_by))
         found = self._keys.get(values)
         if found is None:
             if len(self._keys) >= KEYS_MAX:
                 self._keys.clear()
             named = routes.group_labels(route, labels, seen)
-            found = self._keys[values] = (routes.group_key(route, named), named)
-        return Place(route, *found)
+            key = routes.group_key(route, named)
+            found = self._keys[values] = Place(route, key, named, (key,))
+        return found
 
     def join(
         self, place: Place, slot: int, *, now_ns: int, starts_ns: int, opens_ns: int
     ) -> None:
         """Have *slot* in the group of *place*, which may begin with it."""
-        route, key, labels = place
+        route, key, labels, _ = place
         row = self.rows.get(key)
         if row is None:
             at_ns = first_flush_ns(now_ns, starts_ns, route.group_wait_ns, opens_ns)

@@ -10,12 +10,15 @@ over 100,000 rows takes a third of a millisecond.
 """
 
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
+from heliograph.kernels import label_sets
+
 WIDTH = 16
+_MASK = 0xFFFFFFFF
 
 Pair = tuple[str, str]
 
@@ -34,23 +37,22 @@ class Pairs:
         """Have so many more slots, which carry nothing."""
         self._hashes.frombytes(bytes(4 * WIDTH * slots))
 
-    def put(self, slot: int, pairs: Iterable[Pair]) -> None:
+    def put(self, slot: int, pairs: Collection[Pair]) -> None:
         """Have *slot* carry *pairs*, instead of what it carried."""
-        row = [hash(pair) & 0xFFFFFFFF for pair in pairs]
-        if len(row) > WIDTH:
-            self._wide[slot] = frozenset(row)
-            row = row[:WIDTH]
+        begin = slot * WIDTH
+        if not label_sets.put_hashes(pairs, self._hashes, begin, WIDTH):
+            row = list(pairs)
+            self._wide[slot] = frozenset([hash(pair) & _MASK for pair in row])
+            label_sets.put_hashes(row[:WIDTH], self._hashes, begin, WIDTH)
         elif self._wide:
             self._wide.pop(slot, None)
-        row += [0] * (WIDTH - len(row))
-        self._hashes[slot * WIDTH : (slot + 1) * WIDTH] = array("I", row)
 
     def slots(self, pairs: Sequence[Pair]) -> list[int]:
         """Slots that carry all of *pairs* (at least one), in order, and perhaps some that only
         seem to."""
         table: npt.NDArray[np.uint32] = np.frombuffer(self._hashes, dtype=np.uint32)
         rows = table.reshape(-1, WIDTH)
-        wanted = [hash(pair) & 0xFFFFFFFF for pair in pairs]
+        wanted = [hash(pair) & _MASK for pair in pairs]
         # Flat, a pass is five times faster than by rows; the rarest leaves the fewest rows to look at.
         passes = [np.flatnonzero(table == one) for one in wanted]
         first = min(range(len(wanted)), key=lambda n: len(passes[n]))

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from msgspec import structs
 
 from heliograph.alert.config.setup import Setup
-from heliograph.alert.engine import flush, resends, sending, taking, telling
+from heliograph.alert.engine import beginning, flush, resends, sending, telling
 from heliograph.alert.engine.flush import Hold
 from heliograph.alert.engine.groups import Place, first_flush_ns
 from heliograph.alert.engine.outbox import Line
@@ -106,7 +106,7 @@ def _planned(state: State, now_ns: int) -> _Plan:
     book = state.book
     for slot in book:
         if book.ends[slot] > now_ns or book.ids[slot] in owed:
-            places = taking.places(state, slot)
+            places = beginning.places(state, slot)
             plan.keys[slot] = tuple(place.key for place in places)
             for place in places:
                 plan.places[place.key] = place

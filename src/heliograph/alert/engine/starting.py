@@ -9,6 +9,7 @@ from msgspec import structs
 
 from heliograph.alert.changes import Kept
 from heliograph.alert.engine import regroup, sending
+from heliograph.alert.engine.cold import said_of
 from heliograph.alert.engine.state import State
 from heliograph.alert.silences import forgettable
 
@@ -25,7 +26,8 @@ def start(state: State, kept: Kept, now_ns: int) -> None:
         if moves and alert.ends_ns is not None:
             alert = structs.replace(alert, ends_ns=alert.ends_ns + away_ns)  # noqa: PLW2901
         seen = state.seen(alert)
-        slot = book.add(alert, seen, over=over, ended_ns=state.limits.ended_ns)
+        said = said_of(alert)
+        slot = book.add(alert, seen, said, over=over, ended_ns=state.limits.ended_ns)
         if moves:
             state.moved[slot] = 0
     book.commit()

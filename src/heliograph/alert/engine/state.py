@@ -5,11 +5,12 @@ commit; indexes beside them (what silences, what inhibits) are told of every cha
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from heliograph.alert.config.setup import Setup
-from heliograph.alert.engine.book import Book, Cold
+from heliograph.alert.engine.book import Book
+from heliograph.alert.engine.cold import Cold
 from heliograph.alert.engine.groups import Groups
 from heliograph.alert.engine.ledger import Ledger
 from heliograph.alert.engine.limits import Limits
@@ -111,9 +112,9 @@ class State:
         self.moved.pop(slot, None)
         self.hurried.pop(slot, None)
 
-    def seen(self, cold: Cold | Alert) -> dict[str, str]:
-        """What matchers see of an alert."""
-        values = seen(cold.labels, cold.context, cold.source)
+    def seen(self, cold: Cold | Alert, said: Mapping[str, str] | None = None) -> dict[str, str]:
+        """What matchers see of an alert; *said*: its labels by name, where they are at hand."""
+        values = seen(cold.labels if said is None else said, cold.context, cold.source)
         if cold.severity:
             values.setdefault("severity", cold.severity)
         return values

@@ -9,12 +9,14 @@ from typing import NamedTuple
 
 from msgspec import structs
 
-from heliograph.alert.engine import intake
-from heliograph.alert.engine.book import FOREVER_NS, said_of
+from heliograph.alert.engine import beginning, intake
+from heliograph.alert.engine.beginning import Fresh
+from heliograph.alert.engine.book import FOREVER_NS
+from heliograph.alert.engine.cold import said_of
 from heliograph.alert.engine.groups import Place
 from heliograph.alert.engine.intake import Span, Step
 from heliograph.alert.engine.state import State
-from heliograph.alert.model import Alert, Enriched, Post, Status
+from heliograph.alert.model import Enriched, Post, Status
 from heliograph.core.duration import HOUR_NS
 from heliograph.core.errors import Unavailable
 
@@ -34,23 +36,28 @@ class Taken(NamedTuple):
     durable: bool
 
 
-def take(state: State, post: Post, enrich: Enrich, now_ns: int) -> Taken:
-    """Take *post*, received at *now_ns*; *enrich* gives what is known of a new episode.
+def take(
+    state: State, post: Post, enrich: Enrich, now_ns: int, said: int | None = None
+) -> Taken:
+    """Take *post*, received at *now_ns*; *enrich* gives what is known of a new episode, *said* is
+    `said_of` the post, for callers that need it too.
 
     Raises Unavailable when there is no room for it; then nothing has changed.
     """
     book = state.book
+    said = said_of(post) if said is None else said
+    slot = book.latest(post.fingerprint)
+    if slot is None:
+        offer = intake.offered(post, now_ns)
+        return _begun(state, post, enrich, offer, offer.span, 1, said, now_ns)
     if post.seq < 0 and post.status != "resolved":
-        slot = repeat(
-            state, post.fingerprint, said_of(post),
+        repeated = repeat(
+            state, post.fingerprint, said,
             post.starts_ns, post.ends_ns, post.resolve_after_ns, now_ns,
         )  # fmt: skip
-        if slot is not None:
+        if repeated is not None:
             return Taken(book.ids[slot], False, Status.FIRING, True)
-    slot = book.latest(post.fingerprint)
     offer = intake.offered(post, now_ns)
-    if slot is None:
-        return _begun(state, post, enrich, offer, offer.span, 1, now_ns)
     end_expired(state, slot, now_ns)
     if 0 <= post.seq <= book.seq[slot]:
         state.counts["posts_replayed"] += 1
@@ -62,11 +69,11 @@ def take(state: State, post: Post, enrich: Enrich, now_ns: int) -> Taken:
     fires, episode = not book.over(slot), book.episode(slot)
     step, span = intake.merged(current, offer, fires=fires, episode=episode)
     if step is Step.NEW:
-        return _begun(state, post, enrich, offer, span, episode + 1, now_ns)
+        return _begun(state, post, enrich, offer, span, episode + 1, said, now_ns)
     if step is Step.STALE:
         state.counts["posts_stale"] += 1
         return _taken(state, slot, now_ns)
-    same = book.says(slot, said_of(post))
+    same = book.says(slot, said)
     if same and post.seq < 0 and span.starts_ns == current.starts_ns:
         if step is Step.REPEAT and span.timed_out == current.timed_out:
             touch(state, slot, span, now_ns)
@@ -161,89 +168,47 @@ def _begun(
     offer: intake.Offer,
     span: Span,
     episode: int,
+    said: int,
     now_ns: int,
 ) -> Taken:
     """A new episode. One that is over already is kept, and nobody is told."""
-    book, resolved = state.book, offer.resolved
-    if book.firing >= state.limits.alerts and not resolved:
+    resolved = offer.resolved
+    if state.book.firing >= state.limits.alerts and not resolved:
         state.counts["alerts_refused"] += 1
         raise Unavailable("too many alerts fire", code="alerts_full", retry_after_s=30)
     enriched = enrich(post) if callable(enrich) else enrich
-    created_ns, tail = now_ns, post.fingerprint[:12]
-    while book.slot(alert_id := f"{created_ns:016x}{tail}") is not None:
-        created_ns += 1
-    alert = Alert(
-        alert_id,
-        post.fingerprint,
-        post.source,
-        post.labels,
-        post.annotations,
-        span.starts_ns,
-        span.ends_ns,
-        span.timed_out,
-        created_ns,
-        now_ns,
-        post.generator_url,
-        post.severity,
-        enriched.context,
-        1,
-        episode,
-        post.seq,
-        enriched.entities,
-        post.raw,
-        enriched.document,
-    )
-    seen = state.seen(alert)
-    places = [] if resolved else _places(state, alert, seen)
-    slot = book.add(alert, seen, over=resolved, ended_ns=state.limits.ended_ns)
-    state.changed[slot] = alert
-    state.documents[slot] = (post.raw, enriched.document)
-    state.tally.add(alert, fired=not resolved, over=resolved)
-    if not resolved:
-        join(state, slot, places, now_ns)
-        if state.setup.inhibitions:
-            state.inhibitor.update(alert_id, seen, True)
-        state.correlated(alert, fires=True)
-    state.counts["episodes"] += 1
-    status = Status.RESOLVED if resolved else Status.FIRING
-    return Taken(alert_id, True, status, False)
+    fresh = Fresh(post, enriched, span, resolved, episode, said)
+    return _begin(state, [fresh], now_ns)[0]
 
 
-def places(state: State, slot: int) -> list[Place]:
-    """The groups that the alert in *slot* belongs to by the routes there are."""
-    alert = state.book.view(slot)
-    return _places(state, alert, state.seen(alert))
-
-
-def join(state: State, slot: int, places: list[Place], now_ns: int) -> None:
-    """Have the alert in *slot* in the groups of *places*, beside those where it is."""
-    book = state.book
-    if not places:
-        return
-    for place in places:
-        state.groups.join(
-            place,
-            slot,
-            now_ns=now_ns,
-            starts_ns=book.starts[slot],
-            opens_ns=state.started_ns + place.route.group_wait_ns,
-        )
-    book.groups[slot] = (*book.groups[slot], *(place.key for place in places))
-
-
-def _places(state: State, alert: Alert, seen: dict[str, str]) -> list[Place]:
-    routes = state.setup.tree.match(seen)
-    if len(routes) > state.limits.groups_per_alert:
-        state.counts["groups_cut"] += 1
-        routes = routes[: state.limits.groups_per_alert]
-    groups = state.groups
-    places = [groups.place(route, alert.labels, seen) for route in routes]
-    if len(groups) + len(places) > state.limits.groups and any(
-        place.key not in groups.rows for place in places
+def take_new(
+    state: State, posts: Sequence[tuple[Post, Enrich, int]], now_ns: int
+) -> list[Taken] | None:
+    """Take *posts*, each with what is known of it and its `said_of`, when all of them are of new
+    identities and there is room; else None, and nothing has changed. All together: one by one
+    the steps of `beginning` take half as long again."""
+    book, limits, count = state.book, state.limits, len(posts)
+    known = {post.fingerprint for post, _, _ in posts}
+    if (
+        len(known) < count
+        or book.firing + count > limits.alerts
+        or len(state.groups) + count * limits.groups_per_alert > limits.groups
+        or not book.identities.isdisjoint(known)
     ):
-        state.counts["groups_refused"] += 1
-        raise Unavailable("too many groups of alerts", code="groups_full", retry_after_s=30)
-    return places
+        return None
+    fresh = []
+    for post, enrich, said in posts:
+        enriched = enrich(post) if callable(enrich) else enrich
+        offer = intake.offered(post, now_ns)
+        fresh.append(Fresh(post, enriched, offer.span, offer.resolved, 1, said))
+    return _begin(state, fresh, now_ns)
+
+
+def _begin(state: State, fresh: Sequence[Fresh], now_ns: int) -> list[Taken]:
+    return [
+        Taken(alert.id, True, Status.RESOLVED if one.resolved else Status.FIRING, False)
+        for one, alert in zip(fresh, beginning.begin(state, fresh, now_ns), strict=True)
+    ]
 
 
 def _refresh(state: State, slot: int, post: Post, span: Span, now_ns: int) -> None:
@@ -265,7 +230,7 @@ def _refresh(state: State, slot: int, post: Post, span: Span, now_ns: int) -> No
     over, fired = book.over(slot), book.fired(slot)
     rerouted = old.severity != new.severity and not over
     # Before anything changes: there may be no room for its groups.
-    more = _places(state, new, state.seen(new)) if rerouted else []
+    more = beginning.places_of(state, new, state.seen(new)) if rerouted else []
     book.change(slot)
     book.refresh(slot, new)
     state.changed[slot] = None
@@ -286,7 +251,7 @@ def _refresh(state: State, slot: int, post: Post, span: Span, now_ns: int) -> No
 def _rerouted(state: State, slot: int, wanted: list[Place], now_ns: int) -> None:
     """What matchers see has changed: into the groups that it belongs to now, and was not in yet."""
     there = state.book.groups[slot]
-    join(state, slot, [place for place in wanted if place.key not in there], now_ns)
+    beginning.join(state, slot, [place for place in wanted if place.key not in there], now_ns)
     if state.setup.inhibitions:
         seen = state.seen(state.book.cold(slot))
         state.inhibitor.update(state.book.ids[slot], seen, True)

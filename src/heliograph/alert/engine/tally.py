@@ -8,7 +8,12 @@ from typing import TypeAlias
 
 from heliograph.alert.changes import StatDelta
 from heliograph.alert.model import Alert
-from heliograph.core.duration import HOUR_NS
+from heliograph.core.duration import DAY_NS, HOUR_NS
+
+# What starts before counts in this hour: of all eras of 64 days the first whose begin has 64 bits.
+EARLIEST_NS = -106_688 * DAY_NS
+# A turn counts no longer duration than this: so much has 64 bits.
+DURATION_MAX_NS = 2**63 - 1
 
 # Hour, alert name, source, severity, workload id, cluster name.
 _Row: TypeAlias = tuple[int, str, str, str, str, str]
@@ -23,7 +28,7 @@ class Tally:
     def add(self, alert: Alert, *, fired: bool, over: bool, sign: int = 1) -> None:
         """Count *alert*, or take it out again with a *sign* of -1. *fired*: it was seen to fire."""
         row = (
-            alert.starts_ns - alert.starts_ns % HOUR_NS,
+            max(EARLIEST_NS, alert.starts_ns - alert.starts_ns % HOUR_NS),
             alert.name,
             alert.source,
             alert.severity,
@@ -42,7 +47,13 @@ class Tally:
 
     def deltas(self) -> list[StatDelta]:
         """What to add, rows that come to nothing left out."""
-        return [StatDelta(*row, *sums) for row, sums in self._sums.items() if any(sums)]
+        return [
+            StatDelta(
+                *row, firing, resolved, max(-DURATION_MAX_NS, min(took_ns, DURATION_MAX_NS))
+            )
+            for row, (firing, resolved, took_ns) in self._sums.items()
+            if firing or resolved or took_ns
+        ]
 
     def clear(self) -> None:
         """It is added, or never was."""

@@ -1,5 +1,6 @@
 """Alerts out: lists, one alert with who was told, what belongs together, statistics, the ledger."""
 
+import contextlib
 import heapq
 import re
 from collections.abc import Callable, Sequence
@@ -13,22 +14,26 @@ from starlette.responses import Response
 from heliograph.alert.document import NO_SUPPRESSION
 from heliograph.alert.model import Alert, Status, Suppression
 from heliograph.core import instant
-from heliograph.core.errors import Refused
+from heliograph.core.errors import Refused, Unavailable
 from heliograph.service import alert_view, params, problem
 from heliograph.service.alerting import Alerting, Turn
 from heliograph.service.freshness import Reads
 from heliograph.service.http import Endpoint, Parameter
 from heliograph.store.state import (
     alert_correlations,
+    alert_counts,
     alert_events,
     alert_ledger,
     alert_pages,
     alert_statistics,
 )
+from heliograph.store.state.lanes import Lane
 from heliograph.store.state.state import State
 
 # Lines of the ledger that are shown with one alert.
 ENTRIES_MAX = 200
+# So long statistics wait for one transaction that counts; then they are a little old.
+COUNTED_S = 5.0
 # All names together are fewer.
 GROUP_BY_CHARS_MAX = 200
 EQUALS = (
@@ -205,6 +210,7 @@ class _Bound:
                 start_ns=_day(request, "date_from", inclusive=False),
                 end_ns=_day(request, "date_to", inclusive=True),
             )
+            self._count_up()
             groups, total = self._have.state.read(
                 lambda tx: alert_statistics.table(
                     tx, group_by, filters, offset=offset, limit=limit
@@ -213,6 +219,16 @@ class _Bound:
             return problem.listing([_group(one) for one in groups], total, offset, limit)
 
         return await self._have.reads.answer(found)
+
+    def _count_up(self) -> None:
+        """Have all that was noted so far in the statistics; where nothing can be written now, they
+        are a little old."""
+        state = self._have.state
+        with contextlib.suppress(Unavailable, TimeoutError):
+            # Not for as long as anything waits: under load something always does.
+            more = state.read(alert_counts.waits)
+            while more:
+                more = state.write(alert_counts.fold, lane=Lane.CONTROL).result(COUNTED_S)
 
     async def ledger(self, request: Request) -> Response:
         """A page of the ledger."""

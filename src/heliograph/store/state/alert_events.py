@@ -23,7 +23,7 @@ from sqlalchemy import text as sql
 
 from heliograph.alert.model import Alert, Context
 from heliograph.core.labels import Labels
-from heliograph.store.state import alert_kinds, batches
+from heliograph.store.state import alert_kinds, batches, text
 from heliograph.store.state.alert_values import Codec
 from heliograph.store.state.columns import Bytes, Int64, KeyText, metadata
 from heliograph.store.state.upsert import VALUES_MAX, put_stored
@@ -202,7 +202,7 @@ def _over(before: Alert, alert: Alert) -> Alert:
 
 def _row(alert: Alert, kinds: dict[int, tuple[str, str, str, str]]) -> tuple[Any, ...]:
     """*alert* in the order of `_COLUMNS`; its kind is added to *kinds*."""
-    stored = alert_kinds.stored_text
+    stored = text.key
     of = alert.context
     texts = (alert.source, alert.name, alert.severity, of.cluster_name)
     kind = alert_kinds.stored_kind(*texts)
@@ -226,7 +226,9 @@ def _row(alert: Alert, kinds: dict[int, tuple[str, str, str, str]]) -> tuple[Any
     return (
         alert.id,
         *kind[:4],
-        *(stored(of.workload_id), stored(of.pod_name), stored(of.node_name)),
+        of.workload_id and stored(of.workload_id),
+        of.pod_name and stored(of.pod_name),
+        of.node_name and stored(of.node_name),
         kind[4],
         1 if ends_ns is None or ends_ns > updated_ns else 0,
         alert.starts_ns,

@@ -35,7 +35,7 @@ BATCH_MAX = 600
 LIMIT_MAX = 1000
 # Groups are counted, and pages reach, so far and no further; as alerts are.
 TOTAL_MAX = 10_000
-HOUR_NS = 3_600_000_000_000
+SECOND_NS, HOUR_NS = 1_000_000_000, 3_600_000_000_000
 DAY_NS = 24 * HOUR_NS
 SPAN_NS = 8 * DAY_NS
 ERA_NS = 8 * SPAN_NS
@@ -64,9 +64,14 @@ STATISTICS = Table(
 )
 _C = STATISTICS.c
 _COLUMNS = tuple(c.name for c in STATISTICS.columns)
-_THEN = "(grain, start_ns, workload_id, kind) DO UPDATE SET " + ", ".join(
-    f"{n} = alert_statistics.{n} + excluded.{n}" for n in ("firing", "resolved", "duration_ns")
-)
+# 292 years: 100,000 alerts fire so long in a day. More stays as much: an error would hold up the rest.
+DURATION_MAX_NS = 2**63 - 1
+_THEN = """(grain, start_ns, workload_id, kind) DO UPDATE SET firing = s.firing + excluded.firing,
+ resolved = s.resolved + excluded.resolved, duration_ns = CASE
+ WHEN excluded.duration_ns > 0 AND s.duration_ns > :max - excluded.duration_ns THEN :max
+ WHEN excluded.duration_ns < 0 AND s.duration_ns < -:max - excluded.duration_ns THEN -:max
+ ELSE s.duration_ns + excluded.duration_ns END"""
+_THEN = _THEN.replace("s.", "alert_statistics.").replace(":max", str(DURATION_MAX_NS))
 
 
 class Filters(NamedTuple):
@@ -142,6 +147,8 @@ def add(tx: Connection, deltas: Sequence[StatDelta]) -> None:
                 row[1] += each.resolved
                 row[2] += each.duration_ns
     alert_kinds.keep(tx, kinds)
+    for row in rows.values():
+        row[2] = max(-DURATION_MAX_NS, min(row[2], DURATION_MAX_NS))
     put_stored(tx, STATISTICS, _COLUMNS, [(*key, *rows[key]) for key in sorted(rows)], _THEN)
 
 
@@ -313,12 +320,12 @@ def _read(
     found: dict[tuple[Any, ...], list[int]] = {}
     for piece in pieces:
         statement, values = _statement(group_by, piece, filters)
-        for *key, firing, resolved, duration_ns in tx.execute(sql(statement), values):
+        for *key, firing, resolved, whole_s, rest_ns in tx.execute(sql(statement), values):
             if firing is not None:
                 counts = found.setdefault(tuple(key), [0, 0, 0])
                 counts[0] += int(firing)
                 counts[1] += int(resolved)
-                counts[2] += int(duration_ns)
+                counts[2] += int(whole_s) * SECOND_NS + int(rest_ns)
     timed = next((n for n, name in enumerate(group_by) if name in {"hour", "day"}), None)
     # Texts compare with texts and instants with instants, so keys of one question do.
     counted = sorted(found.items())
@@ -354,7 +361,9 @@ def _statement(
     names = {"hour": "s.start_ns", "day": day, "workload_id": "s.workload_id"}
     selected = [names.get(name, f"k.{name}") for name in group_by]
     joined = not {*group_by, *values}.isdisjoint(alert_kinds.COLUMNS)
-    sums = ["sum(s.firing)", "sum(s.resolved)", "sum(s.duration_ns)"]
+    # In two parts: rows together may have more nanoseconds than SQLite's 64 bits.
+    sums = ["sum(s.firing)", "sum(s.resolved)"]
+    sums += [f"sum(s.duration_ns {part} {SECOND_NS})" for part in "/%"]
     conditions = [
         f"s.grain = {piece.grain} AND {_hours(piece, 'workload_id' in values)}",
         *(["k.id = s.kind"] if joined else []),

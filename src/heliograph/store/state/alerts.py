@@ -15,12 +15,12 @@ from heliograph.alert.changes import Changes, Kept
 from heliograph.alert.model import Alert, Entry
 from heliograph.store.state import (
     alert_correlations,
+    alert_counts,
     alert_events,
     alert_groups,
     alert_ledger,
     alert_outbox,
     alert_silences,
-    alert_statistics,
     batches,
     meta,
 )
@@ -39,8 +39,9 @@ def write(tx: Connection, changes: Changes) -> None:
     they are few enough for 20 ms: some 300 alerts.
 
     What is gone goes first; with `alive_ns`, at most `CLOSE_MAX` episodes that ended by then are
-    closed. Writing the same again changes nothing, but for `statistics`, which
-    are added: a transaction is all or nothing, so a step that failed is written whole once more.
+    closed, and statistics that wait are folded in. Writing the same again changes nothing, but for
+    `statistics`, which are added: a transaction is all or nothing, so a step that failed is
+    written whole once more.
     """
     alert_outbox.remove(tx, changes.outbox_gone)
     alert_groups.delete_told(tx, changes.told_gone)
@@ -58,14 +59,14 @@ def write(tx: Connection, changes: Changes) -> None:
     note(tx, changes.entries)
     for correlations in batches.cut(changes.correlations, alert_correlations.BATCH_MAX):
         alert_correlations.put(tx, correlations)
-    for deltas in batches.cut(changes.statistics, alert_statistics.BATCH_MAX):
-        alert_statistics.add(tx, deltas)
+    alert_counts.note(tx, changes.statistics)
     for silences in batches.cut(changes.silences, alert_silences.BATCH_MAX):
         alert_silences.put(tx, silences)
     if changes.alive_ns and changes.alive_ns > _alive_ns(tx):
         meta.put(tx, ALIVE, str(changes.alive_ns))
         # What ended by then and was not moved just now is over, whoever noticed.
         alert_events.close(tx, changes.alive_ns)
+        alert_counts.fold(tx)
 
 
 def note(tx: Connection, entries: Sequence[Entry]) -> None:

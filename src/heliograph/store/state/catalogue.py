@@ -5,6 +5,7 @@ A module that adds a table is named here and gets a migration; a test holds the 
 
 from heliograph.store.state import (
     alert_correlations,
+    alert_counts,
     alert_events,
     alert_groups,
     alert_kinds,
@@ -18,21 +19,23 @@ from heliograph.store.state import (
     cursors,
     dirty,
     findings,
+    frameworks,
     log_patterns,
     meta,
     owners,
     partials,
     rule_states,
     training,
+    usage,
     versions,
     wandb_runs,
 )
 
 MODULES = (
-    *(alert_correlations, alert_events, alert_groups, alert_kinds, alert_ledger, alert_outbox),
-    *(alert_routes, alert_rules, alert_silences, alert_statistics),
-    *(cursors, dirty, findings, log_patterns, meta, owners, partials, rule_states, training),
-    versions,
+    *(alert_correlations, alert_counts, alert_events, alert_groups, alert_kinds, alert_ledger),
+    *(alert_outbox, alert_routes, alert_rules, alert_silences, alert_statistics),
+    *(cursors, dirty, findings, frameworks, log_patterns, meta, owners, partials, rule_states),
+    *(training, usage, versions),
     wandb_runs,
 )
 metadata = columns.metadata

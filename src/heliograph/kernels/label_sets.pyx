@@ -1,0 +1,85 @@
+# cython: language_level=3, binding=False, boundscheck=False, wraparound=False
+"""`label_sets.py` for machines with a compiler: what is given and answered is told there."""
+
+from cpython cimport array
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
+from cpython.object cimport PyObject, PyObject_Hash
+from libc.string cimport memcpy
+
+cdef extern from "Python.h":
+    bint PyUnicode_IS_ASCII(object text)
+    Py_ssize_t PyUnicode_GET_LENGTH(object text)
+    void* PyUnicode_DATA(object text)
+    int PyUnicode_Compare(object one, object other) except? -1
+    int PyDict_Next(object mapping, Py_ssize_t* at, PyObject** key, PyObject** value)
+
+COMPILED = True
+
+
+def canonical(dict pairs):
+    """The pairs of *pairs* that have a value, in order of name, and the same packed."""
+    cdef Py_ssize_t at = 0, size = 0
+    cdef PyObject* key
+    cdef PyObject* value
+    cdef list found = []
+    cdef bint in_order = True, plain = True
+    cdef str name, text, before = None
+    while PyDict_Next(pairs, &at, &key, &value):
+        if <object> value is None:
+            continue
+        # A cast that looks: what is no text has no length there.
+        name = <str?> <object> key
+        text = <str?> <object> value
+        if name is None:
+            raise TypeError("a name is text")
+        if PyUnicode_GET_LENGTH(text) == 0:
+            continue
+        if plain:
+            plain = (
+                PyUnicode_IS_ASCII(name) and PyUnicode_IS_ASCII(text)
+                and PyUnicode_GET_LENGTH(name) < 128 and PyUnicode_GET_LENGTH(text) < 128
+            )
+            size += PyUnicode_GET_LENGTH(name) + PyUnicode_GET_LENGTH(text) + 2
+        if before is not None and PyUnicode_Compare(before, name) > 0:
+            in_order = False
+        before = name
+        found.append((name, text))
+    if not in_order:
+        found.sort()
+    cdef tuple ordered = tuple(found)
+    if not plain:
+        return ordered, None
+    cdef bytes packed = PyBytes_FromStringAndSize(NULL, size)
+    cdef char* out = PyBytes_AS_STRING(packed)
+    cdef tuple pair
+    for pair in ordered:
+        out = _put(out, <str> pair[0])
+        out = _put(out, <str> pair[1])
+    return ordered, packed
+
+
+cdef inline char* _put(char* out, str text):
+    cdef Py_ssize_t length = PyUnicode_GET_LENGTH(text)
+    out[0] = <char> length
+    memcpy(out + 1, PyUnicode_DATA(text), length)
+    return out + 1 + length
+
+
+def put_hashes(pairs, array.array table, Py_ssize_t begin, Py_ssize_t width):
+    """Write 32 bits of the hash of each of *pairs* to *table* from *begin* on, zeros up to *width*
+    of them. False, and nothing is written: there are more than that."""
+    cdef list row = list(pairs)
+    cdef Py_ssize_t count = PyList_GET_SIZE(row), n
+    if count > width:
+        return False
+    if begin < 0 or begin + width > len(table):
+        raise IndexError("the row is outside the table")
+    cdef unsigned int* out = table.data.as_uints + begin
+    for n in range(count):
+        out[n] = <unsigned int> (
+            <unsigned long long> PyObject_Hash(<object> PyList_GET_ITEM(row, n)) & 0xFFFFFFFF
+        )
+    for n in range(count, width):
+        out[n] = 0
+    return True

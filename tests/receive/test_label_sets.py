@@ -1,0 +1,68 @@
+"""Label sets: the compiled kernel and its plain twin alike, and as `core.labels` says."""
+
+import importlib.util
+from array import array
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from heliograph import kernels
+from heliograph.core import labels
+from heliograph.kernels import label_sets
+
+
+def _plain():
+    path = Path(kernels.__path__[0]) / "label_sets.py"
+    spec = importlib.util.spec_from_file_location("plain_label_sets", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+PLAIN = _plain()
+TEXTS = st.one_of(
+    st.text("abé\0", max_size=3),
+    st.sampled_from(["", "a" * 127, "a" * 128, "é", "\ud800", "severity"]),
+)
+
+
+@pytest.fixture(params=[label_sets, PLAIN], ids=["as installed", "plain"])
+def kernel(request):
+    return request.param
+
+
+def test_a_set_in_order_and_packed(kernel):
+    given = {"gpu": "3", "alertname": "Hot", "empty": "", "null": None}
+
+    assert kernel.canonical(given) == (
+        (("alertname", "Hot"), ("gpu", "3")),
+        b"\x09alertname\x03Hot\x03gpu\x013",
+    )
+
+
+@given(st.dictionaries(TEXTS, st.none() | TEXTS, max_size=6))
+def test_both_say_what_core_says(pairs):
+    found, packed = label_sets.canonical(pairs)
+
+    assert (found, packed) == PLAIN.canonical(pairs)
+    assert found == tuple(sorted((n, v) for n, v in pairs.items() if v))
+    assert packed is None or packed == labels.pack(found)
+
+
+def test_hashes_fill_a_row_and_no_more(kernel):
+    table = array("I", [7] * 9)
+    pairs = [("a", "1"), ("b", "2")]
+
+    assert kernel.put_hashes(pairs, table, 3, 3)
+    hashes = [hash(pair) & 0xFFFFFFFF for pair in pairs]
+    assert list(table) == [7, 7, 7, *hashes, 0, 7, 7, 7]
+    assert not kernel.put_hashes([*pairs, *pairs], table, 3, 3)
+    assert list(table) == [7, 7, 7, *hashes, 0, 7, 7, 7]
+
+
+def test_what_is_no_text_is_refused_and_not_read(kernel):
+    for bad in ({"a": 1}, {"a": b"x"}, {1: "a"}, {None: "a"}):
+        with pytest.raises(TypeError):
+            kernel.canonical(bad)
