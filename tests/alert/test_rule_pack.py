@@ -12,10 +12,10 @@ from heliograph.alert.rules.rule import Said, Series
 from heliograph.alert.rules.stream import RuleStream
 from heliograph.core import labels as core_labels
 from heliograph.core import xids
-from heliograph.core.clock import SystemClock
 from heliograph.core.duration import MINUTE_NS, SECOND_NS
 from heliograph.core.record import Record
 from heliograph.core.training import TrainingRow
+from tests.calls import calls_of
 
 S = SECOND_NS
 T0 = 1_767_225_600 * S
@@ -27,7 +27,8 @@ HEALTHY = (
     "loss: 1.101008E+01 | loss scale: 1.0 | grad norm: 19.806 | number of skipped iterations:   0 | "
     "number of nan iterations:   0 |"
 )
-LINES_GOAL_S = 3e-6
+# Of all rules together, not of each.
+CALLS_MAX = 12
 
 
 def names_of(*texts):
@@ -278,13 +279,6 @@ def test_healthy_lines_of_the_reference_say_nothing(shared_data):
             )
 
 
-def test_a_line_that_nobody_is_about_costs_a_few_microseconds():
+def test_a_line_that_nobody_is_about_costs_one_search():
     stream = RuleStream(rule_pack.rules(), since_ns=T0)
-    clock = SystemClock()
-    best_s = 1e9
-    for _ in range(20):
-        begin_s = clock.monotonic_s()
-        for _ in range(1000):
-            stream.match(HEALTHY)
-        best_s = min(best_s, (clock.monotonic_s() - begin_s) / 1000)
-    assert best_s < LINES_GOAL_S * 2  # Twice the goal: the machine does other things too.
+    assert calls_of(lambda: stream.match(HEALTHY)) <= CALLS_MAX

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from heliograph.core.training import TrainingRow, merged
 
 values = st.one_of(
-    st.integers(-5, 5),
+    st.integers(-5, 5) | st.sampled_from([2**70, 10**400, -(10**400)]),
     st.floats(allow_nan=True, allow_infinity=True, width=16),
     st.dictionaries(st.sampled_from("xy"), st.integers(-3, 3), max_size=2),
 )

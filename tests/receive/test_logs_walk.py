@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from heliograph.kernels import log_body
-from heliograph.receive import logs
+from heliograph.receive import lines, logs
 from heliograph.receive.lines import Line, LineBlock, decode_block, encode_block
 from heliograph.receive.logs import LogLimits
 
@@ -57,6 +57,12 @@ PODS = st.sampled_from(
             "labels": {"a": [1, 2.5e3, {}, []], "b": None},
             "container_name": "c",
         },
+        *(
+            {"pod_name": "llm-worker-of-a-long-name", "pod_id": "6f2a4c1e-0000", "host": name}
+            for name in ("n1", "n2", "n22")
+        ),
+        {"labels": {"of": "x" * 70}, "pod_name": "a"},
+        {"labels": {"of": "x" * 70}, "pod_name": "b", "host": "n1"},
         {"pod_name": 7},
         {},
         None,
@@ -149,6 +155,97 @@ def test_any_fraction_of_seconds_is_the_same_instant(seconds):
     raw = b'{"date": %b, "log": "a"}' % repr(seconds).encode()
     found = walked(raw, LogLimits())
     assert found is None or found == general(raw, LogLimits())
+
+
+@pytest.mark.skipif(not log_body.COMPILED, reason="no compiler")
+def test_pods_that_begin_alike_are_told_apart(monkeypatch):
+    """More of one beginning than the table has places for, in several bodies, and one cut short."""
+    pods = log_body.Pods()
+    monkeypatch.setattr(logs, "_PODS", pods)
+    head = "p" * 80
+    names = [f"{head}{n}" for n in range(40)]
+    for _ in range(2):
+        entries = [
+            {
+                "log": f"line of {name}",
+                "date": 1767225599.5,
+                "stream": stream,
+                "kubernetes": {"pod_name": name, "host": name[-1], "pod_id": ""},
+            }
+            for name in names
+            for stream in ("stdout", "stderr", "other")
+        ]
+        raw = json.dumps(entries).encode()
+        found = walked(raw, LogLimits())
+        assert found == general(raw, LogLimits())
+        assert {line.pod_name for line in found.lines} == set(names)
+        assert walked(raw[: raw.rindex(b"}}")], LogLimits()) is None
+    assert len(pods) == len(names)
+
+
+@pytest.mark.skipif(not log_body.COMPILED, reason="no compiler")
+def test_pods_remembered_are_bounded(monkeypatch):
+    pods = log_body.Pods()
+    monkeypatch.setattr(logs, "_PODS", pods)
+    long = "x" * log_body.POD_BYTES_MAX
+    raw = json.dumps([{"log": "a", "kubernetes": {"pod_name": long}}]).encode()
+    assert walked(raw, LogLimits()).lines[0].pod_name == long
+    assert len(pods) == 0
+    for start in range(0, 2 * log_body.PODS_MAX, log_body.PODS_MAX // 2):
+        entries = [
+            {"log": "a", "kubernetes": {"pod_name": f"{'of-a-long-name-' * 6}{start + n}"}}
+            for n in range(log_body.PODS_MAX // 2 + 1)
+        ]
+        found = walked(json.dumps(entries).encode(), LogLimits())
+        assert [line.pod_name for line in found.lines] == [
+            one["kubernetes"]["pod_name"] for one in entries
+        ]
+        assert 0 < len(pods) <= log_body.PODS_MAX
+
+
+@pytest.mark.skipif(not log_body.COMPILED, reason="no compiler")
+def test_a_body_of_many_short_lines_is_walked():
+    raw = json.dumps([{"log": "\n".join("ab" * 500)}, {"log": "c\n" * 3000}]).encode()
+    found = walked(raw, LogLimits())
+    assert len(found.lines) == 4000
+    assert found == general(raw, LogLimits())
+    assert walked(raw, LogLimits(lines=3999)) is None
+
+
+LARGE = LineBlock.of(Line(n, *["p"] * 6, "x" * 1000 + str(n)) for n in range(1200))
+
+
+@pytest.mark.parametrize(
+    ("block", "mark"), [(LineBlock.of(LARGE[:3]), 3), (LARGE, 2)], ids=["small", "large"]
+)
+def test_a_block_is_packed_as_its_size_demands(block, mark):
+    packed = encode_block(block)
+    assert packed[0] == mark
+    assert decode_block(packed) == block
+    for damaged in (packed[:-1], packed[:1], bytes([mark]) + packed[3:]):
+        with pytest.raises(ValueError):
+            decode_block(damaged)
+
+
+def test_small_frames_of_the_version_before_are_read():
+    import cramjam
+
+    block = LineBlock.of(LARGE[:3])
+    same = bytes(cramjam.lz4.decompress_block(encode_block(block)[1:]))
+    assert decode_block(b"\x02" + bytes(cramjam.zstd.compress(same, level=1))) == block
+
+
+def test_names_of_sources_that_are_remembered_are_bounded(monkeypatch):
+    monkeypatch.setattr(lines, "_NAMED_MAX", 3)
+    monkeypatch.setattr(lines, "_NAMED", {})
+    for n in range(10):
+        block = LineBlock.of([Line(0, f"é{n}\ud800", "", "", "", "", "stdout", "text")])
+        assert decode_block(encode_block(block)) == block
+        assert len(lines._NAMED) <= 3
+    known = len(lines._NAMED)
+    block = LineBlock.of([Line(0, "x" * lines._NAMED_BYTES_MAX, "", "", "", "", "out", "text")])
+    assert decode_block(encode_block(block)) == block
+    assert len(lines._NAMED) == known
 
 
 def test_frames_of_an_earlier_version_are_read():

@@ -61,6 +61,21 @@ def test_steep_patterns_see_the_beginning_only():
     assert found(patterns, STEEP_LINE_BYTES_MAX * " " + "a1b plain") == (3,)
 
 
+@pytest.mark.parametrize(
+    ("patterns", "line", "expected"),
+    [
+        ([r"\Qab{20}"], "ab{20}", (0,)),
+        ([r"\Q(?P<a>\E.{16}"], "(?P<a>" + 16 * ".", (0,)),
+        ([r"[(?P<a>]{20}"], 20 * "P", (0,)),
+        ([r"\[(?P<x>a{16})", r"[\]](?P<x>b){16}"], "[" + 16 * "a" + "]" + 16 * "b", (0, 1)),
+        # Too big to be looked for together.
+        ([rf"\pL{{40}}{n}" for n in range(32)], 40 * "é" + "17", (1, 17)),
+    ],
+)
+def test_steep_patterns_that_are_hard_to_join_are_found(patterns, line, expected):
+    assert found(patterns, line) == expected
+
+
 def words(seed):
     rnd = random.Random(seed)
     some = "error timeout failed rank socket gpu node link checkpoint loss kernel reset".split()

@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import msgpack
 
 from heliograph.core.duration import DAY_NS, MINUTE_NS, SECOND_NS
 from heliograph.rules import window as windows
@@ -100,3 +101,31 @@ def test_whether_it_fired_does_not_depend_on_the_order(told, random):
     shuffled = list(told)
     random.shuffle(shuffled)
     assert fires(told) == fires(shuffled) == expected
+
+
+def test_one_that_comes_again_counts_once():
+    window = Window(count=3, span_ns=MINUTE_NS)
+    given = [(T0, 7), (T0, 7), (T0 + S, 8), (T0, 7), (T0 + S, 8), (T0, 9)]
+    assert [window.add("a", *one) for one in given] == [0, 0, 0, 0, 0, 3]
+    assert len(window) == 3
+    # Of another source it is another, and so is each that has no identity.
+    assert [window.add("b", T0, 7), window.add("a", T0, 0), window.add("a", T0, 0)] == [3, 4, 5]
+
+
+def test_what_had_to_go_is_not_known_again():
+    window = Window(count=2, span_ns=MINUTE_NS)
+    keep = 2 * 2 + 8
+    for n in range(keep + 1):
+        window.add("a", T0 + n, n + 1)
+    assert (len(window), window.evicted) == (keep, 1)
+    assert window.add("a", T0, 1) == 2
+    assert (len(window), window.evicted) == (keep, 2)
+
+
+def test_a_state_of_times_alone_is_read():
+    window = Window(count=2, span_ns=MINUTE_NS)
+    window.load(msgpack.encode({"a": [T0 + 1, T0]}))
+    assert (len(window), window.add("a", T0, 5)) == (2, 2)
+    again = Window(count=2, span_ns=MINUTE_NS)
+    again.load(window.dump())
+    assert (again.add("a", T0, 5), again.dump()) == (0, window.dump())

@@ -8,7 +8,7 @@ A story is told over HTTP and asked over HTTP; only upkeep is called by hand.
 
 import json
 import shutil
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from heliograph.core import instant
 from heliograph.core.clock import SystemClock
@@ -22,6 +22,7 @@ END_MS = NOW_MS - NOW_MS % MINUTE_MS
 T0_MS = END_MS - 3 * HOUR_MS
 SEAL_S = 301
 WAIT_S = 40
+COPIES_MAX = 50
 machine = SystemClock()
 
 
@@ -92,9 +93,26 @@ def upkeep(site):
 
 
 def killed(folder, copy):
-    """What a power cut leaves of *folder*, as a folder of its own."""
-    shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("*.lock"))
-    return copy
+    """What a power cut leaves of *folder*, as a folder of its own: files as they stood at one moment,
+    so a copy during which one has changed is no such thing."""
+    for _ in range(COPIES_MAX):
+        before = stood(folder)
+        with suppress(shutil.Error):
+            shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("*.lock"))
+            if stood(folder) == before:
+                return copy
+        shutil.rmtree(copy)
+    raise AssertionError(f"{folder} changed during each of {COPIES_MAX} copies")
+
+
+def stood(folder):
+    """Each file of *folder* with its size and its last change."""
+    found = {}
+    for path in folder.rglob("*"):
+        with suppress(FileNotFoundError):
+            state = path.stat()
+            found[path] = (state.st_size, state.st_mtime_ns)
+    return found
 
 
 @contextmanager

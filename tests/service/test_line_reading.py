@@ -1,17 +1,26 @@
 """The short way past lines of noise comes to what going through all of them does."""
 
+from pathlib import Path
+from types import SimpleNamespace
+
 import pytest
 
+from heliograph.alert.model import Context
+from heliograph.alert.rules import pack
 from heliograph.core.clock import ManualClock
 from heliograph.receive.lines import Line, encode_lines
+from heliograph.service import line_records
 from heliograph.service.findings import Findings
 from heliograph.service.line_reading import LineReading, Owned
 from heliograph.service.log_patterns import InForce
 from heliograph.service.meters import Meters
+from heliograph.service.rule_book import Rules
+from heliograph.service.rule_feed import RuleFeed
 from heliograph.service.unfinished import Unfinished
 from heliograph.store.log.catalogue import Frame
 from heliograph.store.log.frame import Kind
-from heliograph.training.parse import parse_line
+from heliograph.training import shapes
+from heliograph.training.site import Pattern, Site
 
 TEXTS = [
     "iteration 3/ 99 | lm loss: 2.5 | loss scale: 1.0 |",
@@ -29,9 +38,12 @@ TRACE = [
 PODS = [("p-1", "named"), ("", "known"), ("", "unknown"), ("", ""), ("p-2", "")]
 
 
+SITE = Site.of({}, [Pattern("mine", "performance", r"mine (?P<lm_loss>\S+) of (?P<epoch>\d+)")])
+
+
 class Book:
     def in_force(self):
-        return InForce(0, parse_line, own=False)
+        return InForce(0, SITE.parse, own=True)
 
 
 def lines(texts):
@@ -40,7 +52,7 @@ def lines(texts):
         yield Line(n * 10, uid, "ns", name, "node", "c", "stdout", text)
 
 
-def reading(meters, keep_lines="findings"):
+def reading(meters, keep_lines="findings", rules=None):
     owned = Owned(
         meters,
         pod_named=lambda _, name, at_ns: "p-9" if name == "known" and at_ns % 20 else "",
@@ -49,18 +61,29 @@ def reading(meters, keep_lines="findings"):
     unfinished = Unfinished([], ManualClock(1))
     findings = Findings()
     return LineReading(
-        owned, unfinished, Book(), meters, findings=findings, keep_lines=keep_lines, rules=None
+        owned, unfinished, Book(), meters, findings=findings, keep_lines=keep_lines, rules=rules
     )
 
 
+def feed():
+    """The built-in rules at work."""
+    rules = Rules(1, {one.id: one for one in pack.rules()})
+    return RuleFeed(
+        SimpleNamespace(rules=lambda: rules), SimpleNamespace(read=lambda _: []), ManualClock(1),
+        resolve_after_ns=10**9, owner=lambda uid, *_: Context(pod_id=uid),
+    )  # fmt: skip
+
+
 def told(frames, monkeypatch, *, plainly):
-    meters = Meters()
-    made = reading(meters)
+    meters, rules = Meters(), feed()
+    made = reading(meters, rules=rules)
     if not plainly:
         monkeypatch.setattr(made, "_is_plain", lambda *_: False)
     effects = [made.effects_of(frame) for frame in frames]
     counted = (meters.log_lines, meters.attributed, meters.unattributed, meters.pattern_matches)
-    return effects, [one.items() for one in counted], made.tally.gaps()
+    counts = [{key: count for key, count in one.items() if count} for one in counted]
+    same = [(one.rows, one.records, sorted(one.kinds.items()), sorted(one.rules.items())) for one in effects]  # fmt: skip
+    return repr((same, rules.posts(), made.tally.gaps(), made.tally._hits)), counts, effects
 
 
 def frame(seq, texts):
@@ -72,9 +95,46 @@ def frame(seq, texts):
 def test_the_short_way_comes_to_the_same(monkeypatch, more):
     frames = [frame(1, TEXTS * 10), frame(2, [*TEXTS, *more]), frame(3, TEXTS), frame(3, TEXTS)]
     short = told(frames, monkeypatch, plainly=True)
-    assert short == told(frames, monkeypatch, plainly=False)
-    assert short[0][0].rows
-    assert short[0][0].records
+    assert short[:2] == told(frames, monkeypatch, plainly=False)[:2]
+    assert short[2][0].rows
+    assert short[2][0].records
+
+
+@pytest.mark.parametrize("remembered", [1, 20_000])
+def test_lines_that_are_read_by_plan_come_to_the_same(monkeypatch, remembered):
+    monkeypatch.setattr(line_records, "ORIGINS_MAX", remembered)
+    monkeypatch.setattr(shapes, "LINES_PER_LESSON", 1)
+    scales = [65536.0] * 30 + [32768.0, 128.0, 4.0, 1.0]
+    texts = []
+    for n in range(100, 190):
+        scale = scales[min((n - 100) // 2, len(scales) - 1)]
+        texts += [
+            f"iteration {n}/ 999 | lm loss: 2.{n} | loss scale: {scale} | number of nan iterations:   {n % 40 == 0:d} |",
+            f"NCCL INFO Channel {n}/0 : 1[1] -> 0[0] via P2P",
+            f"saving checkpoint at iteration     {n} to /ckpt in torch_dist format",
+            f"[default3]: successfully saved checkpoint at iteration     {n} to /ckpt",
+            f"NVRM: Xid (PCI:0000:03:00): {(63, 79)[n % 2]}, pid={n}, Row Remapper",
+            f"mine 2.{n} of {n}",
+            f"Epoch 1:  50%|#####     | {n}/999 [00:01<00:01,  9.50it/s, v_num=0, train_loss=0.{n}]",
+            f"iteration {n} loss per token is odd",
+        ]
+    frames = [frame(n, texts[n * 80 : n * 80 + 80]) for n in range(1, 9)]
+    short = told(frames, monkeypatch, plainly=True)
+    assert short[:2] == told(frames, monkeypatch, plainly=False)[:2]
+    kinds = {record.event_type for effects in short[2] for record in effects.records}
+    assert kinds >= {"xid", "loss_scale_collapse", "checkpoint_save_start", "nan_loss"} - {
+        "nan_loss"
+    }
+    assert "'mine': " in short[0]
+
+
+@pytest.mark.parametrize("name", ["deepspeed", "hf_diverged", "lightning_tty", "ranks_memory"])
+def test_sessions_come_to_the_same(monkeypatch, name):
+    log = Path(__file__).parents[1] / "training" / "sessions" / f"{name}.log"
+    texts = log.read_text("utf-8").splitlines()[:120]
+    frames = [frame(n, texts[n * 20 : n * 20 + 20]) for n in range(6)]
+    short = told(frames, monkeypatch, plainly=True)
+    assert short[:2] == told(frames, monkeypatch, plainly=False)[:2]
 
 
 def test_a_line_in_pieces_takes_the_long_way():
@@ -93,3 +153,14 @@ def test_a_line_in_pieces_takes_the_long_way():
     for _ in range(2):
         (row,) = made.effects_of(frames[1]).rows
         assert (row.iteration, row.fields["lm_loss"]) == (3, 2.5)
+
+
+def test_a_line_that_ends_a_level_is_kept_whether_it_is_told_again_or_not():
+    scales = [*[65536.0] * 60, 1.0]
+    texts = [f"iteration {n}/ 999 | loss scale: {one} |" for n, one in enumerate(scales, 100)]
+    made = reading(Meters(), keep_lines="all")
+    ((_, *first), (_, *again)) = (
+        [record.record_id for record in made.effects_of(frame(n, texts)).records[-2:]]
+        for n in (1, 2)
+    )
+    assert first == again

@@ -5,7 +5,10 @@ import re
 import threading
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from heliograph.service import measure
 from heliograph.service.measure import CHILDREN_MAX, QUANTILES, Registry
 from heliograph.service.meters import Meters
 from tests.service.running import NOW_MS
@@ -180,6 +183,50 @@ def test_a_summary_has_quantiles_of_what_came_last():
         5050,
         100,
     )
+
+
+@given(
+    st.lists(
+        st.lists(
+            st.tuples(
+                st.sampled_from("abc"), st.lists(st.floats(0, 9), min_size=1, max_size=40)
+            )
+        ),
+        max_size=5,
+    )
+)
+def test_many_observations_together_are_those_one_by_one(bodies):
+    together, alone = (
+        (
+            registry.histogram("h", "Help.", ("node",), (0.5, 1.0, 2.0, 5.0)),
+            registry.summary("s", "Help.", ("node",)),
+        )
+        for registry in (Registry(), Registry())
+    )
+    for body in bodies:
+        for family, other in zip(together, alone, strict=True):
+            family.observe_each(body)
+            for node, seconds in body:
+                for one in seconds:
+                    other.observe_all([one], node)
+    for family, other in zip(together, alone, strict=True):
+        assert values_of(family) == pytest.approx(values_of(other))
+
+
+def values_of(family):
+    """The samples of *family* as they are written."""
+    return {
+        name: float(value) for name, _, value in (one.rpartition(" ") for one in family.lines())
+    }
+
+
+def test_observations_that_wait_are_bounded(monkeypatch):
+    monkeypatch.setattr(measure, "WAITING_MAX", 10)
+    family = Registry().histogram("h", "Help.", ("node",), (1.0,))
+    for _ in range(20):
+        family.observe_each([("a", (0.5, 2.0))])
+        assert family._waiting_size < 10
+    assert values_of(family)['h_count{node="a"}'] == 40
 
 
 @pytest.mark.parametrize("kind", ["counter", "histogram", "summary"])

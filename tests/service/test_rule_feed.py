@@ -2,14 +2,23 @@
 
 from types import SimpleNamespace
 
+import pytest
+
 from heliograph.alert.model import Context
+from heliograph.alert.rules import pack
 from heliograph.alert.rules.decode import decode
 from heliograph.core.clock import ManualClock
 from heliograph.core.duration import HOUR_NS, SECOND_NS
 from heliograph.core.record import Record
-from heliograph.receive.lines import Line
+from heliograph.receive.lines import Line, LineBlock
+from heliograph.service import rule_feed
+from heliograph.service.line_parses import LineParses
+from heliograph.service.log_patterns import InForce
+from heliograph.service.meters import Meters
 from heliograph.service.rule_book import Rules
 from heliograph.service.rule_feed import RuleFeed
+from heliograph.training import shapes
+from heliograph.training.parse import parse_line
 
 T0 = 1_800_000_000 * SECOND_NS
 DAY_S = 86_400
@@ -43,10 +52,10 @@ class Bench:
         self.feed.taken()
         return [post.status for post in posts]
 
-    def line(self, text, *, at_s=0, pod="a", namespace="n"):
+    def line(self, text, *, at_s=0, pod="a", namespace="n", seq=1):
         at_ns = T0 + at_s * SECOND_NS
         one = Line(at_ns, "", namespace, pod, "", "c", "stdout", text)
-        self.feed.line(one, "", 1, T0)
+        self.feed.line(one, "", seq, T0)
 
 
 def test_what_was_taken_is_not_said_again_though_no_state_changed():
@@ -71,6 +80,60 @@ def test_senders_known_by_the_name_of_their_pod_have_clocks_of_their_own():
     for at_s in (0, 1, 2):
         bench.line("flap", at_s=at_s, pod="today")
     assert bench.look() == ["firing"]
+
+
+def test_a_line_that_a_shipper_sends_again_counts_once():
+    bench = Bench(rule(THRICE))
+    for seq in range(3):
+        bench.line("flap", at_s=0, seq=seq)
+        bench.line("flap", at_s=1, seq=seq)
+    assert bench.look() == []
+    bench.line("flap", at_s=1, namespace="other")
+    assert bench.look() == ["firing"]
+
+
+def test_equal_lines_of_one_request_are_as_many():
+    bench = Bench(rule(THRICE))
+    for seq in (1, 2):
+        for _ in range(2):
+            bench.line("flap", seq=seq)
+    assert bench.look() == []
+    for _ in range(3):
+        bench.line("flap", seq=3)
+    assert bench.look() == ["firing"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("[rank3]: torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB. GPU 1 has a total",
+         {"rank": "3", "device": "1"}),
+        ("NVRM: Xid (PCI:0000:91:00): 79, pid=1, GPU has fallen off the bus.", {"device": "0000:91:00"}),
+        ("out of memory: unknown", {}),
+    ],
+)  # fmt: skip
+def test_an_alert_of_a_line_says_which_rank_and_device(text, expected):
+    bench = Bench(rule({"pattern": "out of memory|Xid"}))
+    line = Line(T0, "p", "n", "a", "", "c", "stdout", text)
+    bench.feed.line(line, "p", 1, T0, parse_line(text))
+    (post,) = bench.feed.posts()
+    said = dict(post.annotations)
+    assert {name: said[name] for name in ("rank", "device") if name in said} == expected
+    assert [name for name, _ in post.labels] == ["alertname", "severity"]
+
+
+def test_a_group_of_a_pattern_hides_what_the_line_tells():
+    bench = Bench(
+        rule({"pattern": r"as rank(?P<rank>\d)", "threshold": {"by": ["rank", "device"]}})
+    )
+    text = (
+        "[rank3]: CUDA out of memory. Tried to allocate 2.00 GiB. GPU 1 has a total, as rank4"
+    )
+    bench.feed.line(
+        Line(T0, "p", "n", "a", "", "c", "stdout", text), "p", 1, T0, parse_line(text)
+    )
+    (post,) = bench.feed.posts()
+    assert {"rank": "4", "device": "1"}.items() <= dict(post.labels).items()
 
 
 def test_records_known_by_pod_workload_or_session_have_clocks_of_their_own():
@@ -98,3 +161,81 @@ def test_bounds_that_were_reached_stay_counted_when_rules_change():
     bench.line("flap", at_s=DAY_S)
     bench.line("flap", at_s=0)
     assert bench.feed.counts["late"] == 2
+
+
+@pytest.mark.parametrize("remembered", [1, 8192])
+def test_lines_that_a_plan_reads_are_looked_at_only_where_a_digit_may_matter(
+    monkeypatch, remembered
+):
+    monkeypatch.setattr(rule_feed, "GUARDS_MAX", remembered)
+    monkeypatch.setattr(shapes, "LINES_PER_LESSON", 1)
+    in_force = InForce(0, parse_line, own=False)
+    parses = LineParses(SimpleNamespace(in_force=lambda: in_force), Meters())
+    texts = []
+    for n in range(60):
+        texts.append(
+            f" iteration {n + 100}/ 500 | lm loss: 2.{n + 10}E+00 | number of nan iterations:   {n % 20 == 7:d} |"
+        )
+        texts.append(f"llm-1:{n + 10}:77 [0] NCCL INFO Channel 00/0 : 1[1] -> 0[0] via P2P")
+        texts.append(
+            f"NVRM: Xid (PCI:0000:03:00): {(63, 79)[n % 2]}, pid={n + 100}, some words"
+        )
+        texts.append("RuntimeError: CUDA out of memory." if n == 50 else f"words {n}")
+    given = [Line(T0, "p", "", "", "", "c", "stdout", text) for text in texts]
+    for _ in range(2):
+        read = parses.read(LineBlock.of(given))
+    assert sum(map(bool, read.parsed.plan_of)) > 200
+
+    bench = Bench(*pack.rules())
+    looked = []
+    stream = bench.feed._stream
+    matching = stream.matching
+
+    def spied(blob, ends, places):
+        looked.extend(places)
+        return matching(blob, ends, places)
+
+    monkeypatch.setattr(stream, "matching", spied)
+    wanted = bench.feed.wanted(read)
+    assert wanted == [n for n, text in enumerate(texts) if stream.match(text)]
+    # Those without a digit that matters are not looked at, whatever the rest of the line is.
+    assert not [n for n in looked if n % 4 == 1]
+    assert [n for n in looked if n % 4 == 0] == [28, 108, 188]
+    # Other rules have other guards.
+    bench.put(rule({"pattern": "Channel 00"}))
+    bench.look()
+    assert bench.feed.wanted(read) == [n for n in range(len(texts)) if n % 4 == 1]
+
+
+def test_records_that_no_rule_is_about_are_not_looked_at():
+    match = {"match": {"event_type": ["die", "oom"]}}
+    dies = rule(match, source="event", rule_type="match")
+    slow = rule({"op": ">", "value_ms": 1.0}, source="trace", rule_type="duration")
+    given = [(Record(f"t-{n}", T0, T0, "s", "log", kind), 1, T0) for n, kind in enumerate(("die", "x", "oom"))]  # fmt: skip
+    assert Bench(dies).feed.wanted_records(given) == [given[0], given[2]]
+    assert Bench(slow).feed.wanted_records(given) == given
+    assert Bench(rule(THRICE)).feed.wanted_records(given) == []
+
+
+def test_owners_are_asked_for_again_when_there_are_others(monkeypatch):
+    monkeypatch.setattr(rule_feed, "CONTEXTS_MAX", 2)
+    bench, asked, moment = Bench(rule({"pattern": "x"})), [], [object()]
+    feed = RuleFeed(
+        SimpleNamespace(rules=lambda: bench.rules), SimpleNamespace(read=lambda _: []),
+        bench.clock, resolve_after_ns=HOUR_NS, moment=lambda: moment[0],
+        owner=lambda *name: asked.append(name) or Context(),
+    )  # fmt: skip
+
+    def say(*pods):
+        feed.refresh()
+        for pod in pods:
+            feed.line(Line(T0, pod, "n", "", "", "c", "stdout", "x"), pod, 1, T0)
+        found = [pod for pod, *_ in asked]
+        asked.clear()
+        return found
+
+    assert say("a", "a", "b") == ["a", "b"]
+    assert say("a", "b") == []
+    assert say("c", "c", "a") == ["c", "a"]
+    moment[0] = object()
+    assert say("a") == ["a"]

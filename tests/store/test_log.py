@@ -374,6 +374,35 @@ def test_labels_are_durable_before_the_frame_that_uses_them(tmp_path):
     ]
 
 
+def test_large_frames_are_written_uncopied_and_in_order(tmp_path, monkeypatch):
+    class Recording(Disk):
+        def __init__(self):
+            self.sizes = []
+
+        def write(self, fd, content):
+            self.sizes.append(len(content))
+            super().write(fd, content)
+
+    monkeypatch.setattr("heliograph.store.log.active._COPIED_BYTES_MAX", 1000)
+    disk = Recording()
+    log = opened(tmp_path, disk=disk)
+    payloads = [bytes([n]) * size for n, size in enumerate([10, 2000, 20, 30, 1001, 1000])]
+    for payload in payloads:
+        log.append_lines(payload, 1)
+    log.commit()
+    head = frame.FRAME_HEADER_BYTES
+    # The heads of both files, and the first frame's, with the frame; what is small comes together.
+    assert disk.sizes[-5:] == [
+        frame.FILE_HEADER_BYTES + 2 * head + 10,
+        2000,
+        3 * head + 20 + 30,
+        1001,
+        head + 1000,
+    ]
+    log.close()
+    assert [f.payload for f in read_all(opened(tmp_path))] == payloads
+
+
 def test_the_headers_are_as_documented():
     before = Counts(1, 2, 3)
     head = frame.FileHeader(2**64 - 1, 7, 6, before)

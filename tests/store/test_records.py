@@ -1,11 +1,14 @@
 """One suite over both record stores; what only files do is in `test_records_folder`."""
 
 import math
+import tempfile
+from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from heliograph.core.clock import ManualClock
 from heliograph.core.errors import Refused
 from heliograph.core.record import Record, record_id
 from heliograph.store.records import day, row, search
@@ -160,15 +163,18 @@ def test_a_page_is_bounded(store):
         store.query(offset=search.TOTAL_MAX + 1)
 
 
-def test_get(store, history):
-    assert store.get(history[70].record_id) == history[70]
-    assert store.get("telemetry-" + "0" * 32) is None
-
-
 def test_a_foreign_record_id_is_kept(store, clock):
     odd = record(clock.now_ns(), record_id="my own id \ud800")
-    store.append([odd])
-    assert store.get(odd.record_id) == odd
+    assert store.append([odd]) == [odd]
+    assert store.append([odd]) == []
+    assert store.query().items == [odd]
+
+
+@pytest.mark.parametrize("odd", ["telemetry-" + "AB" * 16, "telemetry-" + "ab " * 10 + "ab"])
+def test_an_id_that_only_looks_like_another_is_another(store, clock, odd):
+    plain = record(clock.now_ns(), record_id="telemetry-" + "ab" * 16)
+    alike = record(clock.now_ns(), record_id=odd)
+    assert store.append([plain, alike]) == [plain, alike]
 
 
 def test_extreme_times_share_one_place_and_are_found(store, clock):
@@ -181,7 +187,7 @@ def test_extreme_times_share_one_place_and_are_found(store, clock):
     assert store.query(start_ns=1, end_ns=clock.now_ns() + 1).items == [near]
     assert store.query(end_ns=1).items == [far[1], far[0]]
     assert store.counts["other"] == len(far)
-    assert all(store.get(r.record_id) == r for r in far)
+    assert store.append([*far, near]) == []
 
 
 def test_years_of_days_make_a_bounded_number_of_places(store, clock):
@@ -234,6 +240,15 @@ def test_a_value_that_cannot_be_stored_is_refused_whole(store, clock):
     assert store.query() == search.Page([], 0)
 
 
+def test_what_one_record_cannot_be_kept_as_is_nothing_to_those_beside_it(store, clock):
+    """Whole numbers over 64 bits and lone surrogates are JSON, which has no bytes and no numbers as
+    names; they come with others of their kind."""
+    said = {"a": 2**70}, {"a": b"raw"}, {"a": {1: 2}}, {"a": "\ud800"}, {"a": 0}
+    made = [record(clock.now_ns() - n, n, attributes=one) for n, one in enumerate(said)]
+    assert store.append(made) == made
+    assert store.query().items == made
+
+
 def test_very_long_names_are_found(store, clock):
     long = record(clock.now_ns(), event_type="e" * 9000, resource={"pod_uid": "é" * 5000})
     store.append([long])
@@ -249,6 +264,94 @@ def test_more_than_one_transaction(store, clock):
     assert store.query(limit=5).items == many[:-6:-1]
 
 
+START_NS = 1_767_225_600 * 10**9
+streams = st.sampled_from(["p-1", "p-2", ""])
+some_records = st.lists(
+    st.builds(
+        lambda at, n, pod, kind, severity: record(
+            START_NS + at, n, resource={"pod_uid": pod}, event_type=kind, severity=severity
+        ),
+        st.integers(-3, 3)
+        | st.integers(-DAY_NS, 0)
+        | st.integers(-400, 400).map(lambda s: s * 10**9),
+        st.integers(0, 3),
+        streams,
+        st.sampled_from(["oom", "xid"]),
+        st.sampled_from(["error", None]),
+    ),
+    max_size=12,
+)
+asked = st.fixed_dictionaries(
+    {
+        "newest_first": st.booleans(),
+        "offset": st.integers(0, 20),
+        "limit": st.sampled_from([1, 4, 50]),
+    },
+    optional={
+        "types": st.just(["xid"]),
+        "streams": st.just(["p-1", "p-2"]),
+        "severities": st.just(["error"]),
+        "session_id": st.just("s-1"),
+        "start_ns": st.sampled_from([START_NS, START_NS - 10**9, START_NS - DAY_NS // 2]),
+        "end_ns": st.sampled_from([START_NS, START_NS + 2, START_NS + 100 * 10**9]),
+    },
+)
+
+
+def matching(kept, newest_first, offset, limit, **filters):
+    """What a search over the records *kept*, as they arrived, comes to."""
+    said = {
+        "types": lambda r: r.event_type,
+        "streams": lambda r: r.resource["pod_uid"] or r.session_id,
+        "severities": lambda r: r.severity or "",
+    }
+    found = [
+        r
+        for r in kept
+        if all(of(r) in filters[name] for name, of in said.items() if name in filters)
+        and filters.get("start_ns", 0) <= r.timestamp_ns < filters.get("end_ns", 2**63)
+    ]
+    placed = sorted(enumerate(found), key=lambda one: (one[1].timestamp_ns, one[0]))
+    found = [r for _, r in (placed[::-1] if newest_first else placed)]
+    return search.Page(found[offset : offset + limit], len(found))
+
+
+def test_records_of_chunks_that_overlap_are_merged(store, clock):
+    """Each of them has some of the first there are; the nearest end alone tells nothing."""
+    pods = [
+        [
+            record(clock.now_ns() - far, far, resource={"pod_uid": f"p-{pod}"})
+            for far in range(pod, 4000 + 900 * pod, 37 + 11 * pod)
+        ]
+        for pod in range(9)
+    ]
+    everything = {one.record_id: one for of_pod in pods for one in of_pod}
+    store.append(list(everything.values()))
+    expected = sorted(everything.values(), key=lambda one: -one.timestamp_ns)
+
+    for limit in (1, 2, 3, 10, 50, 400):
+        assert store.query(limit=limit).items == expected[:limit]
+        oldest = store.query(limit=limit, newest_first=False).items
+        assert oldest == expected[::-1][:limit]
+
+
+@settings(max_examples=60)
+@given(st.lists(some_records, max_size=4), st.lists(asked, min_size=4, max_size=4))
+def test_any_search_finds_what_a_list_of_records_would(appends, searches):
+    """Of the folder: in whatever pieces records came, and however often."""
+    with tempfile.TemporaryDirectory() as folder:
+        store = RecordFolder.open(Path(folder), ManualClock(START_NS))
+        kept = {}
+        for some in [*appends, *appends[:1]]:
+            new = {r.record_id: r for r in reversed(some) if r.record_id not in kept}
+            new = {r.record_id: new.pop(r.record_id) for r in some if r.record_id in new}
+            assert store.append(some) == list(new.values())
+            kept |= new
+        for one in searches:
+            assert store.query(**one) == matching(kept.values(), **one)
+        store.close()
+
+
 plain = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
 documents = st.dictionaries(
     st.text(st.characters()),
@@ -260,4 +363,4 @@ documents = st.dictionaries(
 @given(st.text(st.characters()), documents)
 def test_any_record_is_the_same_as_a_row_and_back(body, attributes):
     given_ = record(1, body=body, attributes=attributes, session_id=body)
-    assert row.record(row.of(given_).doc) == given_
+    assert row.record(row.of(b"", given_).doc) == given_

@@ -16,6 +16,7 @@ from heliograph.store.state import (
     owners_prune,
     partials,
     training,
+    training_adding,
     versions,
 )
 from heliograph.store.state.dirty import DirtySpan
@@ -156,9 +157,9 @@ def everything(read, *pods):
 
 def test_rows_are_added_once(write, read):
     made = [marker(1), row(2, 1, lm_loss=2.5), row(2, 2, lm_loss=2.25)]
-    assert write(training.add_rows, made) == 3
-    assert write(training.add_rows, [made[0], row(3, 3), made[1]]) == 1
-    assert write(training.add_rows, []) == 0
+    assert write(training_adding.add_rows, made) == 3
+    assert write(training_adding.add_rows, [made[0], row(3, 3), made[1]]) == 1
+    assert write(training_adding.add_rows, []) == 0
     assert everything(read, "p") == [*made, row(3, 3)]
 
 
@@ -172,7 +173,7 @@ def test_rows_of_one_identity_are_one_row_whatever_their_order(write, read, orde
     ]
     batches = [[parts[n] for n in order]] if together else [[parts[n]] for n in order]
     for batch in [*batches, *batches]:
-        write(training.add_rows, batch)
+        write(training_adding.add_rows, batch)
 
     (kept,) = everything(read, "p")
     assert kept.fields["lm_loss"] == 2.0
@@ -183,7 +184,7 @@ def test_rows_of_one_identity_are_one_row_whatever_their_order(write, read, orde
 
 def test_nan_and_infinities_survive(write, read):
     fields = {"lm_loss": math.nan, "grad_norm": math.inf, "extra": {"x": -math.inf, "n": 2**80}}
-    write(training.add_rows, [row(1, 1, **fields), row(2, 2, lm_loss=math.nan)])
+    write(training_adding.add_rows, [row(1, 1, **fields), row(2, 2, lm_loss=math.nan)])
     first, second = everything(read, "p")
     assert math.isnan(first.fields["lm_loss"])
     assert math.isnan(second.fields["lm_loss"])
@@ -193,7 +194,7 @@ def test_nan_and_infinities_survive(write, read):
 
 def test_rows_come_by_time_over_pods_in_pages(write, read, monkeypatch):
     made = [row(n // 2, n, pod=f"p-{n % 5}") for n in range(40)]
-    write(training.add_rows, made[::-1])
+    write(training_adding.add_rows, made[::-1])
     expected = sorted((r for r in made if r.pod_uid != "p-4"), key=training.order)
     expected = [r for r in expected if 2 <= r.at_ns < 18]
     for pods_per_statement in (1000, 2):
@@ -212,7 +213,7 @@ def test_rows_come_by_time_over_pods_in_pages(write, read, monkeypatch):
 
 
 def test_edges_are_rows_without_fields(write, read):
-    write(training.add_rows, [row(2, 5, lm_loss=1.0), marker(1)])
+    write(training_adding.add_rows, [row(2, 5, lm_loss=1.0), marker(1)])
     assert read(training.edges, ["p", "q"]) == [
         Edge("p", "log", "", 1, None, "training_start", "megatron-lm"),
         Edge("p", "log", "7", 2, 5, None, "megatron-lm"),
@@ -221,8 +222,8 @@ def test_edges_are_rows_without_fields(write, read):
 
 
 def test_latest_is_the_last_row_of_each_pod(write, read):
-    write(training.add_rows, [row(n, n, pod=p) for n in range(5) for p in ("a", "b")])
-    write(training.add_rows, [marker(9)])
+    write(training_adding.add_rows, [row(n, n, pod=p) for n in range(5) for p in ("a", "b")])
+    write(training_adding.add_rows, [marker(9)])
     assert read(training.latest, ["b", "a", "none", "a", "p"]) == [
         row(4, 4, pod=p) for p in "ab"
     ]
@@ -230,7 +231,7 @@ def test_latest_is_the_last_row_of_each_pod(write, read):
 
 
 def test_training_is_pruned_in_pieces_oldest_first(write, read):
-    write(training.add_rows, [row(n, n) for n in range(10)])
+    write(training_adding.add_rows, [row(n, n) for n in range(10)])
     pieces = []
     while piece := write(training.prune, 7, 3):
         pieces.append(piece)
@@ -244,7 +245,7 @@ def test_training_is_pruned_in_pieces_oldest_first(write, read):
 )
 def test_numbers_outside_64_bits_are_refused(write, read, bad, field):
     with pytest.raises(Refused) as told:
-        write(training.add_rows, [row(1), bad])
+        write(training_adding.add_rows, [row(1), bad])
     assert told.value.field == field
     assert everything(read, "p") == []
 
@@ -292,7 +293,7 @@ def test_too_many_spans_become_one_that_covers_them(write, read, monkeypatch):
 def test_what_one_transaction_takes_is_bounded(write):
     """Twenty milliseconds on the writer, as sizes: a caller that forgets to cut is told in a test."""
     for work, items in (
-        (training.add_rows, [row(0, n) for n in range(training.ROWS_MAX + 1)]),
+        (training_adding.add_rows, [row(n, n) for n in range(training_adding.WORK_MAX + 1)]),
         (owners.upsert_pods, [Pod(str(n), "p") for n in range(owners.BATCH_MAX + 1)]),
         (
             owners.upsert_workloads,

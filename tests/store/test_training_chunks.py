@@ -7,7 +7,14 @@ import pytest
 from sqlalchemy import event
 
 from heliograph.core.training import TrainingRow, merged
-from heliograph.store.state import document, engines, revisions, training, training_chunks
+from heliograph.store.state import (
+    document,
+    engines,
+    revisions,
+    training,
+    training_adding,
+    training_chunks,
+)
 from heliograph.store.state.lanes import Lane
 from heliograph.store.state.state import State
 from heliograph.store.state.training_chunks import NO_ITERATION, SPAN_NS_MAX
@@ -50,7 +57,7 @@ def kept(rows):
     """What rows come to, by identity; a long name is its fold."""
     model = {}
     for row in rows:
-        pod = training._key(row.pod_uid) if len(row.pod_uid) > 500 else row.pod_uid
+        pod = training_adding._key(row.pod_uid) if len(row.pod_uid) > 500 else row.pod_uid
         key = (pod, row.rank_group, row.at_ns, row.iteration)
         there = model.get(key, row)
         model[key] = (
@@ -76,7 +83,7 @@ def test_chunks_keep_what_single_rows_would(state, seed):
         reach = rng.choice([5, 60, 3 * SPAN_NS_MAX])
         some = [of_any(rng, rng.randrange(reach)) for _ in range(rng.choice([1, 3, 90]))]
         told += some
-        new += write(state, training.add_rows, some)
+        new += write(state, training_adding.add_rows, some)
     expected = kept(told)
     pods = ["p", "q\x00\ue000", "r" * 600]
     assert exact(all_rows(state, pods)) == exact(expected)
@@ -87,7 +94,7 @@ def test_chunks_keep_what_single_rows_would(state, seed):
     # Again, in another order, changes nothing.
     rng.shuffle(told)
     for start in range(0, len(told), 100):
-        assert write(state, training.add_rows, told[start : start + 100]) == 0
+        assert write(state, training_adding.add_rows, told[start : start + 100]) == 0
     assert exact(all_rows(state, pods)) == exact(expected)
     # And the oldest go first, a few at a time.
     before = sorted(row.at_ns for row in expected)[len(expected) // 2]
@@ -108,8 +115,8 @@ def steps(count, *, every_ns=1):
 
 def test_a_chunk_is_bounded_in_rows_and_in_time():
     def sizes(rows):
-        placed = {training_chunks.place(row): row for row in rows}
-        return [len(training_chunks.heads_of(c.heads)) for c in training_chunks.chunks(placed)]
+        made = training_chunks.chunks(training_chunks.places(rows), rows)
+        return [len(training_chunks.heads_of(chunk.heads)) for chunk in made]
 
     most = training_chunks.ROWS_MAX
     assert sizes(steps(2 * most + 1)) == [most, most, 1]
@@ -124,10 +131,14 @@ def test_rows_in_order_touch_no_chunk_that_is_there(state):
     def note(_connection, _cursor, statement, *_):
         seen.append(statement.split()[0])
 
-    write(state, training.add_rows, steps(100))
+    write(state, training_adding.add_rows, steps(100))
     event.listen(state._writer, "before_cursor_execute", note)
-    write(state, training.add_rows, [row._replace(at_ns=row.at_ns + 100) for row in steps(100)])
-    write(state, training.add_rows, steps(100))
+    write(
+        state,
+        training_adding.add_rows,
+        [row._replace(at_ns=row.at_ns + 100) for row in steps(100)],
+    )
+    write(state, training_adding.add_rows, steps(100))
     event.remove(state._writer, "before_cursor_execute", note)
     assert [word for word in seen if word != "BEGIN"] == [
         "WITH",
@@ -138,13 +149,94 @@ def test_rows_in_order_touch_no_chunk_that_is_there(state):
     ]
 
 
+def test_a_transaction_takes_what_it_can_do_in_its_time():
+    """Many rows that came in order, few that did not; a stream that is too long goes in several."""
+    rng = random.Random(1)
+    most, few = (
+        training_adding.WORK_MAX,
+        training_adding.WORK_MAX // training_adding.WORK_OF_SCATTERED,
+    )
+    ordered = steps(most + 10)
+    scattered = [row._replace(pod_uid="q") for row in steps(few + 10)]
+    rng.shuffle(scattered)
+    many = [row._replace(pod_uid=f"r-{n}") for n, row in enumerate(steps(few + 5))]
+    pieces = list(
+        training_adding.pieces(training_adding.arranged([*ordered, *scattered, *many]))
+    )
+
+    assert [[len(part.rows) for part in piece] for piece in pieces[:4]] == [
+        [most],
+        [10],
+        [few],
+        [10, *[1] * (few - 10)],
+    ]
+    told = [row for piece in pieces for part in piece for row in part.rows]
+    assert sorted(told, key=training.order) == sorted(
+        [*ordered, *scattered, *many], key=training.order
+    )
+
+
+def test_many_streams_of_a_pod_are_looked_for_together(state):
+    """One by one each would pass over the chunks of all others."""
+    streams = 2 * training_adding.STREAMS_APART_MAX
+    rows = [
+        TrainingRow(
+            "p", "log", str(rank), n * SPAN_NS_MAX, n, None, "nemo", {"lm_loss": n + rank}
+        )
+        for n in range(6)
+        for rank in range(streams)
+    ]
+    for n in range(6):
+        write(state, training_adding.add_rows, rows[n * streams : (n + 1) * streams])
+    again = [row._replace(fields={"lm_loss": 0.5, "tflops": 1.0}) for row in rows[::3]]
+    assert write(state, training_adding.add_rows, rows) == 0
+    assert write(state, training_adding.add_rows, again) == 0
+    assert all_rows(state, ["p"]) == sorted(kept([*rows, *again]), key=training.order)
+
+    asked = training_adding._crowded(
+        [("p", "log", str(n), n, n + 9, n + 9) for n in range(streams)]
+    )
+    assert asked == [("p", None, None, 0, streams + 8, streams + 8)]
+
+
+def test_names_that_are_kept_alike_are_one_stream(state):
+    """A pod called what a long one folds to: a transaction takes each stream once."""
+    long = "r" * 600
+    rows = [
+        TrainingRow(pod, "log", "", n, n, None, "nemo", {"lm_loss": 1.0})
+        for n, pod in enumerate([long, training_adding._key(long)] * 4)
+    ]
+    (part,) = training_adding.arranged(rows)
+    assert len(part.rows) == 8
+    assert write(state, training_adding.add_rows, rows) == 8
+
+
+def test_rows_that_change_many_chunks_are_left_for_the_next_transaction(state, monkeypatch):
+    monkeypatch.setattr(training_adding, "MERGED_MAX", 3)
+    apart = [row._replace(at_ns=row.at_ns * 2 * SPAN_NS_MAX) for row in steps(8)]
+    write(state, training_adding.add_rows, apart)
+    more = [row._replace(fields={"tflops": 1.0}) for row in apart]
+    new = steps(1)[0]._replace(at_ns=7)
+
+    rest = [*more, new]
+    told = []
+    while rest:
+        added, rest = write(state, training_adding.add, training_adding.arranged(rest))
+        told.append((added, len(rest)))
+    stream = ("p", "log", "")
+    assert told == [([(stream, 1, 1)], 5), ([(stream, 0, 0)], 2), ([(stream, 0, 0)], 0)]
+    assert all_rows(state, ["p"]) == sorted(
+        [new, *map(merged, apart, more)], key=training.order
+    )
+
+
 def test_the_latest_values_are_found_behind_marks_and_late_chunks(state):
     late = steps(3)
     last = late[-1]._replace(at_ns=500, rank_group="7")
     mark = TrainingRow("p", "log", "", 900, None, "training_end", "nemo", {})
-    write(state, training.add_rows, [*late, mark])
-    write(state, training.add_rows, [last, last._replace(at_ns=400, iteration=9)])
-    write(state, training.add_rows, [last._replace(rank_group="8")])
+    write(state, training_adding.add_rows, [*late, mark])
+    write(state, training_adding.add_rows, [last, last._replace(at_ns=400, iteration=9)])
+    write(state, training_adding.add_rows, [last._replace(rank_group="8")])
     assert state.read(lambda tx: training.latest(tx, ["p"])) == [
         last,
         last._replace(rank_group="8"),
@@ -169,7 +261,7 @@ def test_rows_of_an_earlier_version_are_moved(state_url, tmp_path, clock, monkey
         for row in rows:
             iteration = NO_ITERATION if row.iteration is None else row.iteration
             stored = (
-                training._key(row.pod_uid),
+                training_adding._key(row.pod_uid),
                 row.at_ns,
                 row.source,
                 row.rank_group,

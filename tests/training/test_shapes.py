@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from heliograph.kernels import log_shapes
-from heliograph.training import shapes
+from heliograph.training import lessons, shapes
+from heliograph.training.lessons import learn, same
 from heliograph.training.parse import parse_line
-from heliograph.training.shapes import QUIET, SIGHTINGS, Shapes, learn, same
+from heliograph.training.shapes import QUIET, SIGHTINGS, Shapes
 
 MEGATRON = (
     " iteration {:8}/  100000 | consumed samples: {:12} | elapsed time per iteration (ms): {:.1f} | "
@@ -35,9 +36,10 @@ PLAIN = plain_twin()
 @pytest.fixture(params=["plain", *(["compiled"] if log_shapes.COMPILED else [])])
 def kernel(request, monkeypatch):
     chosen = PLAIN if request.param == "plain" else log_shapes
-    monkeypatch.setattr(shapes, "kernel", chosen)
-    for name in ("Memo", "Plan", "Slot"):
-        monkeypatch.setattr(shapes, name, getattr(chosen, name))
+    for module, names in ((shapes, ("Memo", "Plan")), (lessons, ("Plan", "Slot"))):
+        monkeypatch.setattr(module, "kernel", chosen)
+        for name in names:
+            monkeypatch.setattr(module, name, getattr(chosen, name))
     monkeypatch.setattr(shapes, "LINES_PER_LESSON", 1)
     return chosen
 
@@ -93,9 +95,9 @@ def test_real_lines_with_other_numbers_are_read_alike(shared_data):
         planned += 1
         for _ in range(4):
             other = bytearray(text)
-            for run in shapes._RUN.finditer(text):
+            for run in lessons._RUN.finditer(text):
                 if run.span() not in lesson.literal and rng.random() < 0.7:
-                    other[run.start() : run.end()] = shapes._random(
+                    other[run.start() : run.end()] = lessons._random(
                         run.end() - run.start(), rng
                     )
             assert same(lesson.plan.read(bytes(other)), parse_line(other.decode())), other

@@ -56,6 +56,15 @@ class Record(NamedTuple):
 
 def record_id(*identity: str | int) -> str:
     """A deterministic id of *identity*; parts are length-prefixed, so they cannot run together."""
+    return id_of(packed(*identity))
+
+
+def packed(*identity: str | int) -> bytes:
+    """Parts of an identity as bytes: those of the whole are the bytes of its parts, joined."""
     encoded = [str(part).encode("utf-8", "surrogatepass") for part in identity]
-    whole = b"".join([b"%d:%b" % (len(part), part) for part in encoded])
-    return f"telemetry-{hashlib.sha256(whole).hexdigest()[:32]}"
+    return b"".join([b"%d:%b" % (len(part), part) for part in encoded])
+
+
+def id_of(identity: bytes) -> str:
+    """The id of an *identity* that is `packed`."""
+    return f"telemetry-{hashlib.sha256(identity).hexdigest()[:32]}"

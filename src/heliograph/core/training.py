@@ -54,7 +54,7 @@ def _union(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
 
 def _weight(value: Any) -> tuple[int, float, str]:
     if isinstance(value, int | float):
-        return (1, 0.0, "") if value != value else (0, float(value), repr(value))  # noqa: PLR0124
+        return (1, 0.0, "") if value != value else (0, value, repr(value))  # noqa: PLR0124
     if isinstance(value, Mapping):
         return 2, 0.0, repr(sorted((name, _weight(nested)) for name, nested in value.items()))
     return 2, 0.0, repr(value)

@@ -8,14 +8,23 @@ takes none; the compiled form takes arrays, lines and streams of strictly correc
 fields are of the usual types.
 """
 
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 COMPILED = False
-# Distinct `kubernetes` objects remembered between bodies.
+# Distinct `kubernetes` objects remembered between bodies, and how long one may be.
 PODS_MAX = 8192
+POD_BYTES_MAX = 4096
 
 Pod = tuple[str, str, str, str, str]
+
+
+class Pods:
+    """What `kubernetes` objects came to, between bodies; for one thread. One more than PODS_MAX forgets
+    them all."""
+
+    def __len__(self) -> int:
+        return 0
 
 
 class Columns(NamedTuple):
@@ -58,7 +67,7 @@ def walk(
     arrival_ns: int,
     sender: str,
     bounds: Bounds,
-    pods: MutableMapping[bytes, Pod],
+    pods: Pods,
     pod_of: Callable[[bytes], Pod | None],
     instant_of: Callable[[Any], int | None],
 ) -> Columns | None:

@@ -8,15 +8,17 @@ general way. So a body that is taken needs no second opinion.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.mem cimport PyMem_Free, PyMem_Malloc
+from cpython.mem cimport PyMem_Calloc, PyMem_Free, PyMem_Malloc, PyMem_Realloc
+from cpython.object cimport PyObject
 from libc.math cimport rint
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
-from libc.string cimport memcmp, memcpy
+from libc.string cimport memcmp, memcpy, memset
 
 from typing import NamedTuple
 
 COMPILED = True
 PODS_MAX = 8192
+POD_BYTES_MAX = 4096
 
 Pod = tuple
 
@@ -352,6 +354,98 @@ cdef inline bint is_key(Text key, const char *name, Py_ssize_t size) noexcept no
     return key.end - key.start == size and memcmp(key.start, name, size) == 0
 
 
+# As many bytes of an object tell where it may be in the table; so many places are looked at.
+cdef enum:
+    HEAD_BYTES = 64
+    SLOTS = 16384
+    WAYS = 8
+
+# Of which walk the numbers in a slot are.
+cdef uint64_t _walks = 0
+
+
+cdef struct Slot:
+    # What is at *raw* and *pod* lives as long as the dict of the table's owner holds it.
+    uint64_t head
+    PyObject *raw
+    PyObject *pod
+    # Of the walk at hand: its sources by stream, 1 + their number, and its latencies.
+    uint64_t walk
+    uint32_t stdout_of, stderr_of
+    PyObject *late
+
+
+cdef inline uint64_t head_of(const uint8_t *at) noexcept nogil:
+    cdef uint64_t hash = 0x9E3779B97F4A7C15, word
+    cdef int n
+    for n in range(HEAD_BYTES // 8):
+        memcpy(&word, at + 8 * n, 8)
+        hash = (hash ^ word) * <uint64_t>0xD6E8FEB86659FD93
+        hash ^= hash >> 32
+    return hash | 1
+
+
+cdef class Pods:
+    """See the twin. The end of an object that was seen before is known without a walk over it: no
+    JSON object is the beginning of another."""
+
+    cdef dict by_raw
+    cdef Slot *slots
+
+    def __cinit__(self):
+        self.by_raw = {}
+        self.slots = <Slot *>PyMem_Calloc(SLOTS, sizeof(Slot))
+        if not self.slots:
+            raise MemoryError
+
+    def __dealloc__(self):
+        PyMem_Free(self.slots)
+
+    def __len__(self):
+        return len(self.by_raw)
+
+    cdef Slot *find(self, const uint8_t *at, const uint8_t *end) noexcept:
+        """Where the object that *at* begins with is; NULL where it was not seen."""
+        cdef uint64_t head
+        cdef Slot *slot
+        cdef Py_ssize_t way, size
+        if end - at < HEAD_BYTES:
+            return NULL
+        head = head_of(at)
+        for way in range(WAYS):
+            slot = &self.slots[(head + way) & (SLOTS - 1)]
+            if slot.raw == NULL:
+                return NULL
+            if slot.head == head:
+                size = PyBytes_GET_SIZE(<object>slot.raw)
+                if size <= end - at and memcmp(PyBytes_AS_STRING(<object>slot.raw), at, size) == 0:
+                    return slot
+        return NULL
+
+    cdef tuple get(self, bytes raw):
+        return self.by_raw.get(raw)
+
+    cdef int put(self, bytes raw, tuple pod) except -1:
+        cdef uint64_t head
+        cdef Slot *slot
+        cdef Py_ssize_t way
+        if PyBytes_GET_SIZE(raw) > POD_BYTES_MAX:
+            return 0
+        if len(self.by_raw) >= PODS_MAX:
+            self.by_raw.clear()
+            memset(self.slots, 0, SLOTS * sizeof(Slot))
+        self.by_raw[raw] = pod
+        if PyBytes_GET_SIZE(raw) < HEAD_BYTES:
+            return 0
+        head = head_of(<const uint8_t *>PyBytes_AS_STRING(raw))
+        for way in range(WAYS):
+            slot = &self.slots[(head + way) & (SLOTS - 1)]
+            if slot.raw == NULL:
+                slot.head, slot.raw, slot.pod = head, <PyObject *>raw, <PyObject *>pod
+                break
+        return 0
+
+
 cdef class _Walk:
     """One body while it is walked."""
 
@@ -363,11 +457,13 @@ cdef class _Walk:
     cdef uint8_t *known
     cdef uint8_t *blob
     cdef uint8_t *out
-    cdef Py_ssize_t lines, room, received, line_bytes, entry_bytes
+    cdef Py_ssize_t lines, room, lines_max, received, line_bytes, entry_bytes
+    cdef uint64_t number
     cdef int64_t arrival_ns
     cdef Py_ssize_t time_missing, future, blank
     cdef object pod_of, instant_of
-    cdef dict pods, numbers, late
+    cdef Pods pods
+    cdef dict numbers, late
     cdef list sources
     cdef str sender
     cdef tuple nobody
@@ -379,17 +475,38 @@ cdef class _Walk:
         PyMem_Free(self.known)
         PyMem_Free(self.blob)
 
-    cdef bint make_room(self, Py_ssize_t lines, Py_ssize_t size) except -1:
-        self.room = lines
-        self.source_of = <uint32_t *>PyMem_Malloc(lines * 4 + 4)
-        self.ends = <uint32_t *>PyMem_Malloc(lines * 4 + 4)
-        self.at_ns = <int64_t *>PyMem_Malloc(lines * 8 + 8)
-        self.known = <uint8_t *>PyMem_Malloc(lines + 1)
+    cdef int make_room(self, Py_ssize_t size) except -1:
+        # Most lines are longer; where they are not, there is more.
+        self.more_room(min(self.lines_max, size // 256 + 64))
         self.blob = <uint8_t *>PyMem_Malloc(size + 1)
-        self.out = self.blob
-        if not (self.source_of and self.ends and self.at_ns and self.known and self.blob):
+        if not self.blob:
             raise MemoryError
-        return True
+        self.out = self.blob
+        return 0
+
+    cdef int more_room(self, Py_ssize_t lines) except -1:
+        cdef void *made
+        for which in range(4):
+            if which == 0:
+                made = PyMem_Realloc(self.source_of, lines * 4)
+                if made:
+                    self.source_of = <uint32_t *>made
+            elif which == 1:
+                made = PyMem_Realloc(self.ends, lines * 4)
+                if made:
+                    self.ends = <uint32_t *>made
+            elif which == 2:
+                made = PyMem_Realloc(self.at_ns, lines * 8)
+                if made:
+                    self.at_ns = <int64_t *>made
+            else:
+                made = PyMem_Realloc(self.known, lines)
+                if made:
+                    self.known = <uint8_t *>made
+            if not made:
+                raise MemoryError
+        self.room = lines
+        return 0
 
     cdef object instant(self, const uint8_t *at, const uint8_t *end):
         """What *instant_of* says of the number or string at *at*."""
@@ -415,9 +532,7 @@ cdef class _Walk:
         if found is None:
             found = self.pod_of(raw)
             if found is not None:
-                if len(self.pods) >= PODS_MAX:
-                    self.pods.clear()
-                self.pods[raw] = found
+                self.pods.put(raw, found)
         return found
 
     cdef int entry(self) except -1:
@@ -436,6 +551,7 @@ cdef class _Walk:
         cdef bint has_tag = False
         cdef int64_t at_ns
         cdef tuple pod
+        cdef Slot *seen = NULL
         log.start = log.end = message.start = message.end = stream.start = stream.end = NULL
         log.escaped = message.escaped = stream.escaped = False
         if at >= end or at[0] != 123:
@@ -464,7 +580,11 @@ cdef class _Walk:
             elif is_key(key, b"kubernetes", 10):
                 if pod_at != NULL or at[0] != 123:
                     return 0
-                stop = value_end(at, end, 1)
+                seen = self.pods.find(at, end)
+                if seen != NULL:
+                    stop = at + PyBytes_GET_SIZE(<object>seen.raw)
+                else:
+                    stop = value_end(at, end, 1)
                 pod_at, pod_end = at, stop
             elif is_key(key, b"date", 4):
                 if date != NULL or not (at[0] == 34 or 48 <= at[0] <= 57):
@@ -511,7 +631,13 @@ cdef class _Walk:
         if text.end - text.start > self.entry_bytes:
             return 0
         pod = self.nobody
-        if pod_at != NULL:
+        if seen != NULL:
+            pod = <tuple>seen.pod
+            if seen.walk != self.number:
+                seen.walk = self.number
+                seen.stdout_of = seen.stderr_of = 0
+                seen.late = NULL
+        elif pod_at != NULL:
             pod = self.pod(pod_at, pod_end)
             if pod is None:
                 return 0
@@ -533,24 +659,45 @@ cdef class _Walk:
             self.time_missing += 1
             at_ns = self.arrival_ns
         else:
-            self.note(pod, at_ns)
+            self.note(pod, at_ns, seen)
         self.received += 1
-        return self.split(text, self.source(pod, stream), at_ns, known)
+        return self.split(text, self.source(pod, stream, seen), at_ns, known)
 
-    cdef int note(self, tuple pod, int64_t at_ns) except -1:
+    cdef int note(self, tuple pod, int64_t at_ns, Slot *seen) except -1:
         cdef int64_t late_ns = self.arrival_ns - at_ns
-        node = pod[3] or self.sender
-        seconds = self.late.get(node)
-        if seconds is None:
-            seconds = self.late[node] = []
+        cdef list seconds
+        if seen != NULL and seen.late != NULL:
+            seconds = <list>seen.late
+        else:
+            node = pod[3] or self.sender
+            seconds = self.late.get(node)
+            if seconds is None:
+                seconds = self.late[node] = []
+            if seen != NULL:
+                seen.late = <PyObject *>seconds
         if late_ns < 0:
             self.future += 1
             late_ns = 0
-        (<list>seconds).append(<double>late_ns / 1e9)
+        seconds.append(<double>late_ns / 1e9)
         return 0
 
-    cdef uint32_t source(self, tuple pod, Text stream) except? 0xFFFFFFFF:
+    cdef uint32_t source(self, tuple pod, Text stream, Slot *seen) except? 0xFFFFFFFF:
         """The number of the source that *pod* and *stream* are."""
+        cdef uint32_t number
+        cdef uint32_t *known = NULL
+        if seen != NULL and stream.end - stream.start == 6:
+            if memcmp(stream.start, b"stdout", 6) == 0:
+                known = &seen.stdout_of
+            elif memcmp(stream.start, b"stderr", 6) == 0:
+                known = &seen.stderr_of
+            if known != NULL and known[0]:
+                return known[0] - 1
+        number = self.source_named(pod, stream)
+        if known != NULL:
+            known[0] = number + 1
+        return number
+
+    cdef uint32_t source_named(self, tuple pod, Text stream) except? 0xFFFFFFFF:
         cdef tuple key
         cdef object name
         cdef Py_ssize_t size = stream.end - stream.start
@@ -585,7 +732,7 @@ cdef class _Walk:
             stop -= 1
         while True:
             most += 1
-            if most > self.room:
+            if most > self.lines_max:
                 return 0
             line_end = <uint8_t *>memchr(line, 10, stop - line)
             if line_end == NULL:
@@ -604,6 +751,8 @@ cdef class _Walk:
             ):
                 self.blank += 1
             else:
+                if self.lines == self.room:
+                    self.more_room(min(self.lines_max, 2 * self.room))
                 if self.out != line:
                     memmove(self.out, line, bare - line)
                 self.out += bare - line
@@ -617,8 +766,9 @@ cdef class _Walk:
             line = line_end + 1
 
 
-def walk(bytes raw, int64_t arrival_ns, str sender, bounds, dict pods, pod_of, instant_of):
+def walk(bytes raw, int64_t arrival_ns, str sender, bounds, Pods pods, pod_of, instant_of):
     """See the twin."""
+    global _walks
     cdef _Walk walk = _Walk()
     cdef bint array
     cdef const uint8_t *began
@@ -638,7 +788,10 @@ def walk(bytes raw, int64_t arrival_ns, str sender, bounds, dict pods, pod_of, i
     if walk.at >= walk.end:
         return None
     # No line takes less than the two bytes of its `\\n`.
-    walk.make_room(min(<Py_ssize_t>bounds.lines, size // 2 + 1), size)
+    walk.lines_max = min(<Py_ssize_t>bounds.lines, size // 2 + 1)
+    walk.make_room(size)
+    _walks += 1
+    walk.number = _walks
     array = walk.at[0] == 91
     if array:
         walk.at = blank_end(walk.at + 1, walk.end)

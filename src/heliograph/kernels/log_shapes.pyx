@@ -4,6 +4,7 @@
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.dict cimport PyDict_Copy, PyDict_GetItemWithError, PyDict_SetItem
+from cpython.list cimport PyList_GET_SIZE
 from cpython.mem cimport PyMem_Calloc, PyMem_Free, PyMem_Malloc
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF
@@ -12,6 +13,8 @@ from cpython.unicode cimport PyUnicode_DecodeUTF8
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
 
+from collections.abc import Sequence
+from itertools import count
 from typing import Any, NamedTuple
 
 COMPILED = True
@@ -22,6 +25,10 @@ CHECKED_EVERY = 4096
 
 INT, FLOAT, TIMES, ROUNDED, WHOLE, SLICE = range(6)
 _ZEROS = bytes(48 if 48 <= code <= 57 else code for code in range(256))
+UNREADABLE = (ValueError, OverflowError)
+cdef object _numbers = count(1)
+# Of which call of `Memo.read` the place of a plan is.
+cdef uint64_t _reads = 0
 
 cdef extern from "Python.h":
     object PyType_GenericAlloc(object, Py_ssize_t)
@@ -200,9 +207,14 @@ def value(bytes text, slot):
 cdef class Plan:
     """See the twin."""
 
-    cdef readonly object template
+    cdef readonly object template, number
     cdef readonly bint shared
     cdef readonly object fields, extra, events, label
+    cdef public object mask, spans, literal
+    # Of the block at hand: its number in it, and its lines.
+    cdef uint64_t read_in
+    cdef uint32_t place
+    cdef Py_ssize_t lines
     cdef tuple items, event_items
     cdef list names, attributes, event_places
     cdef dict held, held_extra
@@ -231,6 +243,9 @@ cdef class Plan:
         self.at_events = template._fields.index("events")
         self.at_label = template._fields.index("label")
         self.shared = not (template.fields or template.events or label)
+        self.number = next(_numbers)
+        self.mask = self.literal = b""
+        self.spans = ()
         self.count = len(fields) + len(extra) + len(events)
         self.places = <Place *>PyMem_Malloc((self.count + 1) * sizeof(Place))
         if not self.places:
@@ -317,6 +332,65 @@ cdef class Plan:
         return tuple(events)
 
 
+cdef class Readings:
+    """See the twin."""
+
+    cdef bytes blob, skipped, numbers
+    cdef const uint32_t[::1] ends
+    cdef object quiet, plain
+    cdef readonly list plans
+    cdef readonly dict said
+    cdef readonly object counts, plan_of, telling
+
+    def __init__(self, bytes blob, ends, bytes skipped, quiet, plain):
+        self.blob, self.ends, self.skipped = blob, ends, skipped
+        self.quiet, self.plain = quiet, plain
+        self.plans, self.counts, self.said = [], [], {}
+        self.numbers = b""
+        self.plan_of = self.telling = memoryview(b"").cast("I")
+
+    def __len__(self):
+        return PyBytes_GET_SIZE(self.skipped)
+
+    def __getitem__(self, place):
+        if isinstance(place, slice):
+            return self.of(range(*place.indices(PyBytes_GET_SIZE(self.skipped))))
+        return self.at(place)
+
+    def of(self, places):
+        """See the twin."""
+        return [self.at(place) for place in places]
+
+    cdef object at(self, object place):
+        cdef Py_ssize_t n = place, start, stop
+        cdef uint32_t number
+        cdef Plan plan
+        if n < 0:
+            n += PyBytes_GET_SIZE(self.skipped)
+        if not 0 <= n < PyBytes_GET_SIZE(self.skipped):
+            raise IndexError(place)
+        number = (<uint32_t *>PyBytes_AS_STRING(self.numbers))[n] if self.numbers else 0
+        if not number:
+            return None if PyBytes_AS_STRING(self.skipped)[n] else self.said.get(n, self.quiet)
+        plan = self.plans[number - 1]
+        if plan.shared:
+            return plan.template
+        start = self.ends[n - 1] if n > 0 else 0
+        stop = self.ends[n]
+        try:
+            return plan.said(<const uint8_t *>PyBytes_AS_STRING(self.blob) + start)
+        except UNREADABLE:
+            return self.plain(PyBytes_AS_STRING(self.blob)[start:stop])
+
+    def __iter__(self):
+        cdef Py_ssize_t n
+        for n in range(PyBytes_GET_SIZE(self.skipped)):
+            yield self.at(n)
+
+
+Sequence.register(Readings)
+
+
 cdef class Family:
     """See the twin's `_Family`; *mask* too."""
 
@@ -348,7 +422,8 @@ cdef struct Known:
 cdef class Memo:
     """See the twin."""
 
-    cdef object unknown, plain, check
+    cdef object unknown, plain, check, quiet
+    cdef object other
     cdef dict families
     cdef Known *table
     cdef uint64_t room
@@ -362,8 +437,8 @@ cdef class Memo:
         if not self.table or not self.scratch:
             raise MemoryError
 
-    def __init__(self, unknown, plain, check):
-        self.unknown, self.plain, self.check = unknown, plain, check
+    def __init__(self, unknown, plain, check, quiet=None):
+        self.unknown, self.plain, self.check, self.quiet = unknown, plain, check, quiet
         self.families = {}
 
     def __dealloc__(self):
@@ -404,7 +479,9 @@ cdef class Memo:
         cdef Family family = self.family(mask, spans)
         if family.plans is None:
             return
-        family.plans[family.key(<const uint8_t *>PyBytes_AS_STRING(text))] = plan
+        plan.mask, plan.spans = mask, family.spans
+        plan.literal = family.key(<const uint8_t *>PyBytes_AS_STRING(text))
+        family.plans[plan.literal] = plan
         family.only = None if family.spans else plan
         if len(family.plans) > PLANS_MAX:
             family.plans = None
@@ -422,34 +499,74 @@ cdef class Memo:
 
     def read(self, bytes blob, ends, bytes skipped):
         """See the twin."""
+        global _reads
         cdef const uint8_t *text = <const uint8_t *>PyBytes_AS_STRING(blob)
-        cdef const uint32_t[::1] stops = ends
+        cdef const uint32_t[::1] stops
         cdef const char *skip = PyBytes_AS_STRING(skipped)
-        cdef Py_ssize_t n, many = PyBytes_GET_SIZE(skipped)
+        cdef Py_ssize_t n, many = PyBytes_GET_SIZE(skipped), telling = 0
         cdef Py_ssize_t start = 0, stop, size = PyBytes_GET_SIZE(blob)
-        cdef list found = [None] * many
+        cdef bytes plan_of = PyBytes_FromStringAndSize(NULL, 4 * many)
+        cdef bytes places = PyBytes_FromStringAndSize(NULL, 4 * many)
+        cdef uint32_t *number = <uint32_t *>PyBytes_AS_STRING(plan_of)
+        cdef uint32_t *tells = <uint32_t *>PyBytes_AS_STRING(places)
+        cdef Readings made = Readings(blob, ends, skipped, self.quiet, self.plain)
+        cdef Plan plan
+        cdef uint64_t this_read
+        stops = made.ends
         if stops.shape[0] != many:
             raise ValueError("as many ends as lines")
+        _reads += 1
+        this_read = _reads
+        memset(number, 0, 4 * many)
         for n in range(many):
             stop = stops[n]
             if not start <= stop <= size:
                 raise ValueError("ends go up, and not beyond the blob")
             if not skip[n]:
-                found[n] = self.said(text + start, stop - start)
+                plan = self.found(text + start, stop - start)
+                if plan is None:
+                    if self.other is not self.quiet:
+                        made.said[n] = self.other
+                        tells[telling] = n
+                        telling += 1
+                else:
+                    if plan.read_in != this_read:
+                        plan.read_in = this_read
+                        plan.lines = 0
+                        made.plans.append(plan)
+                        plan.place = <uint32_t>PyList_GET_SIZE(made.plans)
+                    plan.lines += 1
+                    number[n] = plan.place
+                    if plan.template is not self.quiet:
+                        tells[telling] = n
+                        telling += 1
             start = stop
-        return found
+        self.other = None
+        made.counts = [(<Plan>one).lines for one in made.plans]
+        made.numbers = plan_of
+        made.plan_of = memoryview(plan_of).cast("I")
+        made.telling = memoryview(places[:4 * telling]).cast("I")
+        return made
 
     def one(self, bytes text):
         """See the twin."""
-        return self.said(<const uint8_t *>PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text))
+        cdef Plan plan = self.found(<const uint8_t *>PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text))
+        if plan is None:
+            return self.other
+        try:
+            return plan.said(<const uint8_t *>PyBytes_AS_STRING(text))
+        except UNREADABLE:
+            return self.plain(text)
 
-    cdef object said(self, const uint8_t *text, Py_ssize_t size):
+    cdef Plan found(self, const uint8_t *text, Py_ssize_t size):
+        """The plan that reads *text*; where there is none, *other* is what it says."""
         cdef uint64_t hash, at
         cdef Family family = None
         cdef Plan plan = None
         cdef PyObject *found
         if size > TEXT_BYTES_MAX:
-            return self.plain(PyBytes_FromStringAndSize(<char *>text, size))
+            self.other = self.plain(PyBytes_FromStringAndSize(<char *>text, size))
+            return None
         hash = hl_mask(text, size, self.scratch)
         at = hash & (self.room - 1)
         while self.table[at].family != NULL:
@@ -463,25 +580,40 @@ cdef class Memo:
                 family = None
             at = (at + 1) & (self.room - 1)
         if family is None:
-            return self.unknown(
+            self.other = self.unknown(
                 PyBytes_FromStringAndSize(<char *>text, size),
                 PyBytes_FromStringAndSize(<char *>self.scratch, size),
             )
+            return None
         plan = family.only
         if plan is None:
             if family.plans is None:
-                return self.plain(PyBytes_FromStringAndSize(<char *>text, size))
+                self.other = self.plain(PyBytes_FromStringAndSize(<char *>text, size))
+                return None
             key = family.key(text)
             found = PyDict_GetItemWithError(family.plans, key)
             if found == NULL:
-                return self.unknown(PyBytes_FromStringAndSize(<char *>text, size), family.mask)
+                self.other = self.unknown(
+                    PyBytes_FromStringAndSize(<char *>text, size), family.mask
+                )
+                return None
             plan = <Plan><object>found
-        said = plan.said(text)
         self.hits += 1
         if self.hits % CHECKED_EVERY == 0:
-            right = self.check(PyBytes_FromStringAndSize(<char *>text, size), said)
-            if right is not said:
-                self.disagreed += 1
-                self.refuse(family.mask)
-                return right
-        return said
+            return self.checked(plan, PyBytes_FromStringAndSize(<char *>text, size))
+        return plan
+
+    cdef Plan checked(self, Plan plan, bytes text):
+        """*plan* where it reads *text* as it should; else what that says is *other*."""
+        try:
+            said = plan.said(<const uint8_t *>PyBytes_AS_STRING(text))
+        except UNREADABLE:
+            self.other = self.plain(text)
+            return None
+        right = self.check(text, said)
+        if right is said:
+            return plan
+        self.disagreed += 1
+        self.refuse(plan.mask)
+        self.other = right
+        return None

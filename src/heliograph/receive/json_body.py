@@ -64,7 +64,8 @@ def inflated(body: bytes, *, content_encoding: str | None, decoded_bytes_max: in
 
 
 def _gunzipped(body: bytes, decoded_bytes_max: int) -> bytes:
-    out = bytearray()
+    out: list[bytes] = []
+    room_bytes = decoded_bytes_max
     members = 1
     stream = zlib.decompressobj(_GZIP_WINDOW)
     for at in range(0, len(body), _CHUNK_BYTES):
@@ -77,13 +78,14 @@ def _gunzipped(body: bytes, decoded_bytes_max: int) -> bytes:
                         f"over {GZIP_MEMBERS_MAX} gzip members", field=FIELD, code="gzip"
                     )
                 stream = zlib.decompressobj(_GZIP_WINDOW)
-            out += stream.decompress(rest, decoded_bytes_max + 1 - len(out))
-            if len(out) > decoded_bytes_max:
+            out.append(stream.decompress(rest, room_bytes + 1))
+            room_bytes -= len(out[-1])
+            if room_bytes < 0:
                 raise _too_large(decoded_bytes_max)
             rest = stream.unused_data if stream.eof else stream.unconsumed_tail
     if not stream.eof:
         raise Refused("gzip body ends before its end", field=FIELD, code="gzip")
-    return bytes(out)
+    return b"".join(out)
 
 
 def _too_large(decoded_bytes_max: int) -> Refused:

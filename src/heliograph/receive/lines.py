@@ -4,10 +4,11 @@
     block[3]  →  Line                            made when asked for: most lines are noise
     decode_block(encode_block(block)) == block
 
-The payload of a frame of lines is the byte 2 and, under zstd, the msgpack array
+The payload of a frame of lines is the byte 3 and, under LZ4 (its size before it), the msgpack array
 `[sources, source_of, at_ns, flags, ends, blob]`; columns are little-endian, *sources* the distinct
-(pod_uid, namespace, pod_name, node, container, stream). Frames of before, msgpack rows under zstd,
-begin with zstd's own 0x28.
+(pod_uid, namespace, pod_name, node, container, stream). A large one is the byte 2 and the same under
+zstd, which takes twice as long for less. Frames of before, msgpack rows under zstd, begin with zstd's
+own 0x28.
 
 A container runtime cuts lines at about 16 KiB and marks all pieces but the last (`logtag: P`).
 The pieces of one line may come in several requests, so that joining has state: `PartialLines`,
@@ -29,7 +30,12 @@ PARTIAL_LINES_MAX = 10_000
 KNOWN, PARTIAL = 1, 2
 
 _ZSTD_LEVEL = 1
-_MARK = b"\x02"
+# Sources that are remembered as they are written, and how long their names may be together.
+_NAMED_MAX = 8192
+_NAMED_BYTES_MAX = 1024
+_ZSTD, _LZ4 = b"\x02", b"\x03"
+# What is in the log for a few seconds may be a little larger; not where that is much.
+_LZ4_BYTES_MAX = 1024 * 1024
 _ASIDE = "surrogatepass"
 
 
@@ -55,6 +61,10 @@ class Line(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 Source = tuple[str, str, str, str, str, str]
+
+
+# Bodies of one shipper name the same sources again and again.
+_NAMED: dict[Source, tuple[bytes, ...]] = {}
 
 
 def source(line: Line) -> Source:
@@ -261,8 +271,12 @@ class LineBlock(Sequence[Line]):
 
     def text(self, place: int) -> str:
         """The text of the line at *place* ≥ 0."""
+        return self.raw(place).decode("utf-8", _ASIDE)
+
+    def raw(self, place: int) -> bytes:
+        """The same as it is in the blob."""
         start = self.ends[place - 1] if place else 0
-        return self.blob[start : self.ends[place]].decode("utf-8", _ASIDE)
+        return self.blob[start : self.ends[place]]
 
     @property
     def all_whole(self) -> bool:
@@ -272,19 +286,32 @@ class LineBlock(Sequence[Line]):
 
 def encode_block(block: LineBlock) -> bytes:
     """*block* as the log keeps it."""
-    sources = [tuple(one.encode("utf-8", _ASIDE) for one in each) for each in block.sources]
+    sources = [_NAMED.get(each) or _named(each) for each in block.sources]
     stored = (
         *(sources, _little(block.source_of), _little(block.at_ns), block.flags),
         *(_little(block.ends), block.blob),
     )
-    return _MARK + bytes(cramjam.zstd.compress(_ENCODER.encode(stored), level=_ZSTD_LEVEL))
+    raw = _ENCODER.encode(stored)
+    if len(raw) > _LZ4_BYTES_MAX:
+        return _ZSTD + bytes(cramjam.zstd.compress(raw, level=_ZSTD_LEVEL))
+    return _LZ4 + bytes(cramjam.lz4.compress_block(raw))
+
+
+def _named(each: Source) -> tuple[bytes, ...]:
+    encoded = tuple(one.encode("utf-8", _ASIDE) for one in each)
+    if sum(map(len, encoded)) <= _NAMED_BYTES_MAX:
+        if len(_NAMED) >= _NAMED_MAX:
+            _NAMED.clear()
+        _NAMED[each] = encoded
+    return encoded
 
 
 def decode_block(payload: bytes) -> LineBlock:
     """The lines of *payload*, of any version. Raises ValueError for bytes of another making."""
-    marked = payload[:1] == _MARK
+    marked = payload[:1] in {_ZSTD, _LZ4}
+    packing = cramjam.lz4.decompress_block if payload[:1] == _LZ4 else cramjam.zstd.decompress
     try:
-        raw = bytes(cramjam.zstd.decompress(memoryview(payload)[marked:]))
+        raw = bytes(packing(memoryview(payload)[marked:]))
     except cramjam.DecompressionError as error:
         raise ValueError(f"not log lines: {error}") from error
     if not marked:

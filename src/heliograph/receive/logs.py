@@ -89,8 +89,7 @@ _ARRAY = msgspec.json.Decoder(list[Entry])
 _STREAM = msgspec.json.Decoder(Entry)
 _RAW_ARRAY = msgspec.json.Decoder(list[msgspec.Raw])
 _POD = msgspec.json.Decoder(log_entry.Pod)
-# What `kubernetes` objects came to, between bodies; bounded by the kernel. For one thread.
-_PODS: dict[bytes, log_body.Pod] = {}
+_PODS = log_body.Pods()
 
 
 def decode(

@@ -10,6 +10,7 @@ beginning of a line, which bounds what hostile ones can cost.
 
 import re
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import re2
 
@@ -25,7 +26,8 @@ LINES_TOGETHER = 16
 
 # What may hold at the ends of a line and nowhere in the middle of several; `[^` is none of it.
 _EDGE = re.compile(r"(?<!\[)\^|\$|\\[Az]")
-_NAMED = re.compile(r"(?<!\\)((?:\\\\)*)\(\?P?<[A-Za-z_]\w*>")
+# A group that has a name; what may look like one, an escape or a class, is the first group here.
+_NAMED = re.compile(r"(\\.|\[\^?\]?(?:\[:\^?\w+:\]|\\.|[^\]\\])*\])|\(\?P?<\w+>", re.DOTALL)
 _COUNTED = re.compile(r"\{(\d+)(?:,(\d*))?\}")
 
 
@@ -41,7 +43,7 @@ class Pattern:
     Raises ValueError when it is not RE2, too long or too big.
     """
 
-    __slots__ = ("_regexp", "names", "steep", "text")
+    __slots__ = ("_numbers", "_regexp", "names", "steep", "text")
 
     def __init__(self, text: str, *, ignore_case: bool = False) -> None:
         self.text = f"(?i:{text})" if ignore_case else text
@@ -51,6 +53,8 @@ class Pattern:
             self._regexp = compile_pattern(self.text)
         groups = sorted(self._regexp.groupindex.items(), key=lambda item: item[1])
         self.names = tuple(name for name, _ in groups)
+        # By name, each would be looked up in a dict that is made anew.
+        self._numbers = tuple(number for _, number in groups)
         counted = [int(n) for pair in _COUNTED.findall(self.text) for n in pair if n]
         size = self._regexp.programsize
         self.steep = max(counted, default=0) >= STEEP_REPEATS_MIN or size >= STEEP_PROGRAM_MIN
@@ -67,7 +71,8 @@ class Pattern:
         if match is None:
             return dict.fromkeys(self.names, "")
         return {
-            name: (match.group(name) or b"").decode("utf-8", "replace") for name in self.names
+            name: (match[number] or b"").decode("utf-8", "replace")
+            for name, number in zip(self.names, self._numbers, strict=True)
         }
 
 
@@ -86,11 +91,7 @@ class PatternSet:
         options.never_capture = True
         options.max_mem = SET_MEMORY_BYTES_MAX
         # One look for all of them, since it is rare that any occurs.
-        self._any_steep = (
-            re2.compile("|".join(f"(?:{_nameless(p.text)})" for _, p in self._steep), options)
-            if self._steep
-            else None
-        )
+        self._any_steep = _any_of([pattern.text for _, pattern in self._steep], options)
         if self._places:
             self._set = re2.Set.SearchSet(options)
             for place in self._places:
@@ -109,25 +110,40 @@ class PatternSet:
         numbers += [n for n, pattern in self._steep if pattern.found_in(head)]
         return tuple(sorted(numbers))
 
-    def matching(self, texts: bytes, ends: Sequence[int]) -> list[int]:
-        """The places of those lines in which any occurs; each ends in *texts* where *ends* says."""
+    def matching(
+        self, texts: bytes, ends: Sequence[int], places: Sequence[int] | None = None
+    ) -> list[int]:
+        """The places of those lines in which any occurs; each ends in *texts* where *ends* says. Of
+        *places* only, where they are given."""
         if not self._places and not self._steep:
             return []
         starts = [0, *ends]
+        some = range(len(ends)) if places is None else places
         if not self._joined or self._set is None:
-            return self._among(texts, starts, range(len(ends)))
+            return self._among(texts, starts, some)
         found: list[int] = []
-        for first in range(0, len(ends), LINES_TOGETHER):
-            some = range(first, min(first + LINES_TOGETHER, len(ends)))
+        for first in range(0, len(some), LINES_TOGETHER):
+            several = some[first : first + LINES_TOGETHER]
             # An end of line where a line ends: what occurs in a line occurs in this.
-            if self._set.Match(b"\n".join([texts[starts[n] : starts[n + 1]] for n in some])):
-                found += self._among(texts, starts, some)
+            if self._set.Match(b"\n".join([texts[starts[n] : starts[n + 1]] for n in several])):
+                found += self._among(texts, starts, several)
         return found
 
     def _among(self, texts: bytes, starts: Sequence[int], places: Iterable[int]) -> list[int]:
         return [n for n in places if self.matches(texts[starts[n] : starts[n + 1]])]
 
 
+def _any_of(texts: Sequence[str], options: re2.Options) -> Any:
+    """What finds whether any of *texts* occurs; None where they cannot be one: they are too big
+    together, or `\\Q` may hide where one of them ends."""
+    if not texts or any(r"\Q" in text for text in texts):
+        return None
+    try:
+        return re2.compile("|".join(f"(?:{_nameless(text)})" for text in texts), options)
+    except re2.error:
+        return None
+
+
 def _nameless(text: str) -> str:
     """*text* with its named groups unnamed: two patterns may use one name."""
-    return _NAMED.sub(r"\1(", text)
+    return _NAMED.sub(lambda found: found[1] or "(", text)

@@ -9,7 +9,8 @@ line) has its own watermark, the latest time it told, and only its own occurrenc
 moves on: a client whose clock is a year ahead takes nothing from the windows of others.
 
 An occurrence more than *lateness_ns* plus the span behind its own source's watermark is late: it
-counts for nothing, and in `late`.
+counts for nothing, and in `late`. One that has an identity and is there already, for a shipper that
+got no answer sends again, is one; nothing is known of those that had to go.
 """
 
 from bisect import bisect_left, insort
@@ -27,7 +28,9 @@ COUNT_MAX = 10_000
 TIMES_MAX = 20_000
 
 _ENCODER = msgspec.msgpack.Encoder()
-_DECODER = msgspec.msgpack.Decoder(dict[str, list[int]])
+# A time and an identity, 0 for none; states of an earlier version have times alone.
+Told = tuple[int, int]
+_DECODER = msgspec.msgpack.Decoder(dict[str, list[Told | int]])
 
 
 class Window:
@@ -46,14 +49,18 @@ class Window:
         self.late = 0
         self.evicted = 0
         # source → its times, ascending; the last one is its watermark.
-        self._of: dict[str, list[int]] = {}
+        self._of: dict[str, list[Told]] = {}
         self._merged: list[int] = []
 
     def __len__(self) -> int:
         return len(self._merged)
 
-    def add(self, source: str, at_ns: int) -> int:
-        """Take one occurrence; how many there are in the window that it completes, or 0."""
+    def add(self, source: str, at_ns: int, identity: int = 0) -> int:
+        """Take one occurrence; how many there are in the window that it completes, or 0.
+
+        *identity*, ≥ 0, tells it from others of its source and time: one that is there already
+        completes nothing. Each that has none, 0, counts.
+        """
         times = self._of.pop(source, None)
         if times is None:
             times = []
@@ -61,11 +68,15 @@ class Window:
                 self._drop_source(next(iter(self._of)))
         # Taken out and put back: the sources are in the order in which they were last heard.
         self._of[source] = times
-        floor = (times[-1] if times else at_ns) - self.span_ns - self.lateness_ns
+        floor = (times[-1][0] if times else at_ns) - self.span_ns - self.lateness_ns
         if at_ns <= floor:
             self.late += 1
             return 0
-        insort(times, at_ns)
+        told = at_ns, identity
+        place = bisect_left(times, told)
+        if identity and place < len(times) and times[place] == told:
+            return 0
+        times.insert(place, told)
         insort(self._merged, at_ns)
         self._trim(times)
         return self._completed(at_ns)
@@ -75,14 +86,14 @@ class Window:
         self._of.clear()
         self._merged.clear()
 
-    def _trim(self, times: list[int]) -> None:
+    def _trim(self, times: list[Told]) -> None:
         """What this source's watermark leaves behind goes, and what is more than can matter."""
-        floor = times[-1] - self.span_ns - self.lateness_ns
+        floor = times[-1][0] - self.span_ns - self.lateness_ns
         keep = min(2 * self.count + 8, TIMES_MAX)
-        while times[0] <= floor or len(times) > keep:
-            if times[0] > floor:
+        while times[0][0] <= floor or len(times) > keep:
+            if times[0][0] > floor:
                 self.evicted += 1
-            self._remove(times.pop(0))
+            self._remove(times.pop(0)[0])
         while len(self._merged) > TIMES_MAX and len(self._of) > 1:
             self._drop_source(next(iter(self._of)))
 
@@ -105,7 +116,7 @@ class Window:
     def _drop_source(self, source: str) -> None:
         times = self._of.pop(source)
         self.evicted += len(times)
-        gone = Counter(times)
+        gone = Counter(at_ns for at_ns, _ in times)
         kept = []
         for at_ns in self._merged:
             if gone[at_ns]:
@@ -124,5 +135,9 @@ class Window:
             held: dict[str, Any] = _DECODER.decode(state)
         except msgspec.MsgspecError as error:
             raise ValueError(f"not a window's state: {error}") from error
-        self._of = {source: sorted(times) for source, times in held.items() if times}
-        self._merged = sorted(at_ns for times in self._of.values() for at_ns in times)
+        self._of = {
+            source: sorted((one, 0) if isinstance(one, int) else one for one in times)
+            for source, times in held.items()
+            if times
+        }
+        self._merged = sorted(at_ns for times in self._of.values() for at_ns, _ in times)

@@ -168,6 +168,7 @@ def _applying(
         around.clock,
         resolve_after_ns=after.other_ns,
         owner=context.of_pod,
+        moment=around.owners.directory,
     )
 
     def put(said: Sequence[Post]) -> None:

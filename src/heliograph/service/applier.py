@@ -306,8 +306,7 @@ class Applier:
         if malformed := len(told) - len(rows):
             self._meters.dropped.add(malformed, "records", "malformed")
         if self._rules is not None:
-            for row in rows:
-                self._rules.feed.row(row, frame.seq, frame.arrival_ns)
+            self._rules.feed.rows(rows, frame.seq, frame.arrival_ns)
         return rows
 
     def _told(self, frame: Frame, records: Iterable[Record], stretch: _Stretch) -> None:
@@ -334,8 +333,9 @@ class Applier:
     def _evaluate(self, rules: RuleApplying, stretch: _Stretch, new: Sequence[Record]) -> bool:
         """Evaluate rules over records, once for each id, and have the engine take what all rules
         say; whether their states changed."""
-        first = {record.record_id for record in new}
-        for record, seq, arrival_ns in stretch.records:
+        told = rules.feed.wanted_records(stretch.records)
+        first = {record.record_id for record in new} if told else set()
+        for record, seq, arrival_ns in told:
             if record.record_id in first or seq <= self._replayed_seq:
                 first.discard(record.record_id)
                 rules.feed.record(record, seq, arrival_ns)

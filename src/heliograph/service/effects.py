@@ -6,23 +6,23 @@ A traceback, a launcher's report and a collapse of the loss scale come of severa
 lines as they came, frame by frame.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import Literal, NamedTuple
 
-from heliograph.core.record import Record, record_id
+from heliograph.core.record import Record
 from heliograph.core.training import TrainingRow
-from heliograph.receive.lines import Line
+from heliograph.kernels.line_rows import PlainRows
+from heliograph.receive.lines import Line, LineBlock, source
 from heliograph.service.findings import Findings
-from heliograph.training import framework
+from heliograph.service.line_parses import Read
+from heliograph.service.line_records import SOURCE, Origin, Origins
+from heliograph.training import framework as frameworks
 from heliograph.training.events import Event
 from heliograph.training.findings import joined
 from heliograph.training.findings.blocks import Block
 from heliograph.training.parse import Parsed
-from heliograph.training.rows import rows
+from heliograph.training.rows import BAR, rows
 
-SOURCE = "log"
-# Which attribute names the device that a finding is about, the most telling first.
-_DEVICES = ("pci", "device", "hca", "gpu", "gpu_node")
 # The lines of a block tell these too, each for itself.
 _OF_BLOCKS = {"traceback": {"traceback"}, "report": {"traceback", "process_failed"}, "": set()}
 
@@ -30,11 +30,7 @@ KeepLines = Literal["findings", "all", "none"]
 
 
 class Given(NamedTuple):
-    """A whole line as it came, the uid of its pod ("" when unknown), and what it parsed to.
-
-    The line's identity is as it came: a pod that becomes known between two readings of the same
-    line does not make two records of it.
-    """
+    """A whole line as it came, the uid of its pod ("" when unknown), and what it parsed to."""
 
     line: Line
     pod_uid: str
@@ -53,6 +49,27 @@ class Effects(NamedTuple):
     kinds: dict[str, int]
     rules: dict[tuple[str, str, str], int]
 
+    def counted(self, framework: str, kind: str, rule: str, lines: int) -> None:
+        """Count *lines* of one form."""
+        self.kinds[kind] = self.kinds.get(kind, 0) + lines
+        if kind != "none":
+            form = framework, kind, rule
+            self.rules[form] = self.rules.get(form, 0) + lines
+
+
+class Pods(NamedTuple):
+    """Whose the lines of a block are: the uid of a source's pod, "" when unknown; None where that
+    depends on the time, and *at* tells it of (the number of the source, the line's time)."""
+
+    by_source: Sequence[str | None]
+    at: Callable[[int, int], str]
+
+    def of(self, block: LineBlock, place: int) -> str:
+        """Whose the line at *place* of *block* is."""
+        number = block.source_of[place]
+        told = self.by_source[number]
+        return self.at(number, block.at_ns[place]) if told is None else told
+
 
 def of_lines(
     lines: Sequence[Given],
@@ -63,137 +80,161 @@ def of_lines(
     seq: int,
 ) -> Effects:
     """The effects of the whole *lines* of the frame *seq*."""
-    effects = Effects([], [], {}, {})
+    made = _Made(findings, Origins(), arrival_ns, keep_lines)
+    effects = made.effects
     findings.begin(seq)
-    for given in lines:
-        parsed = given.parsed
-        effects.kinds[parsed.kind] = effects.kinds.get(parsed.kind, 0) + 1
+    for line, pod_uid, parsed in lines:
+        effects.counted(parsed.framework, parsed.kind, parsed.rule, 1)
         told = parsed.events
-        if findings.wants(given.line):
-            told = _joined(effects, given, findings, arrival_ns, keep_lines)
+        if findings.wants(line):
+            told = made.joined(line, pod_uid, parsed)
+        # What lines before it make of a line is not the same when it is sent again.
+        kept = keep_lines == "all" and not told
         if parsed.kind != "none":
-            rule = (parsed.framework, parsed.kind, parsed.rule)
-            effects.rules[rule] = effects.rules.get(rule, 0) + 1
-            _add(effects, given, told, findings, arrival_ns, keep_lines)
-        if keep_lines == "all" and not told:
-            effects.records.append(_line_record(given, arrival_ns))
+            if pod_uid:
+                told = made.rows(
+                    rows(parsed, pod_uid=pod_uid, source=SOURCE, at_ns=line.at_ns), told
+                )
+            if told:
+                text = line.text.encode("utf-8", "surrogatepass")
+                origin = made.origins.of(source(line), pod_uid)
+                made.records(origin, parsed, told, line.at_ns, text)
+        if kept:
+            made.line(line, pod_uid)
     for block in findings.end(arrival_ns):
-        _finished(effects, block, arrival_ns, keep_lines)
+        made.finished(block)
     return effects
 
 
-def _add(
-    effects: Effects,
-    given: Given,
-    told: Sequence[Event],
-    findings: Findings,
+def of_block(
+    read: Read,
+    pods: Pods,
+    origins: Origins,
+    *,
     arrival_ns: int,
     keep_lines: KeepLines,
-) -> None:
-    line, pod_uid, parsed = given
-    if pod_uid:
-        for row in rows(parsed, pod_uid=pod_uid, source=SOURCE, at_ns=line.at_ns):
-            effects.rows.append(row)
-            over = findings.row(row)
-            if over is not None:
-                told = (*told, over)
-    if not told:
-        return
-    who = {"rank": parsed.fields.get("rank"), "speaker": parsed.label}
-    for number, event in enumerate(told):
-        effects.records.append(
-            _record(
-                *(line, pod_uid, event, who),
-                name=parsed.framework,
-                number=number,
-                body=None if keep_lines == "none" else line.text,
-                arrival_ns=arrival_ns,
+    findings: Findings,
+) -> Effects:
+    """The effects of *read*, whose lines stand for themselves and are not kept unless they tell
+    something; after `findings.begin`."""
+    made = _Made(findings, origins, arrival_ns, keep_lines)
+    block, parsed, places = read.block, read.parsed, read.telling
+    plain = PlainRows(
+        *(parsed, places, parsed.plan_of, _plain(read), block.source_of, pods.by_source),
+        *(block.at_ns, TrainingRow, SOURCE),
+    )
+    at, scales = 0, findings.scales
+    by_source: list[Origin | None] = [None] * len(block.sources)
+    while (at := plain.take(made.effects.rows, at, scales)) < len(places):
+        place = places[at]
+        at += 1
+        number, at_ns, said = block.source_of[place], block.at_ns[place], parsed[place]
+        origin = by_source[number]
+        if origin is None:
+            origin = origins.of(block.sources[number], pods.of(block, place))
+            if pods.by_source[number] is not None:
+                by_source[number] = origin
+        told = said.events
+        if origin.pod_uid:
+            some = rows(said, pod_uid=origin.pod_uid, source=SOURCE, at_ns=at_ns)
+            if some:
+                told = made.rows(some, told)
+        if told:
+            made.records(origin, said, told, at_ns, block.raw(place))
+    quiet = len(block)
+    for said, count in forms(read):
+        made.effects.counted(said.framework, said.kind, said.rule, count)
+        quiet -= count
+    if quiet:
+        made.effects.counted(frameworks.UNKNOWN, "none", "none", quiet)
+    return made.effects
+
+
+def _plain(read: Read) -> bytes:
+    """Of each plan of *read*, and before them of none, whether its lines tell values alone."""
+    said = [plan.template for plan in read.parsed.plans]
+    alone = [one.kind == "performance" and one.rule != BAR and not one.events for one in said]
+    return bytes([False, *alone])
+
+
+def forms(read: Read) -> Iterator[tuple[Parsed, int]]:
+    """What lines of *read* say, whose values may be others, and of how many lines that is the form:
+    of all but those that say nothing."""
+    parsed = read.parsed
+    for plan, count in zip(parsed.plans, parsed.counts, strict=True):
+        yield plan.template, count
+    for said in parsed.said.values():
+        yield said, 1
+
+
+class _Made:
+    """What the lines of one frame come to, as they are looked at."""
+
+    __slots__ = ("_arrival_ns", "_findings", "_keep_lines", "effects", "origins")
+
+    def __init__(
+        self, findings: Findings, origins: Origins, arrival_ns: int, keep_lines: KeepLines
+    ) -> None:
+        self._findings, self.origins = findings, origins
+        self._arrival_ns, self._keep_lines = arrival_ns, keep_lines
+        self.effects = Effects([], [], {}, {})
+
+    def rows(self, some: Sequence[TrainingRow], told: tuple[Event, ...]) -> tuple[Event, ...]:
+        """Take the rows of a line that *told*; what it tells with those before it."""
+        for row in some:
+            self.effects.rows.append(row)
+            told = self.watched(row, told)
+        return told
+
+    def watched(self, row: TrainingRow, told: tuple[Event, ...]) -> tuple[Event, ...]:
+        """What *told* is together with what *row* tells after those before it."""
+        over = self._findings.row(row)
+        return told if over is None else (*told, over)
+
+    def records(
+        self, origin: Origin, said: Parsed, told: tuple[Event, ...], at_ns: int, text: bytes
+    ) -> None:
+        """Take what a line *told*; *text* as a block has it."""
+        identity = origin.told(at_ns, text)
+        body = None if self._keep_lines == "none" else text.decode("utf-8", "surrogatepass")
+        rank, label = said.fields.get("rank"), said.label
+        for number, event in enumerate(told):
+            record = origin.record(
+                *(event, number, at_ns, identity, rank, label, said.framework, body),
+                self._arrival_ns,
+            )
+            self.effects.records.append(record)
+
+    def line(self, line: Line, pod_uid: str) -> None:
+        """Take a line that is kept though it told nothing."""
+        origin = self.origins.of(source(line), pod_uid)
+        self.effects.records.append(origin.line(line.at_ns, line.text, self._arrival_ns))
+
+    def joined(self, line: Line, pod_uid: str, parsed: Parsed) -> tuple[Event, ...]:
+        """Have a line join its block; the events of it that are not the block's."""
+        finding = parsed.events[0].event_type if parsed.events else ""
+        taken = self._findings.line(line, pod_uid, finding, self._arrival_ns)
+        for block in taken.finished:
+            self.finished(block)
+        not_own = _OF_BLOCKS[taken.into]
+        return tuple(event for event in parsed.events if event.event_type not in not_own)
+
+    def finished(self, block: Block) -> None:
+        """Take a block that came to its end."""
+        told = joined.told(block)
+        if told is None:
+            return
+        origin = self.origins.of(block.source, block.pod_uid)
+        self.effects.records.append(
+            origin.record(
+                told.event,
+                0,
+                block.at_ns,
+                origin.told(block.at_ns, block.said.encode("utf-8", "surrogatepass")),
+                told.rank,
+                told.label,
+                frameworks.UNKNOWN,
+                None if self._keep_lines == "none" else told.body,
+                self._arrival_ns,
             )
         )
-
-
-def _joined(
-    effects: Effects, given: Given, findings: Findings, arrival_ns: int, keep_lines: KeepLines
-) -> tuple[Event, ...]:
-    """Have a line join its block; the events of it that are not the block's."""
-    line, pod_uid, parsed = given
-    finding = parsed.events[0].event_type if parsed.events else ""
-    taken = findings.line(line, pod_uid, finding, arrival_ns)
-    for block in taken.finished:
-        _finished(effects, block, arrival_ns, keep_lines)
-    not_own = _OF_BLOCKS[taken.into]
-    return tuple(event for event in parsed.events if event.event_type not in not_own)
-
-
-def _finished(effects: Effects, block: Block, arrival_ns: int, keep_lines: KeepLines) -> None:
-    told = joined.told(block)
-    if told is None:
-        return
-    effects.records.append(
-        _record(
-            Line(block.at_ns, *block.source, block.said),
-            block.pod_uid,
-            told.event,
-            {"rank": told.rank, "speaker": told.label},
-            name=framework.UNKNOWN,
-            number=0,
-            body=None if keep_lines == "none" else told.body,
-            arrival_ns=arrival_ns,
-        )
-    )
-
-
-def _record(
-    line: Line,
-    pod_uid: str,
-    event: Event,
-    who: Mapping[str, Any],
-    *,
-    name: str,
-    number: int,
-    body: str | None,
-    arrival_ns: int,
-) -> Record:
-    said = event.attributes
-    device = next((str(said[one]) for one in _DEVICES if one in said), "")
-    named = {
-        "pod_uid": pod_uid,
-        "pod_name": line.pod_name,
-        "namespace": line.namespace,
-        "node": line.node,
-        "container": line.container,
-        "rank": said.get("rank", who["rank"]),
-        "speaker": who["speaker"],
-        "device": device,
-    }
-    return Record(
-        record_id=record_id(*_identity(line), event.event_type, number),
-        timestamp_ns=line.at_ns,
-        observed_timestamp_ns=arrival_ns,
-        session_id=pod_uid or line.node or "unknown",
-        source_kind=SOURCE,
-        event_type=event.event_type,
-        severity=event.severity,
-        body=body,
-        resource={key: value for key, value in named.items() if value not in {"", None}},
-        attributes={**said, "framework": name},
-    )
-
-
-def _line_record(given: Given, arrival_ns: int) -> Record:
-    line = given.line
-    return Record(
-        record_id=record_id(*_identity(line), "log_line"),
-        timestamp_ns=line.at_ns,
-        observed_timestamp_ns=arrival_ns,
-        session_id=given.pod_uid or line.node or "unknown",
-        source_kind=SOURCE,
-        event_type="log_line",
-        body=line.text,
-        resource={"pod_name": line.pod_name, "node": line.node, "container": line.container},
-    )
-
-
-def _identity(line: Line) -> tuple[str | int, ...]:
-    who = line.pod_uid or f"{line.node}/{line.namespace}/{line.pod_name}"
-    return ("log", who, line.container, line.stream, line.at_ns, line.text)

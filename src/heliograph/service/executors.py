@@ -3,7 +3,7 @@ for changes of owners, and a few for what waits for others."""
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 from heliograph.core import thread_name
@@ -37,6 +37,10 @@ class Executors:
         """Run *work*, which reads a body of log lines, after those before it: lines of one pod stay
         in the order in which they were sent."""
         return await asyncio.get_running_loop().run_in_executor(self._lines, work)
+
+    def begin_lines(self, work: Callable[[], T]) -> "Future[T]":
+        """The same, for whoever goes on from that thread."""
+        return self._lines.submit(work)
 
     async def runs(self, work: Callable[[], T]) -> T:
         """Run *work*, which changes a wandb run: it may wait for commits, and for that run."""

@@ -21,7 +21,7 @@ from heliograph.store.state.findings import Row
 from heliograph.training import clean
 from heliograph.training.findings.blocks import START, Block, Blocks, Taken
 from heliograph.training.findings.event import Event
-from heliograph.training.findings.watch import Scale, Watch
+from heliograph.training.findings.watch import Scale, Stream, Watch
 
 BLOCK, SCALE = "block", "scale"
 Name = tuple[str, str]
@@ -103,6 +103,11 @@ class Findings:
             arrival_ns=arrival_ns,
             finding=finding,
         )
+
+    @property
+    def scales(self) -> dict[Stream, Scale]:
+        """What is known of loss scales; after `begin`. A row that has the same tells nothing."""
+        return self._watch.scales
 
     def row(self, row: TrainingRow) -> Event | None:
         """What *row* tells together with those before it."""

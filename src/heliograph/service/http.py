@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from starlette.applications import Starlette
 from starlette.middleware.errors import ServerErrorMiddleware
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -176,13 +176,17 @@ async def read_body(request: Request, around: Surroundings) -> bytes:
     chunks, size_bytes = [], 0
     try:
         async with asyncio.timeout(BODY_TIMEOUT_S):
-            async for chunk in request.stream():
+            more = True
+            while more:
+                message = await request.receive()
+                if message["type"] == "http.disconnect":
+                    raise Refused("the body ended early", field="body", code="cut_short")
+                chunk = message.get("body", b"")
+                more = message.get("more_body", False)
                 size_bytes += len(chunk)
                 if size_bytes > limit:
                     raise _too_large(size_bytes, limit)
                 chunks.append(chunk)
-    except ClientDisconnect as error:
-        raise Refused("the body ended early", field="body", code="cut_short") from error
     except TimeoutError as error:
         raise Refused(
             f"the body took over {BODY_TIMEOUT_S} s", field="body", code="slow", status=408

@@ -55,14 +55,20 @@ class Ingest:
         self._changed = threading.Condition()
         self._thread = supervisor.thread("ingest", self._run)
 
-    def submit(self, work: Callable[[], T], *, urgent: bool = False) -> "Future[T]":
+    def submit(
+        self,
+        work: Callable[[], T],
+        *,
+        urgent: bool = False,
+        into: "Future[T] | None" = None,
+    ) -> "Future[T]":
         """Run *work*, which decodes and appends, on the ingest thread; before others if *urgent*.
 
-        The future has its result once all it appended is durable. Raises Unavailable when the
-        queue is full or closed; the future raises what *work* raised, or Unavailable when the disk
-        refused.
+        The future, *into* where it is given, has its result once all it appended is durable. Raises
+        Unavailable when the queue is full or closed; the future raises what *work* raised, or
+        Unavailable when the disk refused.
         """
-        future: Future[T] = Future()
+        future: Future[T] = Future() if into is None else into
         waiting = self._urgent if urgent else self._bulk
         with self._changed:
             if self._closed:
@@ -121,13 +127,13 @@ class Ingest:
         # Who asked may be gone; from here on the future cannot be cancelled.
         if not request.future.set_running_or_notify_cancel():
             return
-        done: Future[Any] = Future()
-        self._supervisor.settle(done, request.work, where="ingest")
-        error = done.exception()
+        made: list[Any] = []
+        error = self._supervisor.attempt(lambda: made.append(request.work()), where="ingest")
         if error is None:
-            appended.append((request.future, done.result()))
+            appended.append((request.future, made[0]))
         else:
-            request.future.set_exception(error)
+            # Its traceback holds what the work held, a body of 100 MiB perhaps.
+            request.future.set_exception(error.with_traceback(None))
 
     def _commit(self, appended: list[tuple["Future[Any]", Any]]) -> None:
         if not appended:

@@ -1,4 +1,5 @@
-"""Rows and records into their stores, some at a time; what no store can hold is dropped alone."""
+"""Rows and records into their stores, as many at a time as they take; what none can hold is dropped
+alone."""
 
 import logging
 from collections import Counter
@@ -11,7 +12,7 @@ from heliograph.core.training import TrainingRow
 from heliograph.service.meters import Meters
 from heliograph.service.storable import put_storable
 from heliograph.store.records.protocol import RecordStore
-from heliograph.store.state import batches, training
+from heliograph.store.state import batches, training_adding
 from heliograph.store.state.lanes import Lane
 from heliograph.store.state.state import State
 from heliograph.training.rows import MARKERS
@@ -20,7 +21,7 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-RECORDS_PER_APPEND = 1000
+RECORDS_PER_APPEND = 5000
 CHECKPOINT = "checkpoint_"
 
 
@@ -55,77 +56,70 @@ class Keeping:
         new: list[Record] = []
 
         def keep(some: Sequence[Record]) -> None:
-            new.extend(self._append(some))
+            new.extend(self._insist(lambda: self._append(some)))
 
-        self._all(records, RECORDS_PER_APPEND, keep, "records", self._lost_record)
+        for some in batches.cut(records, RECORDS_PER_APPEND):
+            put_storable(some, keep, self._lost_record)
         return new
 
     def rows(self, rows: Sequence[TrainingRow]) -> None:
         """Keep *rows*."""
-        # Those of one stream together: they are kept in one piece.
-        ordered = sorted(rows, key=training.stream_of)
-        self._all(ordered, training.ROWS_MAX, self._add, "rows", self._lost_row)
 
-    def _all(
-        self,
-        items: Sequence[T],
-        size: int,
-        keep: Callable[[Sequence[T]], None],
-        kind: str,
-        lost: Callable[[T], None],
-    ) -> None:
-        """*keep* all of *items*, some at a time; one that no store can hold is dropped alone, and
-        *lost* is told it."""
+        def keep(some: Sequence[TrainingRow]) -> None:
+            rest: list[TrainingRow] = []
+            for piece in training_adding.pieces(training_adding.arranged(some)):
+                rest += self._insist(lambda piece=piece: self._add(piece))  # type: ignore[misc]
+            if rest:
+                keep(rest)
 
-        def put(some: Sequence[T]) -> None:
-            self._insist(lambda: keep(some))
-
-        def dropped(one: T, refused: Refused) -> None:
-            lost(one)
-            self._meters.dropped.add(1, kind, "cannot_be_stored")
-            log.warning("dropped", extra={"kind": kind, "why": refused.detail})
-
-        for some in batches.cut(items, size):
-            put_storable(some, put, dropped)
+        put_storable(rows, keep, self._lost_row)
 
     def _append(self, records: Sequence[Record]) -> list[Record]:
         new = self._records.append(records)
-        self._meters.stored.add(len(new), "records")
-        for source, count in Counter(record.source_kind for record in new).items():
-            self._meters.event_streams.add(count, source)
-        for record in new:
-            if record.event_type.startswith(CHECKPOINT):
-                self._meters.checkpoint_events.add(1, *_checkpoint(record))
-            elif record.event_type in MARKERS:
-                self._meters.workload_events.add(1)
+        meters = self._meters
+        meters.stored.add(len(new), "records")
+        kinds = Counter([(one.source_kind, one.event_type) for one in new])
+        for (source, event_type), count in kinds.items():
+            meters.event_streams.add(count, source)
+            if event_type in MARKERS:
+                meters.workload_events.add(count)
+        if any(event_type.startswith(CHECKPOINT) for _, event_type in kinds):
+            told = (one for one in new if one.event_type.startswith(CHECKPOINT))
+            for labels, count in Counter(map(_checkpoint, told)).items():
+                meters.checkpoint_events.add(count, *labels)
         return new
 
-    def _lost_record(self, record: Record) -> None:
+    def _lost_record(self, record: Record, refused: Refused) -> None:
+        self._lost("records", refused)
         self._meters.event_stream_errors.add(1, record.source_kind)
         if record.event_type.startswith(CHECKPOINT):
             self._meters.checkpoint_errors.add(1, *_checkpoint(record))
         elif record.event_type in MARKERS:
             self._meters.workload_event_errors.add(1)
 
-    def _lost_row(self, row: TrainingRow) -> None:
+    def _lost_row(self, row: TrainingRow, refused: Refused) -> None:
+        self._lost("rows", refused)
         if row.marker is None:
             workload = self._workload_of(row.pod_uid) or ""
             self._meters.performance_errors.add(1, workload, row.source)
 
-    def _add(self, rows: Sequence[TrainingRow]) -> None:
-        groups: dict[tuple[str, str, bool], list[TrainingRow]] = {}
-        workloads = {uid: self._workload_of(uid) or "" for uid in {row.pod_uid for row in rows}}
-        for row in rows:
-            workload = workloads[row.pod_uid]
-            groups.setdefault((workload, row.source, row.marker is None), []).append(row)
-        future = self._state.write(
-            lambda tx: [training.add_rows(tx, group) for group in groups.values()],
-            lane=Lane.APPLIER,
-        )
-        for (workload, source, values), new in zip(groups, future.result(), strict=True):
+    def _lost(self, kind: str, refused: Refused) -> None:
+        self._meters.dropped.add(1, kind, "cannot_be_stored")
+        log.warning("dropped", extra={"kind": kind, "why": refused.detail})
+
+    def _add(self, piece: Sequence[training_adding.Arranged]) -> list[TrainingRow]:
+        """Keep *piece*; the rows that are to be added again."""
+        future = self._state.write(lambda tx: training_adding.add(tx, piece), lane=Lane.APPLIER)
+        saved: Counter[tuple[str, str]] = Counter()
+        added, rest = future.result()
+        for (pod_uid, source, _), new, values in added:
             self._meters.stored.add(new, "rows")
-            if values and new:
-                self._meters.performance_saved.add(new, workload, source)
+            saved[pod_uid, source] += values
+        for (pod_uid, source), values in saved.items():
+            if values:
+                workload = self._workload_of(pod_uid) or ""
+                self._meters.performance_saved.add(values, workload, source)
+        return rest
 
 
 def _checkpoint(record: Record) -> tuple[str, str]:

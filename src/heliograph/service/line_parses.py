@@ -4,17 +4,18 @@
     read = parses.read(block)            read.parsed[n] says what block[n] does, QUIET mostly
 
 Lines are read by plan (`training.shapes`) as soon as their shape is known; other patterns in force
-begin from nothing.
+begin from nothing. Which plan reads a line is enough for an answer; what the line says is made when
+somebody asks for it.
 """
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from heliograph.kernels.log_shapes import Readings
 from heliograph.receive.lines import PARTIAL, LineBlock
 from heliograph.service.log_patterns import InForce, PatternBook
 from heliograph.service.meters import Meters
-from heliograph.training.parse import Parsed
-from heliograph.training.shapes import QUIET, Shapes
+from heliograph.training.shapes import Shapes
 
 # Every flag but PARTIAL as 0: what `Shapes.read` is to leave out.
 _PARTIALS = bytes(code & PARTIAL for code in range(256))
@@ -23,14 +24,35 @@ _PARTIALS = bytes(code & PARTIAL for code in range(256))
 class Read(NamedTuple):
     """A block, and what its lines say under the patterns of *version*.
 
-    parsed    one a line; None where a line goes on in another, and QUIET where it says nothing
+    parsed    one a line, made anew each time that it is asked for; None where a line goes on in
+              another, and QUIET where it says nothing
     telling   the places of those that are neither
     """
 
     block: LineBlock
-    parsed: Sequence[Parsed | None]
+    parsed: Readings
     telling: Sequence[int]
     version: int
+
+
+class Told(NamedTuple):
+    """How many lines tell of performance, and how many events there are in all lines."""
+
+    performance: int
+    events: int
+
+
+def told(read: Readings) -> Told:
+    """The counts of *read*: what reads a line by plan tells both without a look at it."""
+    templates = [plan.template for plan in read.plans]
+    parsed = [
+        *zip(templates, read.counts, strict=True),
+        *((one, 1) for one in read.said.values()),
+    ]
+    return Told(
+        sum(count for one, count in parsed if one.kind == "performance"),
+        sum(count * len(one.events) for one, count in parsed),
+    )
 
 
 class LineParses:
@@ -53,7 +75,4 @@ class LineParses:
         self._meters.log_plans.add(self._shapes.planned - planned, "right")
         if self._shapes.disagreed > wrong:
             self._meters.log_plans.add(self._shapes.disagreed - wrong, "wrong")
-        telling = [
-            place for place, one in enumerate(parsed) if one is not QUIET and one is not None
-        ]
-        return Read(block, parsed, telling, wanted.version)
+        return Read(block, parsed, parsed.telling, wanted.version)

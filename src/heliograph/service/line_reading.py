@@ -12,10 +12,11 @@ from heliograph.core.training import TrainingRow
 from heliograph.enrich.attribute import NAME, NO_IDENTITY, NO_WORKLOAD, POD_UID, UNKNOWN_POD
 from heliograph.receive.lines import Line, LineBlock, decode_block
 from heliograph.service import effects
-from heliograph.service.effects import Effects, Given, KeepLines
+from heliograph.service.effects import Effects, Given, KeepLines, Pods
 from heliograph.service.findings import Findings
 from heliograph.service.handover import Handover
 from heliograph.service.line_parses import LineParses, Read
+from heliograph.service.line_records import Origins
 from heliograph.service.log_patterns import PatternBook
 from heliograph.service.meters import Meters
 from heliograph.service.pattern_tally import PatternTally
@@ -51,6 +52,16 @@ class Owned:
         if line.pod_uid or not line.pod_name:
             return line.pod_uid
         return self._pod_named(line.namespace, line.pod_name, line.at_ns)
+
+    def pods(self, block: LineBlock) -> Pods:
+        """The same of the lines of *block*."""
+        sources = block.sources
+        return Pods(
+            [told if told or not name else None for told, _, name, *_ in sources],
+            lambda source, at_ns: self._pod_named(
+                sources[source][1], sources[source][2], at_ns
+            ),
+        )
 
     def count(self, lines: Sequence[Given]) -> None:
         """Whose lines are, as far as it is known now; a row is read by its pod's uid at any time."""
@@ -111,6 +122,7 @@ class LineReading:
         self._keep_lines = keep_lines
         self._rules = rules
         self._in_force = patterns.in_force()
+        self._origins = Origins()
         self._parses = LineParses(patterns, meters)
         self._frameworks: dict[tuple[str, str], None] = {}
         self.handover = Handover()
@@ -125,25 +137,12 @@ class LineReading:
         read = self.handover.take(frame.seq, self._in_force.version)
         if read is None:
             read = self._parses.read(decode_block(frame.payload), self._in_force)
-        quiet = 0
         self._findings.begin(frame.seq)
         if self._is_plain(frame.seq, read.block):
             # Most lines say nothing, and nobody asks for them one by one.
-            given = self._telling(read)
-            quiet = len(read.block) - len(given)
-            self._owned.count_block(read.block)
+            found = self._plainly(read, frame)
         else:
-            given = self._whole(frame.seq, read)
-            self._owned.count(given)
-        found = effects.of_lines(
-            given,
-            arrival_ns=frame.arrival_ns,
-            keep_lines=self._keep_lines,
-            findings=self._findings,
-            seq=frame.seq,
-        )
-        if quiet:
-            found.kinds["none"] = found.kinds.get("none", 0) + quiet
+            found = self._one_by_one(read, frame)
         for why, count in self._findings.given_up().items():
             self._meters.dropped.add(count, "findings", why)
         for kind, count in found.kinds.items():
@@ -151,17 +150,50 @@ class LineReading:
         for (framework, kind, rule), count in found.rules.items():
             self._meters.pattern_matches.add(count, framework, kind, rule)
         if self._rules is not None:
-            if quiet:
-                for line in self._rules.wanted(read.block):
-                    pod_uid = self._owned.pod_uid(line)
-                    self._rules.line(line, pod_uid, frame.seq, frame.arrival_ns)
-            else:
-                for line, pod_uid, _ in given:
-                    self._rules.line(line, pod_uid, frame.seq, frame.arrival_ns)
-            for row in found.rows:
-                self._rules.row(row, frame.seq, frame.arrival_ns)
+            self._rules.rows(found.rows, frame.seq, frame.arrival_ns)
         self._detect(found.rows)
-        self.tally.count(given, self._in_force)
+        return found
+
+    def _plainly(self, read: Read, frame: Frame) -> Effects:
+        block = read.block
+        self._owned.count_block(block)
+        pods = self._owned.pods(block)
+        found = effects.of_block(
+            read,
+            pods,
+            self._origins,
+            arrival_ns=frame.arrival_ns,
+            keep_lines=self._keep_lines,
+            findings=self._findings,
+        )
+        for place in self.tally.wanted(read):
+            self.tally.note(
+                read.parsed[place], block.text(place), pods.of(block, place), block.at_ns[place]
+            )
+        if self._rules is not None:
+            for place in self._rules.wanted(read):
+                line, pod_uid = block.line(place), pods.of(block, place)
+                said = read.parsed[place]
+                self._rules.line(line, pod_uid, frame.seq, frame.arrival_ns, said)
+        return found
+
+    def _one_by_one(self, read: Read, frame: Frame) -> Effects:
+        given = [
+            Given(one.line, self._owned.pod_uid(one.line), self._parsed(one, read.parsed))
+            for one in self._unfinished.whole(frame.seq, lambda: read.block)
+        ]
+        self._owned.count(given)
+        found = effects.of_lines(
+            given,
+            arrival_ns=frame.arrival_ns,
+            keep_lines=self._keep_lines,
+            findings=self._findings,
+            seq=frame.seq,
+        )
+        if self._rules is not None:
+            for line, pod_uid, parsed in given:
+                self._rules.line(line, pod_uid, frame.seq, frame.arrival_ns, parsed)
+        self.tally.count(given)
         return found
 
     def _is_plain(self, seq: int, block: LineBlock) -> bool:
@@ -172,21 +204,6 @@ class LineReading:
             and self._unfinished.idle(seq)
             and self._findings.idle(block.blob)
         )
-
-    def _telling(self, read: Read) -> list[Given]:
-        told = ((read.block.line(place), read.parsed[place]) for place in read.telling)
-        return [
-            Given(line, self._owned.pod_uid(line), said)
-            for line, said in told
-            if said is not None
-        ]
-
-    def _whole(self, seq: int, read: Read) -> list[Given]:
-        """All lines that come to their end in the frame *seq*."""
-        return [
-            Given(one.line, self._owned.pod_uid(one.line), self._parsed(one, read.parsed))
-            for one in self._unfinished.whole(seq, lambda: read.block)
-        ]
 
     def _detect(self, rows: Sequence[TrainingRow]) -> None:
         """Count the frameworks that *rows* show of a pod for the first time."""

@@ -8,8 +8,9 @@ are `other`, and a value is cut at VALUE_CHARS_MAX, so that a sender's strings c
 Source of the text format: Prometheus exposition formats, text 0.0.4.
 """
 
+import math
 import threading
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
@@ -21,6 +22,7 @@ F = TypeVar("F", bound="Family")
 CHILDREN_MAX = 1000
 VALUE_CHARS_MAX = 200
 SUMMARY_WINDOW = 1024
+WAITING_MAX = 20_000
 QUANTILES = (0.5, 0.9, 0.95, 0.99)
 SECONDS_BUCKETS = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
@@ -110,7 +112,42 @@ class Gauge(Family):
             yield f"{self.name}{_braces(self.labels, key)} {_number(value)}"
 
 
-class Histogram(Family):
+class Observing(Family):
+    """A family of observations. Those of many children at once wait until somebody looks, or until
+    there are WAITING_MAX: counted together, they cost a fraction."""
+
+    def __init__(self, name: str, text: str, labels: Sequence[str]) -> None:
+        super().__init__(name, text, labels)
+        self._waiting: list[Sequence[tuple[str, Sequence[float]]]] = []
+        self._waiting_size = 0
+
+    def observe_all(self, observed: Sequence[float], *values: str) -> None:
+        """Count each of *observed*."""
+        with self._lock:
+            self._count(observed, values)
+
+    def observe_each(self, observed: Sequence[tuple[str, Sequence[float]]]) -> None:
+        """Count observations by the value of the one label."""
+        with self._lock:
+            self._waiting.append(observed)
+            self._waiting_size += 1 + sum(len(some) for _, some in observed)
+            if self._waiting_size >= WAITING_MAX:
+                self._count_waiting()
+
+    def _count_waiting(self) -> None:
+        waiting, self._waiting, self._waiting_size = self._waiting, [], 0
+        found: dict[str, list[float]] = {}
+        for observed in waiting:
+            for value, some in observed:
+                found.setdefault(value, []).extend(some)
+        for value, some in found.items():
+            self._count(some, (value,))
+
+    def _count(self, observed: Sequence[float], values: tuple[str, ...]) -> None:
+        raise AssertionError(self.name, observed, values)
+
+
+class Histogram(Observing):
     """Counts by upper bound, with sum and count."""
 
     kind = "histogram"
@@ -126,17 +163,24 @@ class Histogram(Family):
         """Count one *value*."""
         self.observe_all((value,), *values)
 
-    def observe_all(self, observed: Sequence[float], *values: str) -> None:
-        """Count each of *observed*."""
-        with self._lock:
-            key = self.key(self._counts, values)
-            counts = self._counts.setdefault(key, [0.0] * (len(self.buckets) + 2))
+    def _count(self, observed: Sequence[float], values: tuple[str, ...]) -> None:
+        key = self.key(self._counts, values)
+        counts = self._counts.setdefault(key, [0.0] * (len(self.buckets) + 2))
+        if len(observed) > len(self.buckets):
+            # Fewer questions: how many are not above each bound.
+            ordered, before = sorted(observed), 0
+            for place, bound in enumerate((*self.buckets, math.inf)):
+                through = bisect_right(ordered, bound)
+                counts[place] += through - before
+                before = through
+        else:
             for value in observed:
                 counts[bisect_left(self.buckets, value)] += 1
-            counts[-1] += sum(observed)
+        counts[-1] += sum(observed)
 
     def lines(self) -> Iterator[str]:
         with self._lock:
+            self._count_waiting()
             children = sorted((key, list(counts)) for key, counts in self._counts.items())
         for key, counts in children:
             running = 0.0
@@ -148,7 +192,7 @@ class Histogram(Family):
             yield f"{self.name}_count{_braces(self.labels, key)} {_number(running)}"
 
 
-class Summary(Family):
+class Summary(Observing):
     """Quantiles over the last SUMMARY_WINDOW observations of each child, with sum and count."""
 
     kind = "summary"
@@ -158,16 +202,15 @@ class Summary(Family):
         self._recent: dict[tuple[str, ...], deque[float]] = {}
         self._totals: dict[tuple[str, ...], tuple[float, int]] = {}
 
-    def observe_all(self, observed: Sequence[float], *values: str) -> None:
-        """Count each of *observed*."""
-        with self._lock:
-            key = self.key(self._recent, values)
-            self._recent.setdefault(key, deque(maxlen=SUMMARY_WINDOW)).extend(observed)
-            total, count = self._totals.get(key, (0.0, 0))
-            self._totals[key] = total + sum(observed), count + len(observed)
+    def _count(self, observed: Sequence[float], values: tuple[str, ...]) -> None:
+        key = self.key(self._recent, values)
+        self._recent.setdefault(key, deque(maxlen=SUMMARY_WINDOW)).extend(observed)
+        total, count = self._totals.get(key, (0.0, 0))
+        self._totals[key] = total + sum(observed), count + len(observed)
 
     def lines(self) -> Iterator[str]:
         with self._lock:
+            self._count_waiting()
             children = sorted((key, sorted(recent)) for key, recent in self._recent.items())
             totals = dict(self._totals)
         for key, recent in children:

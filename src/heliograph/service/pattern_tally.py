@@ -9,13 +9,14 @@ that is the line with its numbers as `#`, at most SHAPES_MAX of them; a restart 
 
 import re
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from sqlalchemy import Connection
 
 from heliograph.service.effects import Given
-from heliograph.service.log_patterns import InForce, PatternBook
+from heliograph.service.line_parses import Read
+from heliograph.service.log_patterns import PatternBook
 from heliograph.service.meters import Meters
 from heliograph.store.state import log_patterns
 from heliograph.training.parse import Parsed
@@ -57,11 +58,18 @@ class PatternTally:
         self._lock = threading.Lock()
         self.unlisted = 0
 
-    def count(self, lines: Iterable[Given], in_force: InForce) -> None:
+    def wanted(self, read: Read) -> Iterator[int]:
+        """The places of those lines of *read* that are counted here: see `note`."""
+        parsed = read.parsed
+        plans = {n for n, plan in enumerate(parsed.plans, 1) if _is_noted(plan.template)}
+        if plans:
+            yield from (n for n, plan in enumerate(parsed.plan_of) if plan in plans)
+        yield from (n for n, said in parsed.said.items() if _is_noted(said))
+
+    def count(self, lines: Iterable[Given]) -> None:
         """Count what of *lines* is told here, which is little: see `note`."""
         for line, pod_uid, parsed in lines:
-            rule = parsed.rule
-            if parsed.gap or rule == TOO_LONG or (in_force.own and rule.startswith(OWN)):
+            if _is_noted(parsed):
                 self.note(parsed, line.text, pod_uid, line.at_ns)
 
     def note(self, parsed: Parsed, text: str, pod_uid: str, at_ns: int) -> None:
@@ -115,6 +123,10 @@ class PatternTally:
     def settle(self) -> None:
         """Hits are written."""
         self._hits, self._last_ns = {}, {}
+
+
+def _is_noted(parsed: Parsed) -> bool:
+    return parsed.gap or parsed.rule == TOO_LONG or parsed.rule.startswith(OWN)
 
 
 def shape(text: str) -> str:

@@ -1,6 +1,6 @@
 """Rules over what streams in, on the applier's thread: lines, rows and records, in the log's order.
 
-    for each frame        line(…), row(…), record(…)       evaluated at once, in memory
+    for each frame        line(…), rows(…), record(…)      evaluated at once, in memory
     before the cursor     posts()  ─► the engine has them, durably; taken()
     with the cursor       write(tx) the rules' own states
 
@@ -8,10 +8,13 @@ A frame that is applied again after a crash is evaluated again from the states o
 gives the same posts with the same `seq`, which the engine knows already.
 """
 
+import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
+import numpy as np
 from msgspec import structs
+from numpy.typing import NDArray
 from sqlalchemy import Connection
 
 from heliograph.alert.model import Context, Post
@@ -20,18 +23,32 @@ from heliograph.alert.rules.stream import RuleStream
 from heliograph.core.clock import Clock
 from heliograph.core.record import Record
 from heliograph.core.training import TrainingRow
-from heliograph.receive.lines import Line, LineBlock
+from heliograph.kernels.log_shapes import Plan
+from heliograph.receive.lines import Line, LineBlock, source
+from heliograph.service.line_parses import Read
+from heliograph.service.line_records import speaker
 from heliograph.service.rule_book import RuleBook
 from heliograph.store.state import rule_states
 from heliograph.store.state.state import State
+from heliograph.training.parse import Parsed
 
 TICK_EVERY_S = 1.0
+# Pods, as they are named, whose owners are remembered; one more, and all are forgotten.
+CONTEXTS_MAX = 20_000
+# Plans of which it is remembered which lines need no look; one more, and all are forgotten.
+GUARDS_MAX = 8192
+_DIGITS = re.compile(rb"[0-9]+")
+
+Span = tuple[int, int]
+Guard = Sequence[Span] | None
+Places = NDArray[np.intp]
 
 
 class RuleFeed:
     """The stream rules at work. Used by the applier alone.
 
-    *owner* gives context by pod uid, pod name and node.
+    *owner* gives context by pod uid, pod name and node; *moment* is the same object as long as the
+    owners are. Without it they are asked for anew for every stretch.
     """
 
     def __init__(
@@ -42,14 +59,18 @@ class RuleFeed:
         *,
         resolve_after_ns: int,
         owner: Callable[[str, str, str], Context],
+        moment: Callable[[], object] = object,
     ) -> None:
         self._book = book
         self._state = state
         self._clock = clock
         self._resolve_after_ns = resolve_after_ns
         self._owner = owner
-        # Of pods, within a stretch: who owns them is one question then, not one a row.
-        self._contexts: dict[str, Context] = {}
+        self._moment = moment
+        self._owned_at = moment()
+        self._contexts: dict[tuple[str, str, str], Context] = {}
+        # By the number of a plan: the digits that are zeros where no rule is about a line.
+        self._guards: dict[int, Guard] = {}
         self._rows: list[StateRow] = []
         self._posts: list[Post] = []
         self._earlier: Counter[str] = Counter()
@@ -64,7 +85,11 @@ class RuleFeed:
 
         What a rule that stays remembers, stays; what one that is no more said, ends.
         """
-        self._contexts.clear()
+        moment = self._moment()
+        if moment is not self._owned_at:
+            self._owned_at = moment
+            self._contexts.clear()
+            self._stream.forget_owners()
         rules = self._book.rules()
         if rules.version == self._rules.version:
             return
@@ -81,48 +106,63 @@ class RuleFeed:
         self._rules = rules
         earlier = self._earlier + self._stream.bounds() + leaving.bounds()
         self._stream = self._opened([row for row in states if row.rule_id in stays])
+        self._guards.clear()
         self._earlier = earlier
 
-    def wanted(self, block: LineBlock) -> Iterator[Line]:
-        """The lines of *block* that a rule may be about, for `line`."""
-        return map(block.line, self._stream.matching(block.blob, block.ends))
+    def wanted(self, read: Read) -> Sequence[int]:
+        """The places of those lines of *read* that a rule may be about, for `line`. What one plan
+        reads differs in digits alone, so that most such lines need no look."""
+        block, parsed = read.block, read.parsed
+        guards = [None, *(self._guard(plan) for plan in parsed.plans)]
+        plan_of = np.frombuffer(parsed.plan_of, np.uint32)
+        looked = np.array([guard is None for guard in guards])[plan_of]
+        for plan, guard in enumerate(guards):
+            if guard:
+                places = np.flatnonzero(plan_of == plan)
+                looked[places] = _without_zeros(block, places, guard)
+        return self._stream.matching(block.blob, block.ends, np.flatnonzero(looked).tolist())
 
-    def line(self, line: Line, pod_uid: str, seq: int, arrival_ns: int) -> None:
-        """Evaluate one whole line."""
+    def line(
+        self, line: Line, pod_uid: str, seq: int, arrival_ns: int, parsed: Parsed | None = None
+    ) -> None:
+        """Evaluate one whole line, and what it was *parsed* to."""
         hits = self._stream.match(line.text)
         if not hits:
             return
-        context = self._owner(pod_uid, line.pod_name, line.node)
+        context = self._context(pod_uid, line.pod_name, line.node)
         labels = {
             "namespace": line.namespace,
             "container": line.container,
             "stream": line.stream,
         }
         client = line.node or pod_uid or _pod(line.namespace, line.pod_name)
-        said = Said(line.at_ns, client, context, labels, line.text)
-        self._stream.line(hits, said, seq=seq, arrival_ns=arrival_ns)
+        said = Said(line.at_ns, client, context, labels, line.text, source(line))
+        told = {} if parsed is None else speaker(parsed)
+        self._stream.line(hits, said, told=told, seq=seq, arrival_ns=arrival_ns)
 
-    def row(self, row: TrainingRow, seq: int, arrival_ns: int) -> None:
-        """Evaluate one training row."""
-        if not self._stream.wants_rows:
-            return
-        context = self._contexts.get(row.pod_uid)
-        if context is None:
-            context = self._contexts[row.pod_uid] = self._owner(row.pod_uid, "", "")
-        said = Said(row.at_ns, context.node_name or row.pod_uid, context)
-        self._stream.row(row, said, seq=seq, arrival_ns=arrival_ns)
+    def rows(self, rows: Sequence[TrainingRow], seq: int, arrival_ns: int) -> None:
+        """Evaluate training rows, in their order."""
+        if rows and self._stream.wants_rows:
+            self._stream.rows(rows, self._of_pod, seq=seq, arrival_ns=arrival_ns)
+
+    def wanted_records(
+        self, records: Sequence[tuple[Record, int, int]]
+    ) -> Sequence[tuple[Record, int, int]]:
+        """Those of *records*, with what else came with them, that a rule may be about, for `record`."""
+        types = self._stream.event_types
+        return (
+            records if types is None else [one for one in records if one[0].event_type in types]
+        )
 
     def record(self, record: Record, seq: int, arrival_ns: int) -> None:
         """Evaluate one record that was not known before."""
-        if not self._stream.wants(record.event_type):
-            return
         resource = record.resource
 
         def text(*names: str) -> str:
             return next((str(resource[name]) for name in names if resource.get(name)), "")
 
         pod_uid, node = text("pod_uid", "pod_id"), text("node", "node_name")
-        context = self._owner(pod_uid, text("pod_name"), node)
+        context = self._context(pod_uid, text("pod_name"), node)
         if not context.workload_id and (workload := text("workload_id")):
             context = structs.replace(context, workload_id=workload)
         client = (
@@ -171,6 +211,26 @@ class RuleFeed:
         """States are written."""
         self._rows = []
 
+    def _guard(self, plan: Plan) -> Guard:
+        number = plan.number
+        if number not in self._guards:
+            if len(self._guards) >= GUARDS_MAX:
+                self._guards.clear()
+            self._guards[number] = self._stream.guard(*_known(plan))
+        return self._guards[number]
+
+    def _of_pod(self, pod_uid: str) -> Context:
+        return self._context(pod_uid, "", "")
+
+    def _context(self, pod_uid: str, pod_name: str, node: str) -> Context:
+        name = pod_uid, pod_name, node
+        context = self._contexts.get(name)
+        if context is None:
+            if len(self._contexts) >= CONTEXTS_MAX:
+                self._contexts.clear()
+            context = self._contexts[name] = self._owner(*name)
+        return context
+
     def _drain(self, stream: RuleStream) -> None:
         posts, rows = stream.drain()
         self._posts.extend(posts)
@@ -188,3 +248,26 @@ class RuleFeed:
 def _pod(namespace: str, name: str) -> str:
     """By whose clock something was told whose pod is known by its name only."""
     return f"{namespace}/{name}" if name else ""
+
+
+def _without_zeros(
+    block: LineBlock, places: Places, guard: Sequence[Span]
+) -> NDArray[np.bool_]:
+    """(n,) whether the line at each of *places* has a digit but 0 at *guard*."""
+    texts = np.frombuffer(block.blob, np.uint8)
+    starts = np.concatenate(([0], np.frombuffer(block.ends, np.uint32)))[places]
+    digits = np.concatenate([np.arange(start, stop) for start, stop in guard])
+    found: NDArray[np.bool_] = (texts[starts[:, None] + digits] != ord("0")).any(axis=1)
+    return found
+
+
+def _known(plan: Plan) -> tuple[bytes, Sequence[Span]]:
+    """A line that *plan* reads, and where others that it reads have other digits."""
+    text, at = bytearray(plan.mask), 0
+    for start, stop in plan.spans:
+        text[start:stop] = plan.literal[at : at + stop - start]
+        at += stop - start
+    same = set(plan.spans)
+    return bytes(text), [
+        run for found in _DIGITS.finditer(text) if (run := found.span()) not in same
+    ]

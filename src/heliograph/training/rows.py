@@ -8,6 +8,7 @@ from heliograph.training.parse import Parsed
 
 MARKERS = frozenset({"training_start", "training_end"})
 BAR = "bar"
+STEP = "current_iteration"
 COUNT_EPOCHS_FROM_1 = frozenset({"torchtune"})
 # A greater epoch is no epoch.
 EPOCHS_MAX = 10**9
@@ -21,11 +22,11 @@ def rows(parsed: Parsed, *, pod_uid: str, source: str, at_ns: int) -> tuple[Trai
     """
     if parsed.kind == "performance":
         return (_row(parsed, pod_uid, source, at_ns, iteration_of(parsed), None),)
-    return tuple(
-        _row(parsed, pod_uid, source, at_ns, None, event.event_type)
-        for event in parsed.events
-        if event.event_type in MARKERS
-    )
+    found: tuple[TrainingRow, ...] = ()
+    for event in parsed.events:
+        if event.event_type in MARKERS:
+            found += (_row(parsed, pod_uid, source, at_ns, None, event.event_type),)
+    return found
 
 
 def iteration_of(parsed: Parsed) -> int | None:
@@ -35,7 +36,7 @@ def iteration_of(parsed: Parsed) -> int | None:
     begins anew while training goes on: what it counts is a value, but no step of the run.
     """
     fields = parsed.fields
-    iteration: int | None = fields.get("current_iteration")
+    iteration: int | None = fields.get(STEP)
     if parsed.rule != BAR or iteration is None:
         return iteration
     epoch, target = fields.get("epoch"), fields.get("target_iteration")

@@ -16,8 +16,8 @@ the log stays.
 import contextlib
 import re
 import struct
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from operator import itemgetter
+from collections.abc import Collection, Mapping, Sequence
+from itertools import compress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,6 +27,8 @@ from heliograph.core import labels as label
 from heliograph.core.instant import AT_NS_MAX, AT_NS_MIN
 from heliograph.core.labels import Labels
 from heliograph.core.training import TrainingRow
+from heliograph.kernels import row_samples
+from heliograph.kernels.row_samples import Kind, Stream
 
 PREFIX = "training_"
 LOG = "log"
@@ -42,8 +44,6 @@ NAME_CHARS_MAX = 512
 # Kinds of rows (pod, source, rank, fields) that are remembered, about 2 kB each; when there are
 # more, all are forgotten.
 KINDS_MAX = 20_000
-
-Pick = Callable[[Mapping[str, Any]], Sequence[Any]]
 
 
 class Columns(NamedTuple):
@@ -62,21 +62,6 @@ class Columns(NamedTuple):
     packed: Sequence[bytes]
 
 
-class _Kind(NamedTuple):
-    """Rows of one stream with the same fields: *fields* of them have the series at *places*.
-
-    *pack* makes float64 bytes of what *pick* takes of a row's fields.
-    """
-
-    fields: tuple[str, ...]
-    pick: Pick
-    pack: Callable[..., bytes]
-    places: NDArray[np.intp]
-
-
-_NONE = _Kind((), tuple, struct.Struct("").pack, np.empty(0, np.intp))
-
-
 class Sampler:
     """Makes samples of rows; remembers the series of each kind of row. For one thread.
 
@@ -84,58 +69,43 @@ class Sampler:
     """
 
     def __init__(self) -> None:
-        self._kinds: dict[tuple[str, ...], _Kind] = {}
+        self._kinds: dict[tuple[Stream, tuple[str, ...]], Kind] = {}
         self._places: dict[bytes, int] = {}
         self._packed: list[bytes] = []
         self.skipped = 0
 
     def columns(
-        self, rows: Iterable[TrainingRow], named: Collection[str] = frozenset()
+        self, rows: Sequence[TrainingRow], named: Collection[str] = frozenset()
     ) -> Columns:
         """The samples of *rows*, and of what their `extra` has by the names *named*; marks of a run's
         edge have none."""
         if len(self._kinds) >= KINDS_MAX:
             self._kinds, self._places, self._packed = {}, {}, []
-        kinds = self._kinds
-        places: list[NDArray[np.intp]] = []
-        times: list[int] = []
-        values: list[bytes] = []
-        for row in rows:
-            fields = row.fields
-            if named and "extra" in fields:
-                fields = _with_named(fields, named)
-            key = (row.pod_uid, row.source, row.rank_group, *fields)
-            kind = kinds.get(key)
-            if kind is None:
-                kind = kinds[key] = self._kind(row, fields)
-            if row.marker is not None or not len(kind.places):
-                continue
-            if not AT_NS_MIN < row.at_ns < AT_NS_MAX:
-                self.skipped += 1
-                continue
-            try:
-                values.append(kind.pack(*kind.pick(fields)))
-                places.append(kind.places)
-            except (struct.error, OverflowError):
-                there, numbers = _numbers(kind, fields)
-                values.append(numbers)
-                places.append(there)
-            times.append(row.at_ns)
+        if named:
+            rows = [_with_named(row, named) for row in rows]
+        found = row_samples.pack(rows, {}, self._kind_of, _numbers, AT_NS_MIN, AT_NS_MAX)
+        self.skipped += found.skipped
         return Columns(
-            np.concatenate(places) if places else np.empty(0, np.intp),
-            np.repeat(np.array(times, np.int64), np.array([len(p) for p in places], np.intp)),
-            np.frombuffer(b"".join(values), np.float64),
+            np.frombuffer(found.series, np.int64).astype(np.intp, copy=False),
+            np.frombuffer(found.at_ns, np.int64),
+            np.frombuffer(found.value, np.float64),
             self._packed,
         )
 
-    def _kind(self, row: TrainingRow, fields: Mapping[str, Any]) -> _Kind:
-        if max(len(row.pod_uid), len(row.rank_group)) > NAME_CHARS_MAX:
+    def _kind_of(self, stream: Stream, names: tuple[str, ...]) -> Kind:
+        kind = self._kinds.get((stream, names))
+        if kind is None:
+            kind = self._kinds[stream, names] = self._kind(stream, names)
+        return kind
+
+    def _kind(self, stream: Stream, names: tuple[str, ...]) -> Kind:
+        pod_uid, _, rank_group = stream
+        if max(len(pod_uid), len(rank_group)) > NAME_CHARS_MAX:
             self.skipped += 1
-            return _NONE
-        names = tuple(name for name in fields if is_sampled(name))
-        places = [self._place(labels_of(row, name)) for name in names]
-        pack = struct.Struct(f"={len(names)}d").pack
-        return _Kind(names, _picking(names), pack, np.array(places, np.intp))
+            return Kind(names, bytes(len(names)), b"")
+        taken = bytes(map(is_sampled, names))
+        places = [self._place(labels_of(stream, name)) for name in compress(names, taken)]
+        return Kind(names, taken, struct.pack(f"={len(places)}q", *places))
 
     def _place(self, labels: Labels) -> int:
         packed = label.pack(labels)
@@ -150,15 +120,16 @@ def is_sampled(field: str) -> bool:
     return field not in _NOT_SAMPLED and _FIELD.match(field) is not None
 
 
-def labels_of(row: TrainingRow, field: str) -> Labels:
-    """The labels of the series that *field* of *row* belongs to."""
-    speaker = "rank" if row.source == LOG else "run_id"
+def labels_of(stream: Stream, field: str) -> Labels:
+    """The labels of the series that *field* of rows of *stream* belongs to."""
+    pod_uid, source, rank_group = stream
+    speaker = "rank" if source == LOG else "run_id"
     return label.of(
         {
             label.NAME: PREFIX + field,
-            "pod_uid": row.pod_uid,
-            "source": row.source,
-            speaker: row.rank_group,
+            "pod_uid": pod_uid,
+            "source": source,
+            speaker: rank_group,
         }
     )
 
@@ -183,31 +154,24 @@ def is_training(labels: Labels) -> bool:
     )
 
 
-def _with_named(fields: Mapping[str, Any], named: Collection[str]) -> Mapping[str, Any]:
-    """*fields* with those of their `extra` that are *named*; a field's own value stays."""
-    extra = fields["extra"]
+def _with_named(row: TrainingRow, named: Collection[str]) -> TrainingRow:
+    """*row* with those of its `extra` that are *named* as fields; a field's own value stays."""
+    extra = row.fields.get("extra")
     if not isinstance(extra, Mapping) or extra.keys().isdisjoint(named):
-        return fields
-    return {**{name: value for name, value in extra.items() if name in named}, **fields}
+        return row
+    more = {name: value for name, value in extra.items() if name in named}
+    return row._replace(fields={**more, **row.fields})
 
 
-def _picking(names: tuple[str, ...]) -> Pick:
-    """What gives the values of *names* of a row's fields, in that order."""
-    if len(names) == 1:
-        (only,) = names
-        return lambda fields: (fields[only],)
-    picked: Pick = itemgetter(*names) if names else tuple
-    return picked
-
-
-def _numbers(kind: _Kind, fields: Mapping[str, Any]) -> tuple[NDArray[np.intp], bytes]:
-    """The series of those of *fields* that are numbers, and their values as bytes."""
+def _numbers(kind: Kind, fields: Mapping[str, Any]) -> tuple[bytes, bytes]:
+    """Places and values of those of *fields* that are taken and are numbers."""
     there: list[int] = []
     numbers: list[float] = []
-    for place, name in zip(kind.places.tolist(), kind.fields, strict=True):
+    places = struct.unpack(f"={len(kind.places) // 8}q", kind.places)
+    for place, name in zip(places, compress(kind.names, kind.taken), strict=True):
         value = fields[name]
         if isinstance(value, int | float):
             with contextlib.suppress(OverflowError):
                 numbers.append(float(value))
                 there.append(place)
-    return np.array(there, np.intp), np.array(numbers, np.float64).tobytes()
+    return struct.pack(f"={len(there)}q", *there), struct.pack(f"={len(numbers)}d", *numbers)

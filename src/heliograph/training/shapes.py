@@ -1,29 +1,32 @@
 """Lines of a shape seen before are read by plan: the same as the parser says, many times faster.
 
     shapes = Shapes(parse_line)
-    shapes.read(blob, ends, skipped)  →  [Parsed, …]
+    shapes.read(blob, ends, skipped)  →  Readings of each line, made when asked for
 
-A job prints millions of lines that differ in digits alone. Once SIGHTINGS of such a line have come,
-the parser itself is asked what digits do: each number of the line is replaced by others (random,
-all 0, all 9, …), alone and together, and what the parser then says must be explained, value for value,
-by a place in the line and a way to read it. A number whose change does anything else (the code of an
-Xid) is no value but part of the shape. What is not explained so is not planned: such lines are
-always parsed. And one of some thousand lines that are read by plan is parsed all the same, so
+A job prints millions of lines that differ in digits alone. Once SIGHTINGS of such a line have come, a
+plan for them is learned from the parser itself (`training.lessons`). Lines of which none can be learned
+are always parsed. And one of some thousand lines that are read by plan is parsed all the same, so
 that a plan that is wrong after all is found, forgotten and counted (`disagreed`).
+
+Lines that say nothing, whatever their numbers are and however many digits they have, are known by
+their *form*, in which each number is one `0`: a port or a pid of another length is no new shape. Not
+those with a word that events have.
 
 The parser must be a function of the line alone. For one thread.
 """
 
-import math
-import random
-import re
-import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import pairwise
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
 
 from heliograph.kernels import log_shapes as kernel
-from heliograph.kernels.log_shapes import Memo, Plan, Slot
+from heliograph.kernels.log_shapes import Memo, Plan, Readings
+from heliograph.training.events import hinted
+from heliograph.training.lessons import (
+    LESSON_BYTES_MAX,
+    form_of,
+    learn,
+    quiet_at_any_length,
+    same,
+)
 from heliograph.training.parse import Parsed, none
 
 # What says nothing: one for all, so that it is told by being the same.
@@ -34,37 +37,19 @@ SIGHTINGS = 16
 LINES_PER_LESSON = 256
 # Masks that are counted; one more, and counting begins anew.
 SEEN_MAX = 8192
-# Longer lines, and those of more numbers, would take too long to learn.
-LESSON_BYTES_MAX = 2048
-RUNS_MAX = 80
-# Numbers that may be part of a shape (colours are), and their digits together.
-LITERALS_MAX = 24
-LITERAL_DIGITS_MAX = 48
-_ALONE, _TOGETHER, _TRIES = 3, 24, 2000
-_FACTORS = (1e3, 1e-3, 6e4, 100.0, 1024.0, 1 / 1024, 1 / 1024**2, 1 / 1024**3, 1e-6, 3.6e6)
-_PLACES = (9, 6, 4, 3, 2, 1)
-_RUN = re.compile(rb"[0-9]+")
-_PARTS = tuple(
-    re.compile(part)
-    for part in (
-        rb"[0-9]+",
-        rb"[0-9][0-9,]*",
-        rb"[0-9][0-9,]*\.[0-9]*",
-        rb"[0-9][0-9,]*(?:\.[0-9]*)?[eE][-+]?[0-9]+",
-    )
-)
-
-Span = tuple[int, int]
-Where = tuple[str | int, ...]
+# Forms of lines that say nothing; one more forgets them all.
+FORMS_MAX = 8192
 
 
 class Shapes:
-    """Reads lines as *parse* does; who says nothing is QUIET itself."""
+    """Reads lines as *parse* does, which any thread may call; who says nothing is QUIET itself."""
 
     def __init__(self, parse: Callable[[str], Parsed]) -> None:
         self._parse = parse
-        self._memo = Memo(self._unknown, self._plain, self._check)
+        self._memo = Memo(self._unknown, self._plain, self._check, QUIET)
         self._seen: dict[bytes, int] = {}
+        self._quiet: set[bytes] = set()
+        self._quiet_hits = 0
         self._since_lesson = LINES_PER_LESSON
 
     @property
@@ -77,7 +62,7 @@ class Shapes:
         """Lines read by plan."""
         return self._memo.hits
 
-    def read(self, blob: bytes, ends: Sequence[int], skipped: bytes) -> list[Parsed | None]:
+    def read(self, blob: bytes, ends: Sequence[int], skipped: bytes) -> Readings:
         """What each line of *blob* says, that ends at *ends*; None where *skipped* is not 0."""
         return self._memo.read(blob, ends, skipped)
 
@@ -94,259 +79,55 @@ class Shapes:
         return QUIET if said == QUIET else said
 
     def _unknown(self, text: bytes, mask: bytes) -> Parsed:
-        said = self._plain(text)
+        quiet = self._says_nothing(text)
+        said = QUIET if quiet else self._plain(text)
         self._since_lesson += 1
         seen = self._seen.get(mask, 0) + 1
-        if seen < SIGHTINGS or self._since_lesson < LINES_PER_LESSON:
+        if seen < SIGHTINGS or (not quiet and self._since_lesson < LINES_PER_LESSON):
             if seen == 1 and len(self._seen) >= SEEN_MAX:
                 self._seen.clear()
             self._seen[mask] = seen
             return said
-        self._since_lesson = 0
         self._seen.pop(mask, None)
+        if quiet:
+            self._memo.put(mask, self._memo.spans(mask), text, Plan(QUIET, (), (), (), None))
+        else:
+            self._learn(text, mask)
+        return said
+
+    def _says_nothing(self, text: bytes) -> bool:
+        """Whether lines of *text*'s form are known to say nothing; one in many is parsed as well."""
+        form = form_of(text)
+        if form not in self._quiet or len(text) > LESSON_BYTES_MAX:
+            return False
+        self._quiet_hits += 1
+        if self._quiet_hits % kernel.CHECKED_EVERY == 0 and self._plain(text) is not QUIET:
+            self._quiet.discard(form)
+            return False
+        return True
+
+    def _learn(self, text: bytes, mask: bytes) -> None:
+        self._since_lesson = 0
         lesson = learn(text, self._plain, literal=self._memo.spans(mask))
         if lesson is None:
             self._memo.refuse(mask)
-        else:
-            self._memo.put(mask, lesson.literal, text, lesson.plan)
-        return said
+            return
+        self._memo.put(mask, lesson.literal, text, lesson.plan)
+        if (
+            lesson.plan.template is QUIET
+            and not lesson.literal
+            # Several numbers may have to be of one length each: an Xid of no possible device, which
+            # tells nothing, must not hide those of real ones.
+            and not hinted(text.decode("utf-8", "replace"))
+            and quiet_at_any_length(text, self._plain)
+        ):
+            if len(self._quiet) >= FORMS_MAX:
+                self._quiet.clear()
+            self._quiet.add(form_of(text))
 
     def _check(self, text: bytes, said: Parsed) -> Parsed:
         right = self._plain(text)
-        return said if same(said, right) else right
-
-
-class Lesson(NamedTuple):
-    """A plan for lines of a mask with the digits, at *literal*, of the line it was learned from."""
-
-    plan: Plan
-    literal: Sequence[Span]
-
-
-def learn(
-    text: bytes, parse: Callable[[bytes], Parsed], *, literal: Iterable[Span] = ()
-) -> Lesson | None:
-    """How lines of *text*'s mask are read; None where no plan explains what *parse* says of them."""
-    runs = [match.span() for match in _RUN.finditer(text)]
-    base = parse(text)
-    held = leaves(base)
-    if held is None or len(runs) > RUNS_MAX or len(text) > LESSON_BYTES_MAX:
-        return None
-    rng = random.Random(zlib.crc32(text))  # noqa: S311 - not a secret, and the same each time
-    explained = {where: _ways(text, leaf) for where, leaf in held.items()}
-    fixed = set(literal)
-    for run in runs:
-        if run in fixed:
-            continue
-        told = [(one, parse(one)) for one in _alone(text, run, rng)]
-        left = _narrowed(base, explained, told)
-        if left is None:
-            fixed.add(run)
-        else:
-            explained = left
-    if len(fixed) > LITERALS_MAX or sum(b - a for a, b in fixed) > LITERAL_DIGITS_MAX:
-        return None
-    free = [run for run in runs if run not in fixed]
-    together = [(one, parse(one)) for one in _together(text, free, rng)]
-    left = _narrowed(base, explained, together)
-    for apart in _telling_apart(text, free, left or {}, rng):
-        left = None if left is None else _narrowed(base, left, [(apart, parse(apart))])
-    if left is None:
-        return None
-    plan = _plan(base, {where: ways[0] for where, ways in left.items()})
-    return None if plan is None else Lesson(plan, sorted(fixed))
-
-
-def _narrowed(
-    base: Parsed,
-    explained: dict[Where, list[Any]],
-    told: Sequence[tuple[bytes, Parsed]],
-) -> dict[Where, list[Any]] | None:
-    """Of the ways to read each leaf those that hold in all of *told*; None where a leaf has none."""
-    left = dict(explained)
-    for text, said in told:
-        found = leaves(said)
-        if found is None or list(found) != list(left) or not _alike(base, said):
-            return None
-        for where, leaf in found.items():
-            ways = [way for way in left[where] if same(_read(text, way), leaf)]
-            if not ways:
-                return None
-            left[where] = ways
-    return left
-
-
-def _read(text: bytes, way: Any) -> Any:
-    return kernel.value(text, way) if isinstance(way, Slot) else way[0]
-
-
-def _alike(one: Parsed, other: Parsed) -> bool:
-    """Whether they are the same but for their leaves."""
-    return (
-        *(one.kind, one.framework, one.rule, one.gap),
-        *(event._replace(attributes={}) for event in one.events),
-    ) == (
-        *(other.kind, other.framework, other.rule, other.gap),
-        *(event._replace(attributes={}) for event in other.events),
-    )
-
-
-def leaves(parsed: Parsed) -> dict[Where, Any] | None:
-    """The values of *parsed*, by where they stand; None when there is one where no plan can write."""
-    found: dict[Where, Any] = {("label",): parsed.label}
-    for name, field in parsed.fields.items():
-        if name == "extra" and isinstance(field, dict):
-            found.update({("extra", key): leaf for key, leaf in field.items()})
-        else:
-            found["fields", name] = field
-    for number, event in enumerate(parsed.events):
-        found.update({("events", number, key): leaf for key, leaf in event.attributes.items()})
-    plain = (str, int, float, type(None))
-    return found if all(isinstance(leaf, plain) for leaf in found.values()) else None
-
-
-def _ways(text: bytes, leaf: Any) -> list[Any]:
-    """All that *leaf* may be: itself, as a list of one, or a slot that reads it in *text*."""
-    ways: list[Any] = [[leaf]]
-    if isinstance(leaf, str):
-        ways += _slices(text, leaf)
-    elif isinstance(leaf, int | float) and not isinstance(leaf, bool):
-        spans = list(_numbers(text))
-        whole = isinstance(leaf, int)
-        plain = [Slot(*span, kernel.INT if whole else kernel.FLOAT) for span in spans]
-        if whole:
-            # As `int` reads digits alone; `1024.0` is a count too.
-            printed = [span for span in spans if not text[slice(*span)].lstrip(b"-+").isdigit()]
-            plain += [Slot(*span, kernel.WHOLE) for span in printed]
-        ways += [slot for slot in plain if _reads(text, slot, leaf)]
-        if len(ways) == 1 and isinstance(leaf, float):
-            # Most numbers are kept as they are printed: what else they may be is much to look at.
-            ways += [slot for slot in _scaled(spans) if _reads(text, slot, leaf)]
-    return ways
-
-
-def _slices(text: bytes, leaf: str) -> Iterator[Slot]:
-    try:
-        part = leaf.encode()
-    except UnicodeEncodeError:
-        return
-    if not _RUN.search(part):
-        return
-    at = text.find(part)
-    while at >= 0:
-        yield Slot(at, at + len(part), kernel.SLICE)
-        at = text.find(part, at + 1)
-
-
-def _scaled(spans: Iterable[Span]) -> Iterator[Slot]:
-    for span in spans:
-        for factor in _FACTORS:
-            for places in _PLACES:
-                yield Slot(*span, kernel.ROUNDED, factor, places)
-            yield Slot(*span, kernel.TIMES, factor)
-
-
-def _reads(text: bytes, slot: Slot, leaf: Any) -> bool:
-    try:
-        return same(kernel.value(text, slot), leaf)
-    except (ValueError, OverflowError):
-        return False
-
-
-def _numbers(text: bytes) -> Iterator[Span]:
-    """Every part of *text* that begins as a number and may be one."""
-    for run in _RUN.finditer(text):
-        start = run.start()
-        stops = {
-            match.end() for part in _PARTS if (match := part.match(text, start)) is not None
-        }
-        for stop in sorted(stops):
-            yield start, stop
-            if start and text[start - 1] in b"-+":
-                yield start - 1, stop
-
-
-def _alone(text: bytes, run: Span, rng: random.Random) -> Iterator[bytes]:
-    start, stop = run
-    size = stop - start
-    others = [_random(size, rng) for _ in range(_ALONE)]
-    others += [b"0" * size, b"9" * size, b"1".rjust(size, b"0"), b"1".ljust(size, b"0")]
-    for other in dict.fromkeys(others):
-        yield text[:start] + other + text[stop:]
-
-
-def _together(text: bytes, runs: Sequence[Span], rng: random.Random) -> Iterator[bytes]:
-    for number in range(_TOGETHER):
-        made = bytearray(text)
-        for start, stop in runs:
-            made[start:stop] = (
-                _random(stop - start, rng)
-                if number > 1
-                else b"09"[number : number + 1] * (stop - start)
-            )
-        yield bytes(made)
-    # Numbers that are equal: a last step, a rank beyond the ranks there are.
-    for one, other in pairwise(runs):
-        if one[1] - one[0] == other[1] - other[0]:
-            made = bytearray(text)
-            made[other[0] : other[1]] = made[one[0] : one[1]]
-            yield bytes(made)
-
-
-def _telling_apart(
-    text: bytes, runs: Sequence[Span], ways: dict[Where, list[Any]], rng: random.Random
-) -> Iterator[bytes]:
-    """Lines that two ways to read one leaf read differently, where any is found: to round or not to
-    round is the same for most numbers."""
-    for some in ways.values():
-        for one, other in pairwise(some):
-            if not isinstance(one, Slot) or not isinstance(other, Slot):
-                continue
-            start, stop = min(one.start, other.start), max(one.stop, other.stop)
-            within = [run for run in runs if start <= run[0] and run[1] <= stop]
-            for _ in range(_TRIES):
-                made = bytearray(text)
-                for first, last in within:
-                    made[first:last] = _random(last - first, rng)
-                if not same(_read(bytes(made), one), _read(bytes(made), other)):
-                    yield bytes(made)
-                    break
-
-
-def _random(size: int, rng: random.Random) -> bytes:
-    return b"%0*d" % (size, rng.randrange(10**size))
-
-
-def _plan(base: Parsed, ways: dict[Where, Any]) -> Plan | None:
-    fields: list[tuple[str, Slot]] = []
-    extra: list[tuple[str, Slot]] = []
-    events: list[tuple[int, str, Slot]] = []
-    label: Slot | None = None
-    for where, way in ways.items():
-        if not isinstance(way, Slot):
-            continue
-        match where:
-            case ("label",):
-                label = way
-            case ("fields", str(name)):
-                fields.append((name, way))
-            case ("extra", str(name)):
-                extra.append((name, way))
-            case ("events", int(number), str(name)):
-                events.append((number, name, way))
-            case _:
-                return None
-    return Plan(base, fields, extra, events, label)
-
-
-def same(one: Any, other: Any) -> bool:
-    """Whether they are equal, of equal types and in equal order; NaN is NaN, and 0.0 not -0.0."""
-    if type(one) is not type(other):
-        return False
-    if isinstance(one, float):
-        return one.hex() == other.hex() if not math.isnan(one) else math.isnan(other)
-    if isinstance(one, dict):
-        return list(one) == list(other) and all(map(same, one.values(), other.values()))
-    if isinstance(one, tuple | list):
-        return len(one) == len(other) and all(map(same, one, other))
-    return bool(one == other)
+        if same(said, right):
+            return said
+        self._quiet.discard(form_of(text))
+        return right

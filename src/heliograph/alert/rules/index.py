@@ -18,6 +18,7 @@ from heliograph.alert.rules.rule import (
     TraceDuration,
     What,
 )
+from heliograph.rules.guards import Guards
 from heliograph.rules.patterns import PatternSet
 
 
@@ -25,9 +26,10 @@ class RuleIndex:
     """The enabled of *rules*, by what they look at. Rules over series are in none of it.
 
     lines, rows, traces   in the order of the rules
-    patterns              those of `lines`, numbered alike
+    patterns, guards      those of `lines`, numbered alike; which lines need no look for them
     records               and whether the record ends what an absence listens for
     by_event              event type ("": any) → numbers in `records`
+    event_types           those of records that are looked at, None for all: any may be a trace
     counted, deviating, listening, sharing   the rules that have windows, pasts, keys, counts
     """
 
@@ -44,7 +46,10 @@ class RuleIndex:
         for rule in rules:
             if rule.enabled:
                 self._admit(rule)
-        self.patterns = PatternSet([body.pattern for _, body in self.lines])
+        anything = bool(self.traces) or "" in self.by_event
+        self.event_types = None if anything else frozenset(self.by_event)
+        patterns = [body.pattern for _, body in self.lines]
+        self.patterns, self.guards = PatternSet(patterns), Guards(patterns)
 
     def _admit(self, rule: Rule) -> None:
         match rule.body:

@@ -20,6 +20,7 @@ from heliograph.alert.rules.rule import (
     known,
 )
 from heliograph.core.record import Record
+from heliograph.rules.anomaly import double
 from heliograph.rules.condition import compare
 
 
@@ -75,7 +76,7 @@ def field_of(body: FieldTest, fields: Mapping[str, Any]) -> tuple[str, float] | 
         value = fields.get(name)
         if value is None or isinstance(value, bool) or not isinstance(value, int | float):
             continue
-        number = float(value)
+        number = double(value)
         match body.op:
             case "any":
                 passes = True

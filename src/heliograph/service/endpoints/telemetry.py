@@ -1,6 +1,7 @@
 """What streams in: remote write and logs. Decoded and made durable on the ingest thread."""
 
 import asyncio
+from concurrent.futures import Future
 from typing import NamedTuple
 
 import msgspec
@@ -8,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from heliograph.core.clock import Clock
-from heliograph.core.errors import Refused
+from heliograph.core.errors import Refused, Unavailable
 from heliograph.receive import logs, remote_write
 from heliograph.receive.lines import encode_block
 from heliograph.service import problem
@@ -17,7 +18,7 @@ from heliograph.service.executors import Executors
 from heliograph.service.handover import Handover
 from heliograph.service.http import Endpoint, Surroundings, read_body
 from heliograph.service.ingest import Ingest
-from heliograph.service.line_parses import LineParses, Read
+from heliograph.service.line_parses import LineParses, Read, told
 from heliograph.service.meters import Meters
 from heliograph.service.negatives import Negatives
 from heliograph.store.log.log import Log
@@ -162,14 +163,39 @@ async def _logs(request: Request, intake: Intake) -> Response:
         intake.backpressure.check()
         body = await read_body(request, intake.around)
         meters.received_bytes.add(len(body), LOGS)
-        read = await intake.executors.lines(lambda: _read_logs(body, encoding, sender, intake))
-        if read.batch.lines:
-            await asyncio.wrap_future(intake.ingest.submit(lambda: _append(read, intake)))
+        read = await asyncio.wrap_future(_taken(body, encoding, sender, intake))
     except Refused as error:
         meters.rejected.add(1, LOGS, error.code)
         raise
     _count_logs(read.batch, meters)
     return problem.encoded(_logs_answer(read.batch, read.read))
+
+
+def _taken(body: bytes, encoding: str | None, sender: str, intake: Intake) -> "Future[_Lines]":
+    """The lines of *body*, once they are durable: read on the thread for lines, and from there to
+    ingest, without the event loop between them."""
+    taken: Future[_Lines] = Future()
+
+    def append(reading: "Future[_Lines]") -> None:
+        error = reading.exception()
+        if error is None and reading.result().batch.lines:
+            read = reading.result()
+            try:
+                intake.ingest.submit(lambda: _append(read, intake), into=taken)
+            except Unavailable as busy:
+                error = busy
+            else:
+                return
+        if not taken.set_running_or_notify_cancel():
+            return
+        if error is None:
+            taken.set_result(reading.result())
+        else:
+            taken.set_exception(error)
+
+    reading = intake.executors.begin_lines(lambda: _read_logs(body, encoding, sender, intake))
+    reading.add_done_callback(append)
+    return taken
 
 
 def _read_logs(body: bytes, encoding: str | None, sender: str, intake: Intake) -> _Lines:
@@ -189,10 +215,11 @@ def _read_logs(body: bytes, encoding: str | None, sender: str, intake: Intake) -
     return _Lines(batch, read, payload)
 
 
-def _append(read: _Lines, intake: Intake) -> None:
+def _append(read: _Lines, intake: Intake) -> _Lines:
     """On the ingest thread."""
     seq = intake.log.append_lines(read.payload, len(read.batch.lines))
     intake.handover.put(seq, read.read)
+    return read
 
 
 def _count_logs(batch: logs.LogBatch, meters: Meters) -> None:
@@ -204,13 +231,12 @@ def _count_logs(batch: logs.LogBatch, meters: Meters) -> None:
     meters.rejected.add(batch.counts.blank, LOGS, "blank_line")
     for name in ("time_missing", "future", "cut", "invalid_utf8"):
         meters.received.add(getattr(batch.counts, name), LOGS, name)
-    for node, seconds in batch.latencies:
-        meters.log_latency.observe_all(seconds, node)
-        meters.log_latency_histogram.observe_all(seconds, node)
+    meters.log_latency.observe_each(batch.latencies)
+    meters.log_latency_histogram.observe_each(batch.latencies)
 
 
 def _logs_answer(batch: logs.LogBatch, read: Read) -> bytes:
-    told = [one for place in read.telling if (one := read.parsed[place]) is not None]
+    counts = told(read.parsed)
     return msgspec.json.encode(
         {
             "received": batch.received,
@@ -219,7 +245,7 @@ def _logs_answer(batch: logs.LogBatch, read: Read) -> bytes:
                 {"index": one.index, "reason": one.reason, "detail": one.detail}
                 for one in batch.rejected
             ],
-            "performance": [one.kind for one in told].count("performance"),
-            "events": sum(map(len, [one.events for one in told])),
+            "performance": counts.performance,
+            "events": counts.events,
         }
     )

@@ -7,6 +7,7 @@ use them are written, so the two copies are never in danger of the same torn wri
 import contextlib
 import os
 import zlib
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,8 @@ from heliograph.store.log.frame import (
 )
 
 _NO_DEFINITIONS = columns.encode_definitions([])
+# Larger parts are written as they are: a copy of them would cost more than a write.
+_COPIED_BYTES_MAX = 128 * 1024
 
 
 class ActiveFile:
@@ -104,7 +107,8 @@ class ActiveFile:
             self._disk.write(self._sidecar_fd, definitions)
             self._disk.sync(self._sidecar_fd)
             self.file.sidecar_bytes += len(definitions)
-        self._disk.write(self._fd, b"".join(self._parts))
+        for content in _pieces(self._parts):
+            self._disk.write(self._fd, content)
         self._disk.sync(self._fd)
         if new:
             self._disk.sync_folder(self.file.path.parent)
@@ -189,3 +193,18 @@ class ActiveFile:
             payload_crc=zlib.crc32(payload),
         )
         return [frame.pack_frame(header), payload]
+
+
+def _pieces(parts: Iterable[bytes]) -> Iterator[bytes]:
+    """*parts* in order, the small ones between two large ones as one."""
+    small: list[bytes] = []
+    for part in parts:
+        if len(part) <= _COPIED_BYTES_MAX:
+            small.append(part)
+            continue
+        if small:
+            yield b"".join(small)
+            small = []
+        yield part
+    if small:
+        yield b"".join(small)

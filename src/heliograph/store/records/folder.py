@@ -11,16 +11,17 @@ import sqlite3
 import threading
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from heliograph.core.clock import Clock
 from heliograph.core.errors import Unavailable
 from heliograph.core.record import Record
+from heliograph.store.records import chunks, dayfile, finding, row, search
 from heliograph.store.records import day as days
-from heliograph.store.records import dayfile, row, search
-from heliograph.store.records.row import Row
+from heliograph.store.records.chunks import Piece
+from heliograph.store.records.finding import Key
 from heliograph.store.state import batches, seam, sqlite_file
 
 log = logging.getLogger(__name__)
@@ -28,16 +29,18 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 OPEN_DAYS_MAX = 4
 # Records of one transaction.
-APPEND_MAX = 1000
+APPEND_MAX = 5000
 # Rows of `other` that one `retain` deletes.
 RETAIN_ROWS_MAX = 10_000
 _CORRUPT = ".db.corrupt"
 
 
 class _Matches(NamedTuple):
-    """Of one day: (at_ns, n) of the matches needed, and how many there are in *total*."""
+    """Of one day: the matches needed, those before them that are *passed* over, and how many there
+    are in *total*."""
 
-    keys: Sequence[tuple[int, int]] = ()
+    keys: Sequence[Key] = ()
+    passed: int = 0
     total: int = 0
 
 
@@ -64,7 +67,9 @@ class RecordFolder:
         opened = cls(folder, clock)
         if opened._days:
             newest = max(opened._days)
-            opened._on(newest, lambda: opened._writer(newest))
+            # A full disk must not keep what is there from being read, or forgotten.
+            with suppress(Unavailable):
+                opened._on(newest, lambda: opened._writer(newest))
         return opened
 
     def append(self, records: Sequence[Record]) -> list[Record]:
@@ -73,18 +78,33 @@ class RecordFolder:
         Refused, with nothing kept, when one cannot be stored. Unavailable on a full or failing
         disk: some days may then be kept; appending all again is right.
         """
-        rows = [row.of(record) for record in records]
+        by_id = row.by_id(records)
         with self._writing:
-            now_ns = self._clock.now_ns()
-            by_day: dict[int, list[Row]] = {}
-            for each in rows:
-                place = days.place(each.at_ns, now_ns=now_ns, existing=self._days)
-                by_day.setdefault(place, []).append(each)
+            pieces = [
+                (day, some, chunks.piece(some, together=day != days.OTHER))
+                for day, of_day in sorted(self._by_day(by_id).items())
+                for some in _cut(of_day)
+            ]
             fresh: set[bytes] = set()
-            for day, of_day in sorted(by_day.items()):
-                for piece in batches.cut(of_day, APPEND_MAX):
-                    fresh |= self._append_to(day, piece)
-        return row.first_of(records, rows, fresh)
+            for day, some, piece in pieces:
+                fresh |= self._append_to(day, some, piece)
+        if len(fresh) == len(by_id):
+            return list(by_id.values())
+        return [record for id_, record in by_id.items() if id_ in fresh]
+
+    def _by_day(self, by_id: dict[bytes, Record]) -> dict[int, dict[bytes, Record]]:
+        now_ns = self._clock.now_ns()
+        ats = [record.timestamp_ns for record in by_id.values()]
+        places = {
+            day: days.place(day * days.DAY_NS, now_ns=now_ns, existing=self._days)
+            for day in {at_ns // days.DAY_NS for at_ns in ats}
+        }
+        if len(places) == 1:
+            return dict.fromkeys(places.values(), by_id)
+        found: dict[int, dict[bytes, Record]] = {}
+        for at_ns, (id_, record) in zip(ats, by_id.items(), strict=True):
+            found.setdefault(places[days.of(at_ns)], {})[id_] = record
+        return found
 
     def query(self, **filters: Any) -> search.Page:
         """The page of records that match *filters*, those of `search.search`; newest first.
@@ -93,31 +113,27 @@ class RecordFolder:
         """
         asked = search.search(**filters)
         want = asked.offset + asked.limit
-        descending = asked.order.startswith("at_ns DESC")
-        found: list[tuple[int, int, int]] = []
-        total = 0
-        for day in self._days_for(asked, descending=descending):
+        found: list[tuple[Key, int]] = []
+        total = passed = 0
+        near = self._days_for(asked)
+        for day in near:
             # `other` comes first and overlaps every day; the days follow each other.
-            need = want if day == days.OTHER else want - sum(k[2] != days.OTHER for k in found)
-            matches = _matches(asked, need, search.TOTAL_MAX - total)
+            before = passed + sum(of_day != days.OTHER for _, of_day in found)
+            need = want if day == days.OTHER else want - before
+            passable = 0 if days.OTHER in near else asked.offset - before
+            matches = _matches(asked, need, passable, search.TOTAL_MAX - total)
             here = self._read(day, _Matches(), matches)
-            found += ((at_ns, n, day) for at_ns, n in here.keys)
+            found += ((key, day) for key in here.keys)
             total += here.total
-            if total >= search.TOTAL_MAX and sum(k[2] != days.OTHER for k in found) >= want:
+            passed += here.passed
+            gave = here.passed + len(here.keys)
+            if total >= search.TOTAL_MAX and gave >= need and day != days.OTHER:
                 break
-        found.sort(reverse=descending)
+        found.sort(reverse=asked.newest_first)
         return search.Page(
-            self._fetch(found[asked.offset : want]), min(total, search.TOTAL_MAX)
+            self._fetch(found[asked.offset - passed : want - passed]),
+            min(total, search.TOTAL_MAX),
         )
-
-    def get(self, record_id: str) -> Record | None:
-        """The record of *record_id*, or None."""
-        id_ = row.id_of(record_id)
-        for day in sorted(self._days, reverse=True):
-            doc = self._read(day, None, lambda db: dayfile.one(db, id_))
-            if doc is not None:
-                return row.record(doc)
-        return None
 
     def retain(self, *, floor_ns: int, bytes_max: int) -> None:
         """Delete the days that ended by *floor_ns*, then the oldest above *bytes_max* in all.
@@ -146,17 +162,25 @@ class RecordFolder:
             while self._open:
                 self._open.popitem()[1].close()
 
-    def _append_to(self, day: int, rows: Sequence[Row]) -> set[bytes]:
+    def _append_to(self, day: int, some: Mapping[bytes, Record], piece: Piece) -> set[bytes]:
+        """Keep *some*, which are *piece*; the ids that were not there yet."""
+        known: set[bytes] = set()
         if day == days.OTHER:
-            self.counts["other"] += len(rows)
+            self.counts["other"] += len(some)
         elif days.OTHER in self._days:
             # Stored when its day was still too far ahead.
-            ids = [each.id for each in rows]
-            known = self._read(days.OTHER, set[bytes](), lambda db: dayfile.present(db, ids))
-            rows = [each for each in rows if each.id not in known]
-        if not rows:
-            return set()
-        return self._on(day, lambda: dayfile.insert(self._writer(day), rows))
+            known = self._read(days.OTHER, known, lambda db: dayfile.present(db, piece.ids))
+        while some:
+            if known:
+                some = {id_: record for id_, record in some.items() if id_ not in known}
+                piece = chunks.piece(some, together=day != days.OTHER)
+            known = self._insert(day, piece)
+            if not known:
+                break
+        return set(some)
+
+    def _insert(self, day: int, piece: Piece) -> set[bytes]:
+        return self._on(day, lambda: dayfile.insert(self._writer(day), piece))
 
     def _on(self, day: int, work: Callable[[], T]) -> T:
         """*work* on the writing connection of *day*; once more, on a new file, if it was damaged."""
@@ -218,20 +242,23 @@ class RecordFolder:
                 raise Unavailable(wide, code="too_wide") from error
             raise Unavailable(f"records of {days.name(day)}: {error}") from error
 
-    def _fetch(self, keys: Sequence[tuple[int, int, int]]) -> list[Record]:
-        docs: dict[tuple[int, int], bytes] = {}
-        for day in dict.fromkeys(key[2] for key in keys):
-            numbers = [n for _, n, of_day in keys if of_day == day]
-            empty: dict[int, bytes] = {}
-            found = self._read(day, empty, _documents(numbers))
-            docs |= {(day, n): doc for n, doc in found.items()}
-        return [row.record(docs[day, n]) for _, n, day in keys if (day, n) in docs]
+    def _fetch(self, found: Sequence[tuple[Key, int]]) -> list[Record]:
+        by_day: dict[int, dict[int, list[int]]] = {}
+        for (_, _, n, place), day in found:
+            by_day.setdefault(day, {}).setdefault(n, []).append(place)
+        records: dict[tuple[int, int, int], Record] = {}
+        for day, wanted in by_day.items():
+            nothing: dict[tuple[int, int], Record] = {}
+            for at, record in self._read(day, nothing, _documents(wanted)).items():
+                records[day, *at] = record
+        places = [(day, n, place) for (_, _, n, place), day in found]
+        return [records[place] for place in places if place in records]
 
-    def _days_for(self, asked: search.Search, *, descending: bool) -> list[int]:
+    def _days_for(self, asked: search.Search) -> list[int]:
         first, last = days.of(asked.start_ns), days.of(asked.end_ns - 1)
         near = [day for day in self._days if day != days.OTHER and first <= day <= last]
         other = [days.OTHER] if days.OTHER in self._days else []
-        return other + sorted(near, reverse=descending)
+        return other + sorted(near, reverse=asked.newest_first)
 
     def _retain_other(self, floor_ns: int) -> None:
         if days.OTHER not in self._days:
@@ -278,18 +305,29 @@ class _DamagedError(Exception):
     """The file of a day is not a sound database."""
 
 
+def _cut(records: dict[bytes, Record]) -> Iterator[dict[bytes, Record]]:
+    """*records* in pieces of one transaction."""
+    if len(records) <= APPEND_MAX:
+        yield records
+        return
+    yield from map(dict, batches.cut(list(records.items()), APPEND_MAX))
+
+
 def _matches(
-    asked: search.Search, need: int, count_max: int
+    asked: search.Search, need: int, passable: int, count_max: int
 ) -> Callable[[sqlite3.Connection], _Matches]:
     def work(db: sqlite3.Connection) -> _Matches:
-        keys = dayfile.keys(db, asked, need) if need > 0 else []
-        return _Matches(keys, dayfile.count(db, asked, count_max) if count_max > 0 else 0)
+        passed, keys = finding.keys(db, asked, need, passable) if need > 0 else (0, [])
+        total = finding.count(db, asked, count_max) if count_max > 0 else 0
+        return _Matches(keys, passed, total)
 
     return work
 
 
-def _documents(numbers: Sequence[int]) -> Callable[[sqlite3.Connection], dict[int, bytes]]:
-    return lambda db: dayfile.documents(db, numbers)
+def _documents(
+    wanted: Mapping[int, Sequence[int]],
+) -> Callable[[sqlite3.Connection], dict[tuple[int, int], Record]]:
+    return lambda db: finding.documents(db, wanted)
 
 
 def _days_in(folder: Path) -> Iterator[int]:

@@ -1,15 +1,16 @@
-"""A record as a row: what is searched in columns of its own, the whole as a document.
+"""What is searched of a record, and the whole as a document.
 
 id         16 bytes: the hexadecimal digits of `telemetry-…`, else a hash of the record id
 stream     pod uid where the resource names one, else the session id
 session, type, severity, source     session_id, event_type, severity, source_kind
 at_ns      timestamp_ns, at 64 bits' ends where it is outside
 doc        the record's fields in order, as `document` bytes: NaN, NUL and surrogates survive
+
+`table` keeps a row a record; `chunks` are of several.
 """
 
 import hashlib
-import re
-from collections.abc import Sequence
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -21,9 +22,11 @@ INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 DOC_BYTES_MAX = 8 << 20
 COLUMNS = ("id", "stream", "session", "type", "severity", "source", "at_ns", "doc")
 
+Names = tuple[str, str, str, str, str]
+
 # Names whose stored form is remembered: many records have the same few.
 _key = lru_cache(maxsize=4096)(text.key)
-_CANONICAL = re.compile("telemetry-([0-9a-f]{32})")
+_CANONICAL, _DIGITS = "telemetry-", 32
 
 
 class Row(NamedTuple):
@@ -39,45 +42,63 @@ class Row(NamedTuple):
     doc: bytes
 
 
-def of(record: Record) -> Row:
-    """*record* as a row. Refused for a value that cannot be stored, or over `DOC_BYTES_MAX`."""
-    doc = document.encode(tuple(record))
+def of(id_: bytes, record: Record) -> Row:
+    """*record*, whose id is *id_*, as a row. Refused for a value that cannot be stored, or over
+    `DOC_BYTES_MAX`."""
+    names = stored(names_of(record))
+    return Row(id_, *names, at_ns_of(record), document_of(record))
+
+
+def names_of(record: Record) -> Names:
+    """What *record* is searched by, but for its time: stream, session, type, severity, source."""
+    pod_uid = record.resource.get("pod_uid")
+    session = record.session_id
+    stream = pod_uid if isinstance(pod_uid, str) and pod_uid else session
+    return stream, session, record.event_type, record.severity or "", record.source_kind
+
+
+def stored(names: Names) -> Names:
+    """*names* as they are kept and compared."""
+    stream, session, type_, severity, source = names
+    return _key(stream), _key(session), _key(type_), _key(severity), _key(source)
+
+
+def at_ns_of(record: Record) -> int:
+    """The time that *record* is found by."""
+    return max(INT64_MIN, min(record.timestamp_ns, INT64_MAX))
+
+
+def document_of(record: Record) -> bytes:
+    """*record* as a document. Refused as for `of`."""
+    doc = document.encode(record)
     if len(doc) > DOC_BYTES_MAX:
         raise Refused(f"a record of {len(doc)} bytes, limit {DOC_BYTES_MAX}", status=413)
-    return Row(
-        id=id_of(record.record_id),
-        stream=_key(stream_of(record)),
-        session=_key(record.session_id),
-        type=_key(record.event_type),
-        severity=_key(record.severity or ""),
-        source=_key(record.source_kind),
-        at_ns=max(INT64_MIN, min(record.timestamp_ns, INT64_MAX)),
-        doc=doc,
-    )
+    return doc
 
 
 def record(doc: bytes) -> Record:
-    """The record that `of` was given."""
+    """The record that `document_of` was given."""
     return Record(*document.decode(doc))
 
 
-def first_of(records: Sequence[Record], rows: Sequence[Row], ids: set[bytes]) -> list[Record]:
-    """Those of *records* whose row's id is in *ids*, each id once, in order."""
-    by_id: dict[bytes, Record] = {}
-    for each, of_each in zip(records, rows, strict=True):
-        if of_each.id in ids:
-            by_id.setdefault(of_each.id, each)
-    return list(by_id.values())
-
-
-def stream_of(record: Record) -> str:
-    """Whose timeline *record* belongs to."""
-    pod_uid = record.resource.get("pod_uid")
-    return pod_uid if isinstance(pod_uid, str) and pod_uid else record.session_id
+def by_id(records: Iterable[Record]) -> dict[bytes, Record]:
+    """*records* by their ids, the first of each id, in order."""
+    found: dict[bytes, Record] = {}
+    for each in records:
+        found.setdefault(id_of(each.record_id), each)
+    return found
 
 
 def id_of(record_id: str) -> bytes:
     """16 bytes that stand for *record_id*."""
-    if found := _CANONICAL.fullmatch(record_id):
-        return bytes.fromhex(found[1])
+    digits = record_id[len(_CANONICAL) :]
+    if len(digits) == _DIGITS and record_id.startswith(_CANONICAL):
+        try:
+            found = bytes.fromhex(digits)
+        except ValueError:
+            pass
+        else:
+            # Capital letters and spaces are read too, and are another id.
+            if found.hex() == digits:
+                return found
     return hashlib.sha256(record_id.encode("utf-8", "surrogatepass")).digest()[:16]

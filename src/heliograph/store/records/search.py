@@ -25,13 +25,14 @@ class Page(NamedTuple):
 
 
 class Search(NamedTuple):
-    """*where* is a SQL condition over the columns of `row`, *values* its parameters by name."""
+    """*where* is a SQL condition over the names of `row`, *values* its parameters by name; the time
+    is there as `first` and `last`, both within, and the condition does not ask for it."""
 
     where: str
     values: dict[str, Any]
     start_ns: int
     end_ns: int
-    order: str
+    newest_first: bool
     offset: int
     limit: int
 
@@ -59,7 +60,7 @@ def search(
     # Half open, so the last nanosecond of all is found only without an end.
     past = INT64_MAX + 1 if end_ns is None else min(end_ns, INT64_MAX + 1)
     values: dict[str, Any] = {"first": min(first, INT64_MAX), "last": max(past - 1, INT64_MIN)}
-    where = ["at_ns >= :first", "at_ns <= :last"]
+    where = ["1 = 1"]
     lists = {
         "stream": streams,
         "type": types,
@@ -70,13 +71,12 @@ def search(
     for column, wanted in lists.items():
         if wanted is not None:
             where.append(_is_one_of(column, wanted, values))
-    direction = "DESC" if newest_first else "ASC"
     return Search(
         where=" AND ".join(where),
         values=values,
         start_ns=first,
         end_ns=past,
-        order=f"at_ns {direction}, n {direction}",
+        newest_first=newest_first,
         offset=offset,
         limit=max(0, min(limit, LIMIT_MAX)),
     )

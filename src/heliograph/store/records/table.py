@@ -85,12 +85,12 @@ class RecordTable:
 
     def append(self, records: Sequence[Record]) -> list[Record]:
         """As `RecordFolder.append`."""
-        rows = [row.of(record) for record in records]
+        by_id = row.by_id(records)
         now_ns = self._clock.now_ns()
         by_day: dict[int, list[row.Row]] = {}
-        for each in rows:
-            place = days.place(each.at_ns, now_ns=now_ns, existing=self._days)
-            by_day.setdefault(place, []).append(each)
+        for id_, record in by_id.items():
+            place = days.place(record.timestamp_ns, now_ns=now_ns, existing=self._days)
+            by_day.setdefault(place, []).append(row.of(id_, record))
         self.counts["other"] += len(by_day.get(days.OTHER, ()))
         fresh: set[bytes] = set()
         for day, of_day in sorted(by_day.items()):
@@ -99,12 +99,16 @@ class RecordTable:
                     self._ensure(tx, day)
                     fresh |= _insert(tx, day, piece)
                 self._days |= {day}
-        return row.first_of(records, rows, fresh)
+        return [record for id_, record in by_id.items() if id_ in fresh]
 
     def query(self, **filters: Any) -> search.Page:
         """As `RecordFolder.query`."""
         asked = search.search(**filters)
-        where = f"(day = :other OR day BETWEEN :first_day AND :last_day) AND {asked.where}"
+        where = (
+            "(day = :other OR day BETWEEN :first_day AND :last_day) "
+            f"AND at_ns >= :first AND at_ns <= :last AND {asked.where}"
+        )
+        way = "DESC" if asked.newest_first else "ASC"
         values = {
             **asked.values,
             "other": days.OTHER,
@@ -116,7 +120,7 @@ class RecordTable:
         }
         page = text(
             f"SELECT doc FROM records WHERE {where} "  # noqa: S608
-            f"ORDER BY {asked.order} LIMIT :limit OFFSET :offset"
+            f"ORDER BY at_ns {way}, n {way} LIMIT :limit OFFSET :offset"
         )
         total = text(
             f"SELECT count(*) FROM (SELECT 1 FROM records WHERE {where} LIMIT :most) AS m"  # noqa: S608
@@ -126,13 +130,6 @@ class RecordTable:
             return search.Page(
                 [row.record(doc) for doc in docs], tx.execute(total, values).scalar_one()
             )
-
-    def get(self, record_id: str) -> Record | None:
-        """As `RecordFolder.get`."""
-        wanted = text("SELECT doc FROM records WHERE id = :id LIMIT 1")
-        with seam.translated("records"), self._readers.connect() as tx:
-            doc = tx.execute(wanted, {"id": row.id_of(record_id)}).scalar()
-            return None if doc is None else row.record(doc)
 
     def retain(self, *, floor_ns: int, bytes_max: int) -> None:
         """As `RecordFolder.retain`."""

@@ -10,3 +10,14 @@ def cut(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
     """*items* in order, in pieces of *size*; the last may be shorter. No items, no piece."""
     for start in range(0, len(items), size):
         yield items[start : start + size]
+
+
+def halved(items: Sequence[T], most: int) -> Iterator[Sequence[T]]:
+    """*items* in order, in pieces of at most *most* whose lengths are powers of two: of few lengths,
+    so that a statement for each stays prepared."""
+    first, size = 0, 1 << most.bit_length() - 1
+    while first < len(items):
+        while size > len(items) - first:
+            size //= 2
+        yield items[first : first + size]
+        first += size

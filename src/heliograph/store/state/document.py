@@ -19,10 +19,15 @@ _decoder = msgspec.msgpack.Decoder()
 
 def encode(document: Any) -> bytes:
     """*document* as bytes. Refused for values that neither form can carry."""
+    return packed(document) or _as_json(document)
+
+
+def packed(document: Any) -> bytes | None:
+    """*document* as MessagePack, None where that cannot carry it."""
     try:
         return _encoder.encode(document)
     except (OverflowError, UnicodeEncodeError, TypeError, RecursionError):
-        return _as_json(document)
+        return None
 
 
 def decode(stored: bytes) -> Any:

@@ -6,16 +6,13 @@
 
 Rows come in the order of their time, mostly, and are read by pod and time: one that comes with
 fifty others of its stream costs a fiftieth of a row of its own. Chunks of one stream may overlap, but
-no row is in two: an identity that is there already is looked up where chunks cover its time, and
-merged in its place. Rows that come in no order (an import, shuffled) are chunks of one, for a chunk
-of them would cover the time of all others.
+no row is in two. How they are written is in `training_adding`.
 """
 
 import heapq
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import lru_cache
-from itertools import chain, pairwise
-from operator import attrgetter, itemgetter
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
@@ -32,30 +29,18 @@ from sqlalchemy import (
 from sqlalchemy import text as text_sql
 from sqlalchemy import values as sql_values
 
-from heliograph.core.training import TrainingRow, merged
-from heliograph.store.state import batches, text, training_chunks, upsert
+from heliograph.core.training import TrainingRow
+from heliograph.store.state import batches, training_chunks
 from heliograph.store.state.columns import INT64_MAX, INT64_MIN, Bytes, Int64, KeyText, metadata
-from heliograph.store.state.training_chunks import (
-    NO_ITERATION,
-    SPAN_NS_MAX,
-    Chunk,
-    Full,
-    Head,
-    Place,
-)
+from heliograph.store.state.training_chunks import NO_ITERATION, SPAN_NS_MAX, Chunk
 
-# Rows that one transaction may add or prune (20 ms on the writer).
+# Rows that one transaction may prune (20 ms on the writer).
 ROWS_MAX = 200
 # Rows that one read may return.
 READ_ROWS_MAX = 100_000
 # Edges that one read may return: a row every 5 s for 57 days.
 EDGES_MAX = 1_000_000
 PODS_PER_STATEMENT = 1000
-# Names of pods, sources and ranks whose stored form is remembered.
-KEYS_CACHED_MAX = 8192
-# Rows of a stream that came together, from which their order is believed; and as many for each that
-# fell behind.
-IN_ORDER_MIN = 4
 WIDE = "ix_training_chunks_wide"
 # Chunks that `prune` looks at together.
 _PRUNED_TOGETHER = 16
@@ -86,16 +71,7 @@ TRAINING = Table(
 )
 _C = TRAINING.c
 _KEY = tuple(TRAINING.primary_key.columns)
-_COLUMNS = (
-    *("end_ns", "end_iteration", "start_ns", "value_ns", "heads", "fields"),
-    *("pod_uid", "source", "rank_group"),
-)
 _STREAM = (_C.pod_uid, _C.source, _C.rank_group)
-_NAMES = ("pod_uid", "source", "rank_group", "end_ns", "end_iteration")
-
-Stream = tuple[str, str, str]
-# What a row is chunked with: rows in this order make the fewest chunks.
-stream_of: Callable[[TrainingRow], Stream] = attrgetter("pod_uid", "source", "rank_group")
 
 
 class Edge(NamedTuple):
@@ -108,140 +84,6 @@ class Edge(NamedTuple):
     iteration: int | None
     marker: str | None
     framework: str
-
-
-def add_rows(tx: Connection, rows: Sequence[TrainingRow]) -> int:
-    """Keep *rows* (at most `ROWS_MAX`); return how many were not there yet. Rows of one identity
-    become one, `core.training.merged`, with each other and with what is there.
-
-    Refused, and nothing kept, where a time or an iteration is outside 64 bits or a field can not
-    be stored.
-    """
-    assert len(rows) <= ROWS_MAX
-    streams, ordered = _by_stream(rows)
-    for *name, end_ns, end_iteration, start_ns, heads, fields in _covering(
-        tx, streams, ordered
-    ):
-        wanted = streams[name[0], name[1], name[2]]
-        if not any(start_ns <= at_ns <= end_ns for at_ns, _ in wanted):
-            continue
-        held = training_chunks.heads_of(heads)
-        known = [place for place in map(_placed, held) if place in wanted]
-        if known:
-            # A row is in one chunk only: who is left over here is new.
-            again = {place: wanted.pop(place) for place in known}
-            _merge_in(tx, (*name, end_ns, end_iteration), again, (heads, fields))
-    made = [
-        (*chunk, *name)
-        for name, of_stream in streams.items()
-        for chunk in training_chunks.chunks(of_stream, together=name in ordered)
-    ]
-    upsert.put_stored(tx, TRAINING, _COLUMNS, made, "DO NOTHING")
-    return sum(map(len, streams.values()))
-
-
-def _by_stream(
-    rows: Sequence[TrainingRow],
-) -> tuple[dict[Stream, dict[Place, TrainingRow]], set[Stream]]:
-    """*rows* by stream and place; and the streams whose rows came in the order of their time."""
-    streams: dict[Stream, dict[Place, TrainingRow]] = {}
-    for row in rows:
-        name = (_key(row.pod_uid), _key(row.source), _key(row.rank_group))
-        of_stream = streams.get(name)
-        if of_stream is None:
-            of_stream = streams[name] = {}
-        place = training_chunks.place(row)
-        there = of_stream.get(place)
-        of_stream[place] = row if there is None else merged(there, row)
-    return streams, {name for name, places in streams.items() if _in_order(list(places))}
-
-
-def _in_order(places: Sequence[Place]) -> bool:
-    """Whether *places* came in their order, but for frames that overtook each other; a few alone do
-    not tell. What was shuffled must not become chunks: each would cover the time of all others."""
-    falls = sum(later < earlier for earlier, later in pairwise(places))
-    return len(places) >= IN_ORDER_MIN and falls <= max(0, len(places) // IN_ORDER_MIN - 1)
-
-
-_key = lru_cache(maxsize=KEYS_CACHED_MAX)(text.key)
-
-
-def _placed(head: Head) -> Place:
-    return head.at_ns, NO_ITERATION if head.iteration is None else head.iteration
-
-
-def _covering(
-    tx: Connection, streams: Mapping[Stream, Mapping[Place, object]], ordered: set[Stream]
-) -> list[Sequence[Any]]:
-    """Stream, end, start and contents of each chunk that may have a row at a place of *streams*."""
-    if not streams:
-        return []
-    wide, narrow = [], []
-    for name, places in streams.items():
-        low, high = min(places)[0], max(places)[0]
-        wide.append((*name, low, high, min(high + SPAN_NS_MAX, INT64_MAX)))
-        # Of one instant there are many chunks where rows came in no order: asked for one by one.
-        spans = [(low, high)] if name in ordered else {(at, at) for at, _ in places}
-        narrow += [(*name, *span, span[1]) for span in spans]
-    found: list[Sequence[Any]] = []
-    for asked, instants in ((wide, False), (narrow, True)):
-        for some in batches.cut(asked, upsert.VALUES_MAX // 6):
-            wanted = _covering_text(len(some), tx.dialect.name, instants=instants)
-            found += tx.exec_driver_sql(wanted, tuple(chain.from_iterable(some)))
-    return found
-
-
-@lru_cache(maxsize=512)
-def _covering_text(many: int, dialect: str, *, instants: bool) -> str:
-    """For *many* (stream, low, high, horizon): chunks of one instant, or of more than one."""
-    one, by = "(?, ?, ?, ?, ?, ?)", "" if instants else f"INDEXED BY {WIDE}"
-    if dialect == "postgresql":
-        one, by = "(%s::text, %s::text, %s::text, %s::bigint, %s::bigint, %s::bigint)", ""
-    # Names of ours and marks alone: no value is part of the text.
-    return (
-        "WITH asked (pod_uid, source, rank_group, low, high, horizon) AS "  # noqa: S608
-        f"(VALUES {', '.join([one] * many)}) "
-        "SELECT c.pod_uid, c.source, c.rank_group, c.end_ns, c.end_iteration, c.start_ns, "
-        f"c.heads, c.fields FROM asked CROSS JOIN {TRAINING.name} AS c {by} "
-        "WHERE c.pod_uid = asked.pod_uid AND c.end_ns >= asked.low AND c.end_ns <= asked.horizon "
-        "AND c.source = asked.source AND c.rank_group = asked.rank_group "
-        f"AND c.start_ns <= asked.high AND c.start_ns {'=' if instants else '<'} c.end_ns"
-    )
-
-
-def _merge_in(
-    tx: Connection,
-    key: Sequence[Any],
-    rows: Mapping[Place, TrainingRow],
-    stored: tuple[bytes, bytes],
-) -> None:
-    """Merge *rows* with what the chunk of *key*, of the heads and fields *stored*, has at their
-    places."""
-    # What comes again is the same, mostly; NaN is not equal to itself, and is compared below.
-    there = training_chunks.some_of(*stored, rows)
-    if all(one[2:] == (row.marker, row.framework, row.fields) for one, row in there):
-        return
-    held = training_chunks.rows_of(*stored)
-    places = [_placed(Head(*one[:4])) for one in held]
-    after: list[TrainingRow | Full] = list(held)
-    for n, place in enumerate(places):
-        new = rows.get(place)
-        if new is not None:
-            after[n] = merged(new._replace(**held[n]._asdict()), new)
-    chunk = training_chunks.chunk(places, after)
-    if (chunk.heads, chunk.fields) != stored:
-        names = map(text.original, key[:3])
-        same = _is(dict(zip(_NAMES, (*names, *key[3:]), strict=True)))
-        tx.execute(TRAINING.update().where(same).values(_contents(chunk)))
-
-
-def _is(key: Mapping[str, Any] | RowMapping) -> ColumnElement[bool]:
-    """That a chunk is the one of *key*, as read."""
-    return and_(*(c == key[c.name] for c in _KEY))
-
-
-def _contents(chunk: Chunk) -> dict[str, Any]:
-    return {name: getattr(chunk, name) for name in ("start_ns", "value_ns", "heads", "fields")}
 
 
 def rows(
@@ -353,9 +195,18 @@ def _prune_chunk(tx: Connection, chunk: RowMapping, before_ns: int, limit: int) 
     if not stays:
         tx.execute(TRAINING.delete().where(_is(chunk)))
     elif old:
-        left = training_chunks.chunk([_placed(Head(*one[:4])) for one in stays], stays)
+        left = training_chunks.chunk(training_chunks.places(stays), stays)
         tx.execute(TRAINING.update().where(_is(chunk)).values(_contents(left)))
     return old
+
+
+def _is(key: Mapping[str, Any] | RowMapping) -> ColumnElement[bool]:
+    """That a chunk is the one of *key*, as read."""
+    return and_(*(c == key[c.name] for c in _KEY))
+
+
+def _contents(chunk: Chunk) -> dict[str, Any]:
+    return {name: getattr(chunk, name) for name in ("start_ns", "value_ns", "heads", "fields")}
 
 
 def order(row: TrainingRow | Edge) -> tuple[int, str, str, str, int]:

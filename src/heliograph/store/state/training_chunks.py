@@ -58,97 +58,134 @@ class Chunk(NamedTuple):
     fields: bytes
 
 
-def place(row: TrainingRow | Head) -> Place:
-    """Where *row* stands in its stream; no two rows share one. Refused outside 64 bits."""
-    at_ns, iteration = row.at_ns, row.iteration
-    if not INT64_MIN < at_ns <= INT64_MAX:
-        raise Refused(f"{at_ns} is outside 64 bits", field="at_ns", code="out_of_range")
-    if iteration is None:
-        return at_ns, NO_ITERATION
-    if not INT64_MIN < iteration <= INT64_MAX:
-        raise Refused(f"{iteration} is outside 64 bits", field="iteration", code="out_of_range")
-    return at_ns, iteration
+def places(rows: Sequence[TrainingRow] | Sequence[Full]) -> list[Place]:
+    """Where each of *rows* stands in its stream; no two rows share one. Refused outside 64 bits."""
+    *_, ats, iterations, _, _, _ = zip(*rows, strict=True)
+    _within(ats, "at_ns")
+    _within([one for one in iterations if one is not None], "iteration")
+    return _placed(ats, iterations)
 
 
-def chunks(rows: Mapping[Place, TrainingRow], *, together: bool = True) -> Iterator[Chunk]:
-    """*rows* of one stream as chunks, of one row each unless they belong *together*. Refused for a
-    field that cannot be stored."""
-    places = sorted(rows)
-    if not together:
-        yield from (chunk([place], [rows[place]]) for place in places)
-        return
+def places_of(heads: bytes) -> list[Place]:
+    """Where each row of a chunk stands."""
+    ats, iterations, *_ = document.decode(heads)
+    return _placed(ats, iterations)
+
+
+def _placed(ats: Sequence[int], iterations: Sequence[int | None]) -> list[Place]:
+    if None in iterations:
+        iterations = [NO_ITERATION if one is None else one for one in iterations]
+    return list(zip(ats, iterations, strict=True))  # type: ignore[arg-type]
+
+
+def _within(numbers: Sequence[int], field: str) -> None:
+    for one in (min(numbers, default=0), max(numbers, default=0)):
+        # The least of all stands for none.
+        if not INT64_MIN < one <= INT64_MAX:
+            raise Refused(f"{one} is outside 64 bits", field=field, code="out_of_range")
+
+
+def chunks(
+    places: Sequence[Place], rows: Sequence[TrainingRow], *, together: bool = True
+) -> Iterator[Chunk]:
+    """*rows* of one stream, which stand at *places* in order, as chunks, of one row each unless they
+    belong *together*. Refused for a field that cannot be stored."""
     first = 0
     while first < len(places):
-        last = min(first + ROWS_MAX, len(places)) - 1
+        past = min(first + ROWS_MAX, len(places)) if together else first + 1
         horizon_ns = places[first][0] + SPAN_NS_MAX
-        while places[last][0] > horizon_ns:
-            last -= 1
-        yield chunk(places[first : last + 1], [rows[p] for p in places[first : last + 1]])
-        first = last + 1
+        while places[past - 1][0] > horizon_ns:
+            past -= 1
+        yield chunk(places[first:past], rows[first:past])
+        first = past
 
 
-def chunk(places: Sequence[Place], rows: Sequence[TrainingRow | Full]) -> Chunk:
+def chunk(places: Sequence[Place], rows: Sequence[TrainingRow] | Sequence[Full]) -> Chunk:
     """*rows*, which stand at *places* in order, as one."""
-    markers = [row.marker for row in rows]
-    values = [
-        at_ns for (at_ns, _), marker in zip(places, markers, strict=True) if marker is None
-    ]
-    heads = (
-        [row.at_ns for row in rows],
-        [row.iteration for row in rows],
-        _once(markers),
-        _once([row.framework for row in rows]),
-    )
-    names: dict[tuple[str, ...], int] = {}
-    fields = [
-        (names.setdefault(tuple(row.fields), len(names)), *row.fields.values()) for row in rows
-    ]
+    # All at once: a row ends with what is stored of it.
+    *_, ats, iterations, markers, frameworks, fields = zip(*rows, strict=True)
+    heads = ats, iterations, _once(markers), _once(frameworks)
     return Chunk(
         *places[-1],
-        places[0][0],
-        values[-1] if values else None,
+        ats[0],
+        _value_ns(ats, markers),
         document.encode(heads),
-        document.encode((list(names), fields)),
+        document.encode(_by_names(fields)),
     )
 
 
-def _once(each: list[Any]) -> Any:
-    return each[0] if all(one == each[0] for one in each) else each
+def _value_ns(ats: Sequence[int], markers: Sequence[str | None]) -> int | None:
+    """When the last row is that is no marker, None where all are."""
+    return ats[-1 - markers[::-1].index(None)] if None in markers else None
+
+
+def _once(each: tuple[Any, ...]) -> Any:
+    return each[0] if each.count(each[0]) == len(each) else each
+
+
+def _by_names(
+    fields: Sequence[Mapping[str, Any]],
+) -> tuple[list[tuple[str, ...]], list[tuple[Any, ...]]]:
+    names: dict[tuple[str, ...], int] = {}
+    which = [names.setdefault(tuple(one), len(names)) for one in fields]
+    return list(names), [(n, *one.values()) for n, one in zip(which, fields, strict=True)]
 
 
 def heads_of(stored: bytes) -> list[Head]:
     """The heads of a chunk, in order."""
-    ats, iterations, markers, frameworks = document.decode(stored)
+    return list(map(Head, *_columns(stored)))
+
+
+def _columns(heads: bytes) -> tuple[list[int], list[int | None], list[str | None], list[str]]:
+    ats, iterations, markers, frameworks = document.decode(heads)
     many = len(ats)
     if not isinstance(markers, list):
         markers = [markers] * many
     if not isinstance(frameworks, list):
         frameworks = [frameworks] * many
-    return list(map(Head, ats, iterations, markers, frameworks))
-
-
-def fields_of(stored: bytes) -> list[dict[str, Any]]:
-    """The fields of a chunk's rows, in order."""
-    names, fields = document.decode(stored)
-    return [dict(zip(names[one[0]], one[1:], strict=True)) for one in fields]
-
-
-def some_of(
-    heads: bytes, fields: bytes, wanted: Mapping[Place, TrainingRow]
-) -> list[tuple[Full, TrainingRow]]:
-    """The rows of a chunk that stand where *wanted* has one, each with that."""
-    names, values = document.decode(fields)
-    found = []
-    for head, one in zip(heads_of(heads), values, strict=True):
-        at = head.at_ns, NO_ITERATION if head.iteration is None else head.iteration
-        row = wanted.get(at)
-        if row is not None:
-            found.append((Full(*head, dict(zip(names[one[0]], one[1:], strict=True))), row))
-    return found
+    return ats, iterations, markers, frameworks
 
 
 def rows_of(heads: bytes, fields: bytes) -> list[Full]:
     """The rows of a chunk, in order."""
-    return [
-        Full(*head, one) for head, one in zip(heads_of(heads), fields_of(fields), strict=True)
-    ]
+    opened = Opened(heads, fields)
+    return [opened.row(n) for n in range(len(opened.places))]
+
+
+class Opened:
+    """A stored chunk whose rows are looked at, and exchanged, one by one: the others stay as they
+    are."""
+
+    def __init__(self, heads: bytes, fields: bytes) -> None:
+        self._ats, self._iterations, self._markers, self._frameworks = _columns(heads)
+        self._names, self._values = document.decode(fields)
+        self.places = _placed(self._ats, self._iterations)
+
+    def row(self, n: int) -> Full:
+        """The row that stands at `places[n]`."""
+        which, *values = self._values[n]
+        fields = dict(zip(self._names[which], values, strict=True))
+        return Full(
+            self._ats[n], self._iterations[n], self._markers[n], self._frameworks[n], fields
+        )
+
+    def exchange(self, n: int, row: TrainingRow) -> None:
+        """Have *row*, which stands there too, instead of the one at `places[n]`."""
+        names = list(row.fields)
+        if names not in self._names:
+            self._names.append(names)
+        self._markers[n], self._frameworks[n] = row.marker, row.framework
+        self._values[n] = [self._names.index(names), *row.fields.values()]
+
+    def chunk(self) -> Chunk:
+        """What it is now."""
+        markers, frameworks = tuple(self._markers), tuple(self._frameworks)
+        heads = self._ats, self._iterations, _once(markers), _once(frameworks)
+        fields = self._names, self._values
+        return Chunk(
+            *self.places[-1],
+            self._ats[0],
+            _value_ns(self._ats, markers),
+            document.encode(heads),
+            document.encode(fields),
+        )

@@ -41,22 +41,23 @@ class Watch:
 
     counts    `evicted`: streams that had to go
     touched   streams of which something changed; whoever keeps the scales takes them out
+    scales    what is known; of a stream that is not there, that its scale never was but SCALE_MIN
     """
 
     def __init__(self, held: Iterable[Scale] = ()) -> None:
         self.counts: Counter[str] = Counter()
         self.touched: set[Stream] = set()
-        self._scales: dict[Stream, Scale] = {(one.pod_uid, one.rank_group): one for one in held}
+        self.scales: dict[Stream, Scale] = {(one.pod_uid, one.rank_group): one for one in held}
         self._before: tuple[int, dict[Stream, Scale] | None] = (-1, None)
 
     def get(self, stream: Stream) -> Scale | None:
         """What is known of *stream*."""
-        return self._scales.get(stream)
+        return self.scales.get(stream)
 
     def begin(self, seq: int) -> None:
         """The rows of the frame *seq* follow; of the same again, from where it began before."""
         if self._before[0] == seq and self._before[1] is not None:
-            self._scales = dict(self._before[1])
+            self.scales = dict(self._before[1])
         elif self._before[0] != seq:
             self._before = (seq, None)
 
@@ -65,7 +66,7 @@ class Watch:
         scale, iteration = fields.get("loss_scale"), fields.get("current_iteration")
         if not isinstance(scale, int | float) or not isinstance(iteration, int):
             return None
-        was = self._scales.get(stream)
+        was = self.scales.get(stream)
         if was is None:
             if scale > SCALE_MIN:
                 self._set(stream, Scale(*stream, float(scale), iteration))
@@ -90,12 +91,12 @@ class Watch:
 
     def _set(self, stream: Stream, scale: Scale) -> None:
         if self._before[1] is None:
-            self._before = (self._before[0], dict(self._scales))
-        self._scales.pop(stream, None)
-        if len(self._scales) >= STREAMS_MAX:
+            self._before = (self._before[0], dict(self.scales))
+        self.scales.pop(stream, None)
+        if len(self.scales) >= STREAMS_MAX:
             self.counts["evicted"] += 1
-            oldest = next(iter(self._scales))
-            del self._scales[oldest]
+            oldest = next(iter(self.scales))
+            del self.scales[oldest]
             self.touched.add(oldest)
-        self._scales[stream] = scale
+        self.scales[stream] = scale
         self.touched.add(stream)

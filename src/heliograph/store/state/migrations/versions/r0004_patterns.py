@@ -121,7 +121,7 @@ def _move_rows(table: sa.Table) -> None:
         made = [
             {"pod_uid": name[0], "source": name[1], "rank_group": name[2], **chunk._asdict()}
             for name, rows in groupby(found, key=lambda row: tuple(row[:3]))
-            for chunk in training_chunks.chunks(dict(map(_row, rows)))
+            for chunk in training_chunks.chunks(*zip(*map(_row, rows), strict=True))
         ]
         tx.execute(table.insert(), made)
 

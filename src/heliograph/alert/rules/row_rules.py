@@ -1,0 +1,204 @@
+"""Rules over training rows: what each looks up is looked up once for all rows of one printer.
+
+    rows.several([row, …], whose, came)      *whose* is asked for each pod that is not known yet
+    rows.one(row, said, came)                a row with labels or a line of its own
+
+A *track* is the rows of one pod, source and rank group: whose they are, which rules they pass, by
+which keys these count, and the pasts that their values belong to. It holds while the owner does.
+"""
+
+from collections.abc import Callable, Iterable
+
+from heliograph.alert.model import Context
+from heliograph.alert.rules import match as rule_match
+from heliograph.alert.rules import posts as rule_posts
+from heliograph.alert.rules.index import RuleIndex
+from heliograph.alert.rules.occurring import OWNER, Occurring
+from heliograph.alert.rules.owned import Owned, Values, owned_key
+from heliograph.alert.rules.pasts import Held, Pasts
+from heliograph.alert.rules.rule import Absence, Anomaly, FieldTest, Rule, Said
+from heliograph.alert.rules.saying import Came, Saying
+from heliograph.core.training import TrainingRow
+from heliograph.rules.anomaly import Scores, is_anomalous
+
+# Tracks that are remembered; one more forgets them all.
+TRACKS_MAX = 4096
+
+Whose = Callable[[str], Context]
+
+
+class _Scored:
+    """An anomaly rule, as it looks at the rows of one track."""
+
+    __slots__ = ("_client", "body", "fields", "held", "key", "limit", "pasts", "rule")
+
+    def __init__(
+        self, rule: Rule, body: Anomaly, pasts: Pasts, values: Values, client: str
+    ) -> None:
+        self.rule, self.body, self.pasts, self._client = rule, body, pasts, client
+        self.fields, self.limit = body.fields, body.z
+        self.key = owned_key(OWNER if body.by is None else body.by, values)
+        # By field, once it was seen.
+        self.held: dict[str, Held] = {}
+
+    def past(self, field: str) -> Held:
+        """The past of the values of *field*."""
+        held = self.held[field] = self.pasts.of(self.key, f"{self._client}/{field}")
+        return held
+
+    def write(self, past: Held) -> None:
+        """*past* is to be written."""
+        self.pasts.write(past)
+
+
+class _Tested:
+    """A rule that asks something of a field, as it looks at the rows of one track."""
+
+    __slots__ = ("absence", "body", "heard_in", "rule")
+
+    def __init__(self, rule: Rule, body: FieldTest) -> None:
+        self.rule, self.body = rule, body
+        self.absence = rule.body if isinstance(rule.body, Absence) else None
+        self.heard_in: Came | None = None
+
+
+_Looks = list[_Scored | _Tested]
+
+
+class _Track:
+    """What a row of it says, but for its time, the labels of all, and the rules that look at them, in
+    order."""
+
+    __slots__ = ("looks", "said", "scored", "scores", "tested", "values")
+
+    def __init__(self, said: Said, values: Values, looks: _Looks) -> None:
+        self.said, self.values, self.looks = said, values, looks
+        self.scored = [look for look in looks if isinstance(look, _Scored)]
+        self.tested = [look for look in looks if isinstance(look, _Tested)]
+        self.scores = Scores(self.scored)
+
+
+class RowRules:
+    """The rules of *index* over rows."""
+
+    __slots__ = ("_occurring", "_owned", "_saying", "_tracks", "pasts")
+
+    def __init__(self, index: RuleIndex, saying: Saying, occurring: Occurring) -> None:
+        self._saying, self._occurring = saying, occurring
+        self._owned = Owned(index.rows)
+        self._tracks: dict[tuple[str, str, str], _Track] = {}
+        self.pasts = {
+            rule.id: Pasts(rule.id, size=body.size, least=body.least, of=body.of)
+            for rule, body in index.deviating
+        }
+
+    def one(self, row: TrainingRow, said: Said, came: Came) -> None:
+        """Evaluate *row*, of which *said* tells time and labels, and perhaps its line."""
+        self._look(self._track(row, said), row, said.at_ns, came)
+
+    def several(self, rows: Iterable[TrainingRow], whose: Whose, came: Came) -> None:
+        """Evaluate *rows* in their order; *whose* tells, by a pod's uid, all their labels."""
+        tracks = self._tracks
+        for row in rows:
+            name = row[:3]
+            track = tracks.get(name)
+            if track is None:
+                if len(tracks) >= TRACKS_MAX:
+                    tracks.clear()
+                context = whose(row.pod_uid)
+                said = Said(row.at_ns, context.node_name or row.pod_uid, context)
+                track = tracks[name] = self._track(row, said)
+            self._look(track, row, row.at_ns, came)
+
+    def forget_owners(self) -> None:
+        """Whose rows are may be another from now on."""
+        self._tracks.clear()
+
+    def _track(self, row: TrainingRow, said: Said) -> _Track:
+        values = self._owned.of(said, row.source)
+        client = f"{said.client}/{row.rank_group}"
+        looks: _Looks = [
+            _Scored(rule, body, self.pasts[rule.id], values, client)
+            if isinstance(body, Anomaly)
+            else _Tested(rule, body)
+            for rule, body in values.admitted
+        ]
+        return _Track(said, values, looks)
+
+    def _look(self, track: _Track, row: TrainingRow, at_ns: int, came: Came) -> None:
+        # All that is seldom is elsewhere: this runs for every training row there is.
+        beyond = track.scores.take(row.fields, at_ns)
+        if beyond is None:
+            for tested in track.tested:
+                if tested.heard_in is not came:
+                    self._test(tested, track, row, at_ns, came)
+            return
+        deviated = {track.scored[n]: (name, value, z) for n, name, value, z in beyond}
+        for look in track.looks:
+            if isinstance(look, _Tested):
+                self._test(look, track, row, at_ns, came)
+            elif look in deviated:
+                self._deviated(look, track, row, at_ns, came, *deviated[look])
+
+    def _test(
+        self, tested: _Tested, track: _Track, row: TrainingRow, at_ns: int, came: Came
+    ) -> None:
+        found = rule_match.field_of(tested.body, row.fields)
+        if found is None:
+            return
+        if tested.absence is None:
+            self._passed(tested, track, row, at_ns, came, *found)
+        elif tested.heard_in is not came:
+            tested.heard_in = came
+            self._occurring.heard(tested.rule, tested.absence, track.values, came)
+
+    def _deviated(
+        self,
+        scored: _Scored,
+        track: _Track,
+        row: TrainingRow,
+        at_ns: int,
+        came: Came,
+        name: str,
+        value: float,
+        z: float,
+    ) -> None:
+        rule, body, key = scored.rule, scored.body, scored.key
+        if not is_anomalous(z, limit=body.z, direction=body.direction):
+            return
+        if self._saying.again(rule, key, came):
+            return
+        said = track.said._replace(at_ns=at_ns)
+        extra = {"field": name, "match_reason": f"robust z-score {z:.1f}", **_shown(row, said)}
+        self._saying.fire(rule, key, said, track.values, extra, came, value)
+
+    def _passed(
+        self,
+        tested: _Tested,
+        track: _Track,
+        row: TrainingRow,
+        at_ns: int,
+        came: Came,
+        name: str,
+        value: float,
+    ) -> None:
+        # A row that comes again is the row that it was.
+        teller = (row.pod_uid, row.source, row.rank_group, str(row.iteration))
+        said = track.said._replace(at_ns=at_ns, teller=teller)
+        self._occurring.occurred(
+            tested.rule,
+            tested.body.threshold,
+            said,
+            track.values,
+            {"field": name, **_shown(row, said)},
+            came,
+            value=value,
+        )
+
+
+def _shown(row: TrainingRow, said: Said) -> dict[str, str]:
+    """What an alert shows of *row*: its step, and its line where there is one."""
+    shown = {} if row.iteration is None else {"iteration": str(row.iteration)}
+    if said.text:
+        shown["log_line"] = rule_posts.line_cut(said.text)
+    return shown

@@ -1,0 +1,1 @@
+# The C types of past.pyx, whose plain twin is past.py.

@@ -1,0 +1,139 @@
+"""Both kernels of a past: the same values kept, and the same scores, but for those within the limit."""
+
+import importlib.util
+import math
+from pathlib import Path
+from types import MappingProxyType
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from heliograph.kernels import past as kernel
+
+
+def plain_twin():
+    path = Path(kernel.__file__).with_name("past.py")
+    spec = importlib.util.spec_from_file_location("plain_past", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+PLAIN = plain_twin()
+pytestmark = pytest.mark.skipif(not kernel.COMPILED, reason="no compiler")
+NUMBERS = st.one_of(
+    st.sampled_from([0.0, -0.0, 1.0, 1.0, 2.0, 1e308, -1e308, 5e-324, math.nan, math.inf]),
+    st.floats(-10, 10),
+    st.floats(allow_nan=False, allow_infinity=False),
+)
+# How much later each value comes; earlier ones too.
+STEPS = st.lists(st.tuples(st.sampled_from([1, 1, 10**9, 0, -2]), NUMBERS), max_size=80)
+
+
+def alike(one, other, limit):
+    """Whether the scores are the same, or the plain one is 0 for one that is within *limit*."""
+    if one is None or other is None:
+        return one is other
+    if other == 0.0 and limit > 0:
+        return math.isnan(one) or abs(one) <= limit
+    return one == other or (math.isnan(one) and math.isnan(other))
+
+
+@given(
+    STEPS, st.integers(1, 40), st.integers(1, 40), st.booleans(), st.sampled_from([0.0, 3.0])
+)
+def test_both_score_alike(steps, size, least, change, limit):
+    pasts = [one.Past(size, min(least, size), change) for one in (kernel, PLAIN)]
+    at_ns = 0
+    for later_ns, value in steps:
+        at_ns += later_ns
+        compiled, plain = (past.score(at_ns, value, limit) for past in pasts)
+        assert alike(compiled, plain, limit)
+    assert repr(pasts[0].held()) == repr(pasts[1].held())
+    assert pasts[0].late == pasts[1].late
+    assert [past.taken for past in pasts] == [len(steps)] * 2
+    goes_on = [one.Past(size, min(least, size), change) for one in (kernel, PLAIN)]
+    for past, before in zip(goes_on, reversed(pasts), strict=True):
+        past.begin(*before.held())
+    assert alike(*(past.score(10**12, 1.5) for past in goes_on), 0.0)
+    assert repr(goes_on[0].held()) == repr(goes_on[1].held())
+
+
+@given(st.lists(st.floats(-1e9, 1e9), min_size=1, max_size=30), st.floats(-1e9, 1e9))
+def test_both_score_one_value_alike(values, value):
+    assert kernel.robust_z(value, values) == PLAIN.robust_z(value, values)
+    assert kernel.median(sorted(values)) == PLAIN.median(sorted(values))
+
+
+@pytest.mark.parametrize("module", [kernel, PLAIN])
+def test_what_a_past_refuses(module):
+    with pytest.raises(AssertionError):
+        module.Past(3, 4)
+    past = module.Past(3, 1)
+    with pytest.raises(TypeError):
+        past.score(1, "x")
+    past.begin(5, [1.0, 2.0, 3.0, 4.0], None)
+    assert past.held() == (5, [2.0, 3.0, 4.0], None)
+    past.begin(None, (), None)
+    assert past.held() == (None, [], None)
+
+
+@pytest.mark.parametrize("module", [kernel, PLAIN])
+def test_a_damaged_state_breaks_nothing(module):
+    past = module.Past(3, 1)
+    past.begin(0, [math.nan] * 3, None)
+    for n in range(1, 9):
+        past.score(n, float(n))
+    assert past.held() == (8, [6.0, 7.0, 8.0], None)
+
+
+class Look:
+    """Keeps what it was asked for."""
+
+    def __init__(self, kernel, fields, limit):
+        self.kernel, self.fields, self.limit = kernel, fields, limit
+        self.held, self.asked = {}, []
+
+    def past(self, field):
+        self.asked.append(field)
+        self.held[field] = self.kernel.Past(5, 2)
+        self.held[field].due = 3
+        return self.held[field]
+
+    def write(self, past):
+        self.asked.append(past.taken)
+        past.due += 3
+
+
+FIELDS = st.dictionaries(
+    st.sampled_from("abc"),
+    st.one_of(NUMBERS, st.sampled_from([True, None, "x", 7, 10**400, -(10**400)])),
+    max_size=3,
+)
+
+
+@given(st.lists(FIELDS, max_size=25), st.integers(0, 24))
+def test_both_look_at_rows_alike(rows, at):
+    told = []
+    for one in (kernel, PLAIN):
+        looks = [Look(one, ("a", "b"), 3), Look(one, ("c",), 0.5), Look(one, (), 1.0)]
+        scores, found = one.Scores(looks), []
+        for n, fields in enumerate(rows):
+            if n == at:
+                for past in looks[0].held.values():
+                    past.gone = True
+            found.append(scores.take(MappingProxyType(fields) if n % 2 else fields, n))
+        told.append(repr((found, [look.asked for look in looks])))
+    assert told[0] == told[1]
+
+
+@pytest.mark.parametrize("module", [kernel, PLAIN])
+def test_scores_beyond_the_limit_are_told(module):
+    looks = [Look(module, ("a",), 3.0), Look(module, ("b", "a"), 3.0)]
+    scores = module.Scores(looks)
+    for n in range(4):
+        assert scores.take({"a": 1.0, "b": 1}, n) is None
+    ((number, field, value, z),) = scores.take({"a": 50, "c": 1.0}, 9)
+    assert (number, field, value, z > 1000) == (0, "a", 50.0, True)
+    assert [look.asked for look in looks] == [["a", 3], ["b", 3, "a"]]
