@@ -3,7 +3,6 @@
 import copy
 import dataclasses
 import hashlib
-import importlib.util
 import json
 import math
 import pickle
@@ -27,19 +26,10 @@ from heliograph.projection import (
 )
 from heliograph.projection.frozen import FrozenMapping
 from heliograph.projection.identity_digest import json_bytes
-from tests.house import SOURCE
 from tests.projection.telemetry_samples import event, scoped
+from tests.twins import plain
 
-
-def _twin():
-    path = SOURCE / "heliograph" / "kernels" / "canonical.py"
-    spec = importlib.util.spec_from_file_location("canonical_twin", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-KERNELS = {"plain": _twin()}
+KERNELS = {"plain": plain("canonical")}
 if compiled_or_not.COMPILED:
     KERNELS["compiled"] = compiled_or_not
 

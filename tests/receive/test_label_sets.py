@@ -1,27 +1,16 @@
 """Label sets: the compiled kernel and its plain twin alike, and as `core.labels` says."""
 
-import importlib.util
 from array import array
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heliograph import kernels
 from heliograph.core import labels
 from heliograph.kernels import label_sets
+from tests.twins import plain
 
-
-def _plain():
-    path = Path(kernels.__path__[0]) / "label_sets.py"
-    spec = importlib.util.spec_from_file_location("plain_label_sets", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-PLAIN = _plain()
+PLAIN = plain("label_sets")
 TEXTS = st.one_of(
     st.text("abé\0", max_size=3),
     st.sampled_from(["", "a" * 127, "a" * 128, "é", "\ud800", "severity"]),

@@ -1,7 +1,5 @@
 """Bodies that are no WriteRequest: each is refused whole, for its reason, by both kernels."""
 
-import importlib.util
-from pathlib import Path
 from unittest import mock
 
 import pytest
@@ -10,18 +8,9 @@ from heliograph.core.errors import Refused
 from heliograph.core.series import SeriesTable
 from heliograph.kernels import remote_write as kernel
 from heliograph.receive import remote_write
+from tests.twins import plain
 
-
-def python_kernel():
-    """The kernel's file as Python, whether or not it was compiled."""
-    path = Path(kernel.__file__).parent / "remote_write.py"
-    spec = importlib.util.spec_from_file_location("remote_write_as_python", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-KERNELS = {"python": python_kernel()} | ({"compiled": kernel} if kernel.COMPILED else {})
+KERNELS = {"python": plain("remote_write")} | ({"compiled": kernel} if kernel.COMPILED else {})
 
 LABEL = b"\x0a\x0e\x0a\x08__name__\x12\x02up"
 SAMPLE = b"\x12\x10\x09" + bytes(8) + b"\x10" + b"\xed\xaa\xd4\x85\xa0\x34"

@@ -1,7 +1,5 @@
 """Any message at all, beside protobuf's own decoder; any bytes at all; both kernels, warm and cold."""
 
-import importlib.util
-from pathlib import Path
 from unittest import mock
 
 import numpy as np
@@ -17,6 +15,7 @@ from heliograph.core.samples import STALE_BITS
 from heliograph.core.series import SeriesTable
 from heliograph.kernels import remote_write as kernel
 from heliograph.receive import remote_write
+from tests.twins import plain
 
 MS_MAX = 9_223_372_036_854
 
@@ -56,16 +55,7 @@ def write_request():
 WriteRequest = write_request()
 
 
-def python_kernel():
-    """The kernel's file as Python, whether or not it was compiled."""
-    path = Path(kernel.__file__).parent / "remote_write.py"
-    spec = importlib.util.spec_from_file_location("remote_write_twin", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-KERNELS = {"python": python_kernel()} | ({"compiled": kernel} if kernel.COMPILED else {})
+KERNELS = {"python": plain("remote_write")} | ({"compiled": kernel} if kernel.COMPILED else {})
 
 
 def varint(number, *, longer=0):

@@ -2,13 +2,11 @@
 """The rows that a buffered recorder takes numbers with: the compiled kernel and its plain twin alike."""
 
 import gc
-import importlib.util
 import random
 import threading
 import tracemalloc
 from array import array
 from datetime import UTC, date, datetime, timedelta, timezone
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -22,17 +20,9 @@ from heliograph.recorder.points import labels_of
 from heliograph.recorder.wiring import folder as folders
 from heliograph.recorder.wiring import series
 from tests.conftest import NEW_YEAR_NS
+from tests.twins import plain
 
-
-def plain_twin():
-    path = Path(metric_rows.__file__).with_name("metric_rows.py")
-    spec = importlib.util.spec_from_file_location("plain_metric_rows", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-PLAIN = plain_twin()
+PLAIN = plain("metric_rows")
 KERNELS = {"plain": PLAIN} | ({"compiled": metric_rows} if metric_rows.COMPILED else {})
 PREFIX = "f47ac10b-58cc-4372-a567-"
 

@@ -1,8 +1,6 @@
 """Both kernels of a past: the same values kept, and the same scores, but for those within the limit."""
 
-import importlib.util
 import math
-from pathlib import Path
 from types import MappingProxyType
 
 import pytest
@@ -10,17 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from heliograph.kernels import past as kernel
+from tests.twins import plain
 
-
-def plain_twin():
-    path = Path(kernel.__file__).with_name("past.py")
-    spec = importlib.util.spec_from_file_location("plain_past", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-PLAIN = plain_twin()
+PLAIN = plain("past")
 pytestmark = pytest.mark.skipif(not kernel.COMPILED, reason="no compiler")
 NUMBERS = st.one_of(
     st.sampled_from([0.0, -0.0, 1.0, 1.0, 2.0, 1e308, -1e308, 5e-324, math.nan, math.inf]),

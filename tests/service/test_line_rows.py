@@ -1,9 +1,7 @@
 """Both kernels of plain rows take the same lines, and leave the others."""
 
-import importlib.util
 import math
 from array import array
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -14,17 +12,11 @@ from heliograph.core.training import TrainingRow
 from heliograph.kernels import line_rows
 from heliograph.training.events import Event
 from heliograph.training.parse import Parsed, none
+from tests.twins import plain
 
-
-def plain_twin():
-    path = Path(line_rows.__file__).with_name("line_rows.py")
-    spec = importlib.util.spec_from_file_location("plain_line_rows", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-KERNELS = {"plain": plain_twin()} | ({"compiled": line_rows} if line_rows.COMPILED else {})
+KERNELS = {"plain": plain("line_rows")} | (
+    {"compiled": line_rows} if line_rows.COMPILED else {}
+)
 PODS = ["p1", "", None, "p2"]
 SCALES = {("p1", ""): SimpleNamespace(scale=65536.0)}
 

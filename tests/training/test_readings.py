@@ -1,8 +1,6 @@
 """What lines of a block say, made when asked for: both kernels, and the parser, say the same."""
 
-import importlib.util
 from array import array
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -13,17 +11,9 @@ from heliograph.training import lessons, shapes
 from heliograph.training.lessons import same
 from heliograph.training.parse import none, parse_line
 from heliograph.training.shapes import QUIET, SIGHTINGS, Shapes
+from tests.twins import plain
 
-
-def plain_twin():
-    path = Path(log_shapes.__file__).with_name("log_shapes.py")
-    spec = importlib.util.spec_from_file_location("plain_log_shapes_too", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-PLAIN = plain_twin()
+PLAIN = plain("log_shapes")
 KERNELS = [PLAIN, *([log_shapes] if log_shapes.COMPILED else [])]
 FORMS = (
     "iteration {}/ 99999 | lm loss: {}.{} | grad norm: {}.5 |",

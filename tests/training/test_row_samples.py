@@ -1,8 +1,6 @@
 """The kernel that makes columns of rows: compiled and plain, the same of any rows."""
 
-import importlib.util
 import struct
-from pathlib import Path
 from types import MappingProxyType
 
 import pytest
@@ -11,17 +9,9 @@ from hypothesis import strategies as st
 
 from heliograph.core.training import TrainingRow
 from heliograph.kernels import row_samples
+from tests.twins import plain
 
-
-def plain():
-    path = Path(row_samples.__file__).with_name("row_samples.py")
-    spec = importlib.util.spec_from_file_location("plain_row_samples", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-PLAIN = plain()
+PLAIN = plain("row_samples")
 KERNELS = [PLAIN, *([row_samples] if row_samples.COMPILED else [])]
 
 

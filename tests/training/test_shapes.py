@@ -1,10 +1,8 @@
 """Lines read by plan say what the parser says, with the compiled kernel and with its plain twin."""
 
-import importlib.util
 import json
 import random
 from array import array
-from pathlib import Path
 
 import pytest
 
@@ -13,6 +11,7 @@ from heliograph.training import lessons, shapes
 from heliograph.training.lessons import learn, same
 from heliograph.training.parse import parse_line
 from heliograph.training.shapes import QUIET, SIGHTINGS, Shapes
+from tests.twins import plain
 
 MEGATRON = (
     " iteration {:8}/  100000 | consumed samples: {:12} | elapsed time per iteration (ms): {:.1f} | "
@@ -22,15 +21,7 @@ MEGATRON = (
 )
 
 
-def plain_twin():
-    path = Path(log_shapes.__file__).with_name("log_shapes.py")
-    spec = importlib.util.spec_from_file_location("plain_log_shapes", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-PLAIN = plain_twin()
+PLAIN = plain("log_shapes")
 
 
 @pytest.fixture(params=["plain", *(["compiled"] if log_shapes.COMPILED else [])])

@@ -11,12 +11,12 @@ statistics before. A crash loses none and counts none twice: both are transactio
 from typing import Any
 
 import msgspec
-from sqlalchemy import BigInteger, Column, Connection, Identity, Integer, Table, delete, select
+from sqlalchemy import Column, Connection, Table, delete, select
 
 from heliograph.alert.changes import StatDelta
 from heliograph.store.state import alert_statistics
 from heliograph.store.state.alert_values import Codec
-from heliograph.store.state.columns import Bytes, metadata
+from heliograph.store.state.columns import Bytes, metadata, serial
 from heliograph.store.state.upsert import put_stored
 
 # More deltas are many already, and are added at once.
@@ -31,12 +31,7 @@ WAITING_MAX = 2000
 COUNTS = Table(
     "alert_counts",
     metadata,
-    Column(
-        "n",
-        BigInteger().with_variant(Integer(), "sqlite"),
-        Identity(always=False),
-        primary_key=True,
-    ),
+    serial("n"),
     Column("deltas", Bytes, nullable=False),
 )
 _C = COUNTS.c

@@ -18,14 +18,14 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import BigInteger, Column, Connection, Identity, Index, Integer, Table
+from sqlalchemy import Column, Connection, Index, Table
 from sqlalchemy import text as sql
 
 from heliograph.alert.model import Alert, Context
 from heliograph.core.labels import Labels
 from heliograph.store.state import alert_kinds, batches, text
 from heliograph.store.state.alert_values import Codec
-from heliograph.store.state.columns import Bytes, Int64, KeyText, metadata
+from heliograph.store.state.columns import Bytes, Int64, KeyText, metadata, serial
 from heliograph.store.state.upsert import VALUES_MAX, put_stored
 
 # Episodes that one transaction may write, move, close or archive (20 ms on the writer).
@@ -46,12 +46,7 @@ _PLACES = ("workload_id", "pod_name", "node_name")
 EVENTS = Table(
     "alert_events",
     metadata,
-    Column(
-        "n",
-        BigInteger().with_variant(Integer(), "sqlite"),
-        Identity(always=False),
-        primary_key=True,
-    ),
+    serial("n"),
     Column("id", KeyText, nullable=False),
     *(
         Column(name, KeyText, nullable=False)

@@ -6,7 +6,16 @@ because SQLite and PostgreSQL would say it in two different ways.
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Dialect, LargeBinary, MetaData, Text
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Dialect,
+    Identity,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Text,
+)
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from heliograph.core.errors import Refused
@@ -18,6 +27,12 @@ metadata = MetaData(
     naming_convention={"pk": "pk_%(table_name)s", "ix": "ix_%(table_name)s_%(column_0_N_name)s"}
 )
 Bytes = LargeBinary
+
+
+def serial(name: str) -> Column[int]:
+    """The primary key *name*: a number that grows with each row, given by the engine."""
+    number = BigInteger().with_variant(Integer(), "sqlite")
+    return Column(name, number, Identity(always=False), primary_key=True)
 
 
 class Int64(TypeDecorator[int]):
