@@ -15,6 +15,8 @@ import warnings
 import pytest
 from sqlalchemy import create_engine, make_url
 
+from heliograph.store.state.state import State
+
 PG_ENV = "HELIOGRAPH_TEST_PG_URL"
 
 
@@ -71,3 +73,11 @@ def pg_url(pg_server):
 def state_url(request):
     """What `State.open` takes: None for SQLite, else the URL of an empty PostgreSQL schema."""
     return None if request.param == "sqlite" else request.getfixturevalue("pg_url")
+
+
+@pytest.fixture
+def state(state_url, tmp_path, clock):
+    """An open state, on each of the two."""
+    opened = State.open(state_url, tmp_path, clock)
+    yield opened
+    opened.close()

@@ -38,13 +38,6 @@ SEEDS = 12
 
 
 @pytest.fixture
-def state(state_url, tmp_path, clock):
-    opened = State.open(state_url, tmp_path, clock)
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
 def write(state):
     """Runs a function of the state's in a write transaction of its own."""
 

@@ -7,14 +7,6 @@ from heliograph.store.state import alert_routes, alert_rules, rule_states
 from heliograph.store.state.alert_routes import RouteKept, RouteShown
 from heliograph.store.state.alert_rules import RuleRow
 from heliograph.store.state.lanes import Lane
-from heliograph.store.state.state import State
-
-
-@pytest.fixture
-def state(state_url, tmp_path, clock):
-    opened = State.open(state_url, tmp_path, clock)
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

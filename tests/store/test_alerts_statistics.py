@@ -18,17 +18,9 @@ from heliograph.store.state.alert_statistics import (
     Group,
 )
 from heliograph.store.state.lanes import Lane
-from heliograph.store.state.state import State
 
 ORIGIN_NS = 20_000 * DAY_NS
 QUESTIONS = 60
-
-
-@pytest.fixture
-def state(state_url, tmp_path, clock):
-    opened = State.open(state_url, tmp_path, clock)
-    yield opened
-    opened.close()
 
 
 def add(state, deltas):

@@ -6,14 +6,6 @@ from heliograph.core.errors import Refused
 from heliograph.store.state import frameworks
 from heliograph.store.state.frameworks import Said
 from heliograph.store.state.lanes import Lane
-from heliograph.store.state.state import State
-
-
-@pytest.fixture
-def state(state_url, tmp_path, clock):
-    opened = State.open(state_url, tmp_path, clock)
-    yield opened
-    opened.close()
 
 
 def put(state, uid, word):

@@ -6,16 +6,8 @@ from heliograph.core.errors import Refused
 from heliograph.store.state import log_patterns, versions
 from heliograph.store.state.lanes import Lane
 from heliograph.store.state.log_patterns import Hits, PatternRow
-from heliograph.store.state.state import State
 
 ROW = PatternRow("id-1", "ours", b"{}", 5, 5, "ann")
-
-
-@pytest.fixture
-def state(state_url, tmp_path, clock):
-    opened = State.open(state_url, tmp_path, clock)
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

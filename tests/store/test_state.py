@@ -12,13 +12,6 @@ from heliograph.store.state.lanes import WAITING_MAX, Lane
 from heliograph.store.state.state import State, upgrade
 
 
-@pytest.fixture
-def state(state_url, tmp_path, clock):
-    opened = State.open(state_url, tmp_path, clock)
-    yield opened
-    opened.close()
-
-
 def wrote(state, work, lane=Lane.CONTROL):
     return state.write(work, lane=lane).result(timeout=10)
 

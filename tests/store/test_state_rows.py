@@ -22,15 +22,7 @@ from heliograph.store.state import (
 from heliograph.store.state.dirty import DirtySpan
 from heliograph.store.state.lanes import Lane
 from heliograph.store.state.partials import Dropped, Partial
-from heliograph.store.state.state import State
 from heliograph.store.state.training import Edge
-
-
-@pytest.fixture
-def state(state_url, tmp_path, clock):
-    opened = State.open(state_url, tmp_path, clock)
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

@@ -22,13 +22,6 @@ from heliograph.store.state.training_chunks import NO_ITERATION, SPAN_NS_MAX
 EVER = {"start_ns": -(2**62), "end_ns": 2**62, "limit": 10**6}
 
 
-@pytest.fixture
-def state(state_url, tmp_path, clock):
-    opened = State.open(state_url, tmp_path, clock)
-    yield opened
-    opened.close()
-
-
 def write(state, work, *args):
     return state.write(lambda tx: work(tx, *args), lane=Lane.APPLIER).result(10)
 

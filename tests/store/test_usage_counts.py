@@ -6,15 +6,7 @@ import pytest
 
 from heliograph.store.state import usage
 from heliograph.store.state.lanes import Lane
-from heliograph.store.state.state import State
 from heliograph.store.state.usage import UsageCount
-
-
-@pytest.fixture
-def state(state_url, tmp_path, clock):
-    opened = State.open(state_url, tmp_path, clock)
-    yield opened
-    opened.close()
 
 
 def one(name, value, strategy="sum", at_ns=1, builder="labeled", labels=(("a", 'x"\n\x00'),)):

@@ -1,8 +1,6 @@
 """NCCL, RCCL and gloo: time-outs, errors, warnings that are failures and that are not."""
 
-import pytest
-
-from tests.training.telling import assert_silent, assert_told
+from tests.training.telling import telling_tests
 
 CASES = [
     # line, event type, severity, attributes
@@ -80,12 +78,4 @@ SILENT = [
     "[rank1]:[W303 ProcessGroupNCCL.cpp:1168] [PG ID 0 PG GUID 0 Rank 1] Warning: WARNING: process group has NOT been destroyed before we destruct ProcessGroupNCCL. ",
 ]  # fmt: skip
 
-
-@pytest.mark.parametrize(("line", "event_type", "severity", "attributes"), CASES)
-def test_lines(line, event_type, severity, attributes):
-    assert_told(line, event_type, severity, attributes)
-
-
-@pytest.mark.parametrize("line", SILENT)
-def test_lines_that_tell_nothing(line):
-    assert_silent(line)
+test_lines, test_lines_that_tell_nothing = telling_tests(CASES, SILENT)

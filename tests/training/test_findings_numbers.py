@@ -1,8 +1,6 @@
 """Losses that are no number, loss scales at their end."""
 
-import pytest
-
-from tests.training.telling import assert_silent, assert_told
+from tests.training.telling import telling_tests
 
 CASES = [
     # line, event type, severity, attributes
@@ -43,12 +41,4 @@ SILENT = [
     "[deepspeed] OVERFLOW! Rank 0 Skipping step. Attempted loss scale: 65536, reducing to 32768",
 ]  # fmt: skip
 
-
-@pytest.mark.parametrize(("line", "event_type", "severity", "attributes"), CASES)
-def test_lines(line, event_type, severity, attributes):
-    assert_told(line, event_type, severity, attributes)
-
-
-@pytest.mark.parametrize("line", SILENT)
-def test_lines_that_tell_nothing(line):
-    assert_silent(line)
+test_lines, test_lines_that_tell_nothing = telling_tests(CASES, SILENT)

@@ -1,8 +1,6 @@
 """Processes, data-loader workers, schedulers, exceptions: what ended a rank."""
 
-import pytest
-
-from tests.training.telling import assert_silent, assert_told
+from tests.training.telling import telling_tests
 
 CASES = [
     # line, event type, severity, attributes
@@ -136,12 +134,4 @@ SILENT = [
     "Terminated",
 ]  # fmt: skip
 
-
-@pytest.mark.parametrize(("line", "event_type", "severity", "attributes"), CASES)
-def test_lines(line, event_type, severity, attributes):
-    assert_told(line, event_type, severity, attributes)
-
-
-@pytest.mark.parametrize("line", SILENT)
-def test_lines_that_tell_nothing(line):
-    assert_silent(line)
+test_lines, test_lines_that_tell_nothing = telling_tests(CASES, SILENT)

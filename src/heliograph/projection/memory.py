@@ -173,11 +173,8 @@ class MemoryTracker:
         """A stretch of the program under *name*; they nest, for each thread by itself."""
         scope = self.enter_phase(name, metadata)
         try:
-            yield
-        except BaseException as error:
-            if is_oom(error):
-                self.oom(error)
-            raise
+            with self.guard():
+                yield
         finally:
             self.exit_phase(scope)
 

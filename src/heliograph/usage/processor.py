@@ -10,7 +10,7 @@ Source: spec 000, "Processor".
 import inspect
 import os
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -148,16 +148,8 @@ class MetricProcessor:
             order = self._in_order()
         data = extract_telemetry_data(raw_data)
         steps: list[Step] = []
-        for builder in order:
-            if says_what_it_adds(builder):
-                work.update(joined(work, builder.changes(data, context)))
-                steps.append(builder)
-                continue
-            before = dict(work)
-            outcome = builder.build(work, data, context)
-            if inspect.isawaitable(outcome):
-                await outcome
-            steps.append(differences.between(before, work))
+        for _, outcome in _awaitables(order, work, data, context, steps):
+            await outcome
         self._add(metrics, steps, data, context, work, is_old_now_given=was_given)
         return metrics
 
@@ -288,8 +280,24 @@ def _run(
     data: TelemetryData,
     context: dict[str, Any],
 ) -> list[Step]:
-    """Run builders over the copy *work*; what each of the custom ones did is a difference."""
+    """Run builders that await nothing over the copy *work*; what each came to."""
     steps: list[Step] = []
+    for builder, outcome in _awaitables(order, work, data, context, steps):
+        if inspect.iscoroutine(outcome):
+            outcome.close()
+        raise TypeError(f"{type(builder).__name__}.build is awaitable: use process_async")
+    return steps
+
+
+def _awaitables(
+    order: Sequence[MetricBuilder],
+    work: dict[str, Any],
+    data: TelemetryData,
+    context: dict[str, Any],
+    steps: list[Step],
+) -> Iterator[tuple[MetricBuilder, Awaitable[Any]]]:
+    """Run builders over the copy *work*, with a pause for each that is to be awaited; what each of the
+    custom ones did is a difference, into *steps*."""
     for builder in order:
         if says_what_it_adds(builder):
             work.update(joined(work, builder.changes(data, context)))
@@ -298,11 +306,8 @@ def _run(
         before = dict(work)
         outcome = builder.build(work, data, context)
         if outcome is not None and inspect.isawaitable(outcome):
-            if inspect.iscoroutine(outcome):
-                outcome.close()
-            raise TypeError(f"{type(builder).__name__}.build is awaitable: use process_async")
+            yield builder, outcome
         steps.append(differences.between(before, work))
-    return steps
 
 
 def _replayed(
