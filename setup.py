@@ -4,6 +4,7 @@ Each kernel is a plain `.py` with a `.pxd` beside it, so there is one text and t
 Cython must say what Python cannot there is a `.pyx` too, and the `.py` is its plain twin.
 """
 
+import os
 from pathlib import Path
 
 from setuptools import setup
@@ -34,4 +35,9 @@ def extensions():
     return built
 
 
-setup(ext_modules=extensions(), package_dir={"": "src"})
+setup(
+    ext_modules=extensions(),
+    package_dir={"": "src"},
+    # One compiler a processor: there are some twenty kernels.
+    options={"build_ext": {"parallel": os.cpu_count() or 1}},
+)

@@ -5,7 +5,7 @@
 
 Episodes of 90 days: 60 names, 3 severities, 5 sources, 3 clusters, 200 workloads of 100 pods on
 500 nodes, spread evenly, which is the worst case for statistics (nearly every row is one
-episode's). Questions are asked in turn, each *rounds* times; wall-clock milliseconds.
+episode's). Each lasts some milliseconds up to an hour. Questions are asked in turn, each *rounds* times; wall-clock milliseconds.
 """
 
 import argparse
@@ -24,7 +24,14 @@ from heliograph.alert.changes import Changes, StatDelta
 from heliograph.alert.model import Alert, Context, Status
 from heliograph.core import labels
 from heliograph.core.clock import SystemClock
-from heliograph.store.state import alert_events, alert_pages, alert_statistics, alerts, batches
+from heliograph.store.state import (
+    alert_events,
+    alert_pages,
+    alert_statistics,
+    alert_sums,
+    alerts,
+    batches,
+)
 from heliograph.store.state.lanes import Lane
 from heliograph.store.state.state import State
 
@@ -50,6 +57,7 @@ def episodes(count: int, draw: random.Random, *, start_ns: int, end_ns: int) -> 
             f"gpu-node-{draw.randrange(500)}",
         )
         at_ns = start_ns + n * step_ns + draw.randrange(step_ns)
+        took_ns = draw.randrange(1, 3_600_000) * 1_000_000
         severity, source = SEVERITIES[name % 3], SOURCES[name % 5]
         set_ = labels.of(
             {
@@ -73,10 +81,10 @@ def episodes(count: int, draw: random.Random, *, start_ns: int, end_ns: int) -> 
             labels=set_,
             annotations=(("description", "it is hot on " + node), ("summary", "too hot")),
             starts_ns=at_ns,
-            ends_ns=at_ns + 600_000_000_000,
+            ends_ns=at_ns + took_ns,
             timed_out=False,
             created_ns=at_ns,
-            updated_ns=at_ns + 600_000_000_000,
+            updated_ns=at_ns + took_ns,
             severity=severity,
             context=Context(
                 workload_id=f"job-{workload}",
@@ -97,9 +105,8 @@ def told(made: list[Alert]) -> Changes:
         where = (each.name, each.source, each.severity)
         whose = (each.context.workload_id, each.context.cluster_name)
         over = each.ends_ns is not None
-        deltas.append(
-            StatDelta(each.starts_ns, *where, *whose, 1, int(over), 600_000_000_000 * over)
-        )
+        took_ns = each.ends_ns - each.starts_ns if over else 0
+        deltas.append(StatDelta(each.starts_ns, *where, *whose, 1, int(over), took_ns))
     return Changes(alerts=made, statistics=deltas)
 
 
@@ -125,8 +132,16 @@ def build(state: State, count: int) -> None:
     write_all(state, made, BUILD_BATCH)
     for index in late:
         state.write(lambda tx, i=index: i.create(tx), lane=Lane.CONTROL).result()
+    roll(state)
     if not state.on_sqlite:
         state.write(lambda tx: tx.execute(text("ANALYZE")), lane=Lane.CONTROL).result()
+
+
+def roll(state: State) -> None:
+    """What the maintenance does every hour."""
+    before_ns = NOW_NS - DAY_NS
+    while state.write(lambda tx: alert_sums.roll(tx, before_ns), lane=Lane.RETENTION).result():
+        pass
 
 
 def costs(state: State, count: int) -> None:

@@ -39,7 +39,7 @@ ARROWS = {
     "enrich": ("core", "workloads"),
     "alert": ("core", "rules", "kernels"),
     "notify": ("core", "alert.model", "alert.document"),
-    "store": ("core", "wire", "alert.model", "alert.changes"),
+    "store": ("core", "wire", "kernels", "alert.model", "alert.changes"),
     "recorder": ("core", "kernels", "rules", *PROTOCOLS),
     "simulator": ("core", "wire"),
     "web": ("core", *PROTOCOLS, "alert.model"),

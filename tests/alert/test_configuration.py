@@ -191,6 +191,7 @@ def test_the_whole_of_it():
     [
         ("1y", 365 * DAY_NS),
         ("1y2d", 367 * DAY_NS),
+        ("999y", 100 * 365 * DAY_NS),
         ("1w", 7 * DAY_NS),
         ("1h30m", 90 * MINUTE_NS),
         ("500ms", SECOND_NS // 2),

@@ -15,6 +15,7 @@ from heliograph.alert.engine.cold import said_of
 from heliograph.alert.engine.engine import Engine
 from heliograph.alert.engine.limits import Limits
 from heliograph.alert.model import Delivery, Reason, Status, Suppression
+from heliograph.core import instant
 from heliograph.core.errors import Unavailable
 from heliograph.core.matcher import Matcher
 from tests.alert.alert_runner import SENT, Runner, context, ns, post
@@ -324,6 +325,15 @@ def test_a_restart_extends_ends_by_the_time_away_and_loses_nothing():
     assert run.told()[1][1:] == ([], ["OOM"])
 
 
+def test_a_restart_leaves_an_end_at_the_end_of_time_there():
+    run = Runner(setup())
+    taken = run.post(alertname="OOM", ends_s=(instant.AT_NS_MAX - ns(0)) // 10**9 - 100)
+    run.until(50)
+    run.restart(at_s=2000)
+
+    assert run.engine.alert(taken.alert_id).status(ns(2000)) is Status.FIRING
+
+
 def test_after_a_restart_what_inhibits_has_time_to_come():
     rules = [{"source_matchers": ["alertname=Down"], "target_matchers": ["alertname=Slow"]}]
     run = Runner(setup(inhibit_rules=rules))
@@ -427,9 +437,32 @@ def test_find_and_groups():
     assert found(("label19", "=", "x")) == ["c,x"]
     assert found(("label19", "=", "x"), ("job", "=", "c")) == ["c,x"]
     assert found(("job", "=", "")) == []
-    assert len(list(run.engine.active(run.now_ns))) == 4
-    groups = {view.group.labels: len(view.alerts) for view in run.engine.groups(run.now_ns)}
+    assert len(list(run.engine.find((), run.now_ns))) == 4
+    groups = {
+        view.group.labels: len(list(view.alerts)) for view in run.engine.groups(run.now_ns)
+    }
     assert groups == {(("alertname", "NaN"),): 1, (("alertname", "OOM"),): 2, (): 1}
+
+    def grouped(*matchers, told=None):
+        some = [Matcher(*one) for one in matchers]
+        views = run.engine.groups(run.now_ns, some, told)
+        found = {view.group.labels: len(list(view.alerts)) for view in views}
+        return {labels: count for labels, count in found.items() if count}
+
+    receivers = {view.group.receiver for view in run.engine.groups(run.now_ns)}
+    for told, expected in ((receivers.__contains__, groups), (lambda _: False, {})):
+        assert grouped(told=told) == expected
+        assert len(list(run.engine.find((), run.now_ns, told))) == sum(expected.values())
+    assert grouped(("job", "=", "a")) == {
+        (("alertname", "NaN"),): 1,
+        (("alertname", "OOM"),): 1,
+    }
+    assert grouped(("job", "=~", "a|c")) == grouped(("job", "!=", "b"))
+    assert grouped(("workload_id", "=", "w-b")) == {(("alertname", "OOM"),): 1}
+    assert grouped(("job", "=", "none")) == {}
+    starts = [alert.starts_ns for alert in run.engine.find((), run.now_ns)]
+    newest = [alert.starts_ns for alert in run.engine.newest(2, run.now_ns)]
+    assert newest == sorted(starts, reverse=True)[:2]
 
 
 def test_bounds_refuse_and_count():

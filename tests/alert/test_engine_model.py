@@ -225,7 +225,7 @@ def test_nothing_is_lost_whatever_happens(history):
     world.do(("wait", 1300))
 
     state = world.engine._state
-    for alert in world.engine.active(world.now_ns):
+    for alert in world.engine.find((), world.now_ns):
         for group in world.engine.groups_of(alert.id):
             if group.key in state.orphans:
                 continue
@@ -322,6 +322,6 @@ def test_an_abort_puts_back_exactly_what_was():
     world.firing = {0: ""}
     world.now_ns = ns(world.now_s + 30)
     world.same()
-    assert [alert.labels for alert in world.engine.active(world.now_ns)] == [
+    assert [alert.labels for alert in world.engine.find((), world.now_ns)] == [
         post(IDENTITIES[0], at_ns=0).labels
     ]

@@ -128,6 +128,7 @@ WRONG = [
     ({"source_match": {"a-b": "c"}}, "invalid label name 'a-b'"),
     ({"source_match_re": {"a": "("}}, "source_match_re.a: not a regular expression"),
     ({"equal": "a"}, "inhibit_rules[0].equal: expected a list"),
+    ({"equal": ["a", ""]}, "inhibit_rules[0].equal: a label name is empty"),
     ({"equals": ["a"]}, "unknown key equals"),
     ("a", "inhibit_rules[0]: expected a mapping"),
 ]

@@ -145,9 +145,12 @@ V2 = [
     ({"name": "", "value": "b", "isRegex": False}, 400),
     ({"name": "a", "value": "b"}, 422),
     ({"name": "a", "isRegex": False}, 422),
-    ({"name": 1, "value": "b", "isRegex": False}, 422),
-    ({"name": "a", "value": "b", "isRegex": False, "isEqual": "no"}, 422),
-    ("a=b", 422),
+    ({"name": "a", "value": None, "isRegex": False}, 422),
+    ({"name": 1, "value": "b", "isRegex": False}, 400),
+    ({"name": 1, "isRegex": False}, 400),
+    ({"name": "a", "value": "b", "isRegex": 0}, 400),
+    ({"name": "a", "value": "b", "isRegex": False, "isEqual": "no"}, 400),
+    ("a=b", 400),
 ]
 
 

@@ -139,6 +139,13 @@ CHANNELS = [
      {"headers": {"X-A": "b"}, "format": "alertmanager"}),
     ("dingtalk", {"webhook_url": "https://d/", "secret": "s", "at": {"mobiles": ["1"]}},
      {"secret": "s", "at": {"mobiles": ["1"]}}),
+    ("dingtalk", {"webhook_url": "https://d/", "at": {"atMobiles": [139], "isAtAll": True}},
+     {"at": {"atMobiles": ["139"], "isAtAll": True}}),
+    ("dingtalk", {"webhook_url": "https://d/", "at": ["139"]}, {"at": ["139"]}),
+    ("dingtalk", {"webhook_url": "https://d/", "at": "all"}, {"at": "all"}),
+    ("webhook", {"url": "https://h/", "http_config": {"http_headers": {
+        "X-A": {"values": ["b", 1], "secrets": None}, "X-B": "c"}}},
+     {"http_config": {"http_headers": {"X-A": {"values": ["b", "1"], "secrets": []}, "X-B": "c"}}}),
     ("alertmanager", {"url": "http://am:9093"}, {"url": "http://am:9093"}),
 ]  # fmt: skip
 
@@ -153,21 +160,26 @@ def test_channels(kind, config, expected):
 
 WRONG = [
     # document                                                       field
-    ([], "route"),
-    ({"matcher": []}, "route"),
+    ([], "body"),
+    ({"matcher": []}, "matcher"),
+    ({**SPEC, "matchers": 0}, "matchers"),
+    ({**SPEC, "matchers": {}}, "matchers"),
     ({**SPEC, "matchers": [{"name": "a"}]}, "matchers[0].value"),
     ({**SPEC, "matchers": [{"name": "a", "value": "(", "is_regex": True}]}, "matchers[0].value"),
     ({**SPEC, "channels": []}, "channels"),
     ({**SPEC, "channels": None}, "channels"),
     ({**SPEC, "channels": [5]}, "channels[0]"),
     ({**SPEC, "channels": [{"type": "sms"}]}, "channels[0].type"),
-    ({**SPEC, "channels": [{"type": "webhook"}]}, "channels[0].config"),
+    ({**SPEC, "channels": [{"type": "webhook", "to": "x"}]}, "channels[0].to"),
+    ({**SPEC, "channels": [{"type": "webhook"}]}, "channels[0].config.url"),
     ({**SPEC, "channels": [*SPEC["channels"]] * 17}, "channels"),
     ({**SPEC, "group_by": ["a", "a"]}, "group_by"),
     ({**SPEC, "group_wait": "soon"}, "group_wait"),
     ({**SPEC, "group_interval": "0s"}, "group_interval"),
     ({**SPEC, "repeat_interval": "0s"}, "repeat_interval"),
     ({**SPEC, "continue": "perhaps"}, "continue"),
+    ({**SPEC, "continue": 0}, "continue"),
+    ({**SPEC, "continue": []}, "continue"),
     ({**SPEC, "mute_time_intervals": ["days"]}, "mute_time_intervals"),
     ({**SPEC, "mute_time_intervals": "nights"}, "mute_time_intervals"),
     ({**SPEC, "active_time_intervals": ["days"]}, "active_time_intervals"),
@@ -189,7 +201,38 @@ WRONG = [
      "channels[0].config.smtp_port"),
     (with_channel("email", {"to": "a@x", "tls": "some"}), "channels[0].config.tls"),
     (with_channel("slack", {"token": "t", "app_token": "u"}), "channels[0].config.token"),
-    (with_channel("slack", {"channel": "#a"}), "channels[0].config"),
+    (with_channel("email", {"to": "a@x", "smtp_host": "a\0b"}), "channels[0].config.smtp_host"),
+    (with_channel("email", {"to": "a@x", "smtp_host": "x" * 300}), "channels[0].config.smtp_host"),
+    (with_channel("email", {"to": "a@x", "smtp_host": "m", "smtp_port": 0}),
+     "channels[0].config.smtp_port"),
+    (with_channel("email", {"to": "a@x", "smtp_host": "m", "smtp_port": 70000}),
+     "channels[0].config.smtp_port"),
+    (with_channel("email", {"to": "a@x", "username": []}), "channels[0].config.username"),
+    (with_channel("email", {"to": "a@x", "password": 1.5}), "channels[0].config.password"),
+    (with_channel("email", {"to": "a@x", "auth_username": []}),
+     "channels[0].config.auth_username"),
+    (with_channel("slack", {"channel": "#a"}), "channels[0].config.webhook_url"),
+    (with_channel("slack", {"webhook_url": "nowhere"}), "channels[0].config.webhook_url"),
+    (with_channel("slack", {"api_url": "nowhere"}), "channels[0].config.api_url"),
+    (with_channel("slack", {"token": []}), "channels[0].config.token"),
+    (with_channel("dingtalk", {"secret": "s"}), "channels[0].config.webhook_url"),
+    (with_channel("dingtalk", {"url": 5}), "channels[0].config.url"),
+    (with_channel("wechat", {"uri": "https://w/"}), "channels[0].config.uri"),
+    (with_channel("dingtalk", {"webhook_url": "https://d/", "at": 5}), "channels[0].config.at"),
+    (with_channel("dingtalk", {"webhook_url": "https://d/", "at": {"mobile": ["1"]}}),
+     "channels[0].config.at.mobile"),
+    (with_channel("dingtalk", {"webhook_url": "https://d/", "at": {"mobiles": "1"}}),
+     "channels[0].config.at.mobiles"),
+    (with_channel("dingtalk", {"webhook_url": "https://d/", "at": {"all": "perhaps"}}),
+     "channels[0].config.at.all"),
+    (with_channel("webhook", {"url": "https://h/", "headers": {"A: b": "c"}}),
+     "channels[0].config.headers.A: b"),
+    (with_channel("webhook", {"url": "https://h/", "headers": {"A": "b\r\nC: d"}}),
+     "channels[0].config.headers.A"),
+    (with_channel("webhook", {"url": "https://h/", "http_config": {"http_headers": {"A": {"values": 5}}}}),
+     "channels[0].config.http_config.http_headers.A.values"),
+    (with_channel("webhook", {"url": "https://h/", "http_config": {"http_headers": {"A": "b\0"}}}),
+     "channels[0].config.http_config.http_headers.A"),
 ]  # fmt: skip
 
 
@@ -198,6 +241,23 @@ def test_what_is_refused_names_the_field(document, field):
     with pytest.raises(Refused) as caught:
         read(document)
     assert (caught.value.field, caught.value.status) == (field, 400)
+
+
+SPELT = [
+    # type, config, setting                                        as its sender wrote it
+    ("slack", {"webhook_url": "https://s/"}, "api_url", "webhook_url"),
+    ("slack", {"api_url": "https://s/"}, "api_url", "api_url"),
+    ("wechat", {"url": "https://w/"}, "webhook_url", "url"),
+    ("email", {"to": "a@x", "smtp_host": "m"}, "smarthost", "smtp_host"),
+    ("email", {"to": "a@x", "smarthost": "m:25"}, "smarthost", "smarthost"),
+    ("webhook", {"url": "https://h/"}, "url", "url"),
+]
+
+
+@pytest.mark.parametrize(("kind", "config", "setting", "key"), SPELT)
+def test_a_setting_is_named_as_its_sender_wrote_it(kind, config, setting, key):
+    place = routing_rules.place_of(with_channel(kind, config), 0, setting)
+    assert place == f"channels[0].config.{key}"
 
 
 OPERATORS = configuration.parse(
@@ -234,7 +294,7 @@ def test_the_operators_credentials_stay_with_the_operators_servers(kind, config,
 def test_a_server_of_ones_own_is_not_handed_the_operators_token():
     with pytest.raises(Refused) as caught:
         read(with_channel("slack", {"app_url": "https://evil.example/"}), OPERATORS)
-    assert caught.value.field == "channels[0].config"
+    assert caught.value.field == "channels[0].config.webhook_url"
 
 
 SECRETS = {

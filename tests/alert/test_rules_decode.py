@@ -130,6 +130,13 @@ def test_an_anomaly():
         ({"rule_config": {"pattern": "("}}, "rule_config.pattern"),
         ({"rule_config": {"pattern": "(?=x)"}}, "rule_config.pattern"),
         ({"rule_config": {"pattern": "x", "thresold": {}}}, "rule_config.thresold"),
+        *(
+            (
+                {"rule_config": {"pattern": "x", "threshold": {"by": by}}},
+                "rule_config.threshold.by",
+            )
+            for by in (True, 0, 1.5, {}, {"a": 1})
+        ),
         (
             {"rule_config": {"pattern": "x", "threshold": {"count": 0}}},
             "rule_config.threshold.count",

@@ -1,6 +1,7 @@
 """Rules over training rows, many rows at once: exactly what one row after the other comes to, by a
 reference that looks everything up anew for each."""
 
+import gc
 import math
 from collections import Counter
 
@@ -332,3 +333,35 @@ def test_a_row_that_comes_again_counts_once():
     # What came twice at once is two.
     stream.rows([rows[0], *rows[:2]], whose, seq=5, arrival_ns=T0)
     assert len(stream.drain()[0]) == 1
+
+
+def test_forgotten_owners_leave_nothing_that_must_be_collected():
+    limits = {"fields": ["lm_loss"], "value": 1}
+    stream = RuleStream(
+        [rule(1, "field", limits), rule(2, "anomaly", {"fields": ["lm_loss"]})], since_ns=T0
+    )
+    rows = [
+        TrainingRow(f"p{n}", "log", "", T0, n, None, "x", {"lm_loss": 0.5}) for n in range(9)
+    ]
+    stream.rows(rows, lambda pod_uid: Context(pod_id=pod_uid), arrival_ns=T0)
+    gc.collect()
+    stream.forget_owners()
+    assert gc.collect() == 0
+
+
+def test_rows_that_are_no_list_are_not_copied_for_each_row(monkeypatch):
+    given = []
+
+    def looked(tracks, rows, at, came):
+        given.append(rows)
+        return look_through(tracks, rows, at, came)
+
+    look_through = row_rules.look_through
+    monkeypatch.setattr(row_rules, "look_through", looked)
+    stream = RuleStream([rule(1, "field", {"fields": ["lm_loss"], "value": 1})], since_ns=T0)
+    rows = tuple(
+        TrainingRow("p1", "log", "", T0 + n, n, None, "x", {"lm_loss": 2.0}) for n in range(5)
+    )
+    stream.rows(rows, whose, arrival_ns=T0)
+    assert len(given) > len(rows)
+    assert all(type(one) is list and one is given[0] for one in given)

@@ -3,7 +3,7 @@
 from heliograph.alert.config.setup import empty
 from heliograph.alert.engine.tally import DURATION_MAX_NS, EARLIEST_NS
 from heliograph.core.instant import AT_NS_MIN
-from heliograph.store.state.alert_statistics import ERA_NS
+from heliograph.store.state.alert_sums import ERA_NS
 from tests.alert.alert_runner import Runner, post
 
 

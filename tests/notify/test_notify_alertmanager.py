@@ -98,6 +98,15 @@ def test_real_alertmanagers_take_what_fires_and_what_resolves(peers):
     for url in peers:
         names = {one["labels"]["alertname"] for one in get(f"{url}/api/v2/alerts")}
         assert names == {"Odd", "Bad"}
+    # It ended and began again since: what is told of its past must not end its present.
+    again = structs.replace(alerts[0], id="again", starts_ns=clock.now_ns())
+    came = opened["alertmanager"].deliver(
+        structs.replace(firing, alerts=(again, resolved), now_ns=clock.now_ns()), target
+    )
+    assert came.outcome == "sent"
+    for url in peers:
+        names = {one["labels"]["alertname"] for one in get(f"{url}/api/v2/alerts")}
+        assert names == {"GPUHot", "Odd", "Bad"}
 
 
 def test_the_body_is_that_of_the_api(shared_data):

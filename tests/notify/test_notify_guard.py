@@ -25,6 +25,8 @@ http://[::ffff:7f00:1]/
 http://[::127.0.0.1]/
 http://[::ffff:169.254.169.254]/
 http://[64:ff9b::a9fe:a9fe]/
+http://[::ffff:0:127.0.0.1]/
+http://[::ffff:0:a9fe:a9fe]/
 http://[2002:7f00:1::]/
 http://[fd00::1]/
 http://[fd00:ec2::254]/

@@ -14,7 +14,16 @@ from heliograph.notify.channels import check
 from heliograph.notify.guard import Guard
 from heliograph.notify.protocol import Limits
 from tests.notify import recorded
-from tests.notify.fakes import Provider, Reply, alert, channels, in_turn, integration, message
+from tests.notify.fakes import (
+    SECOND_NS,
+    Provider,
+    Reply,
+    alert,
+    channels,
+    in_turn,
+    integration,
+    message,
+)
 from tests.peers import free_port
 
 
@@ -74,6 +83,31 @@ def test_our_own_format_has_whole_alerts():
     assert (told["workload_id"], told["pod_name"], told["node_name"]) == ("w-1", "llm-0", "")
     assert (told["raw_data"], told["enriched_data"]) == ({"a": 1}, None)
     assert told["status"] == "resolved"
+
+
+@pytest.mark.parametrize(
+    ("form", "starts"), [("alertmanager", "startsAt"), ("heliograph", "starts_at")]
+)
+def test_the_past_of_an_alert_that_fires_again_stands_before_its_present(form, starts):
+    ended = [alert("B", ends_s=s) for s in (200, 100)]
+    first, second = (structs.replace(one, starts_ns=one.starts_ns + n * SECOND_NS, id=str(n))
+                     for n, one in enumerate(ended))  # fmt: skip
+    again = structs.replace(
+        first, id="9", ends_ns=None, starts_ns=first.starts_ns + 9 * SECOND_NS
+    )
+    given = message(alert("A", ends_s=50), second, first, again, alert("C"))
+    _, requests = sent(given, format=form)
+    told = [
+        (one["labels"]["alertname"], one["status"], one[starts][17:19])
+        for one in requests[0].document["alerts"]
+    ]
+    assert told == [
+        ("B", "resolved", "00"),
+        ("B", "resolved", "01"),
+        ("B", "firing", "09"),
+        ("C", "firing", "00"),
+        ("A", "resolved", "00"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -360,6 +394,11 @@ MAIL = {"smarthost": "mail.example.org:25", "to": "a@x.org", "from": "b@x.org"}
         ("email", {**MAIL, "smarthost": "mail"}, "smarthost"),
         ("email", {**MAIL, "to": "nobody"}, "to"),
         ("email", {**MAIL, "to": "a@x.org\r\nBcc: b@x.org"}, "to"),
+        # A template elsewhere hides nothing of where it goes.
+        ("webhook", {"url": "http://127.0.0.1/{{ .Status }}"}, "url"),
+        ("webhook", {"url": "http://[::1]:9/a?b={{ .Status }}"}, "url"),
+        ("dingtalk", {"webhook_url": "http://127.0.0.1/{{ .Status }}"}, "webhook_url"),
+        ("slack", {"api_url": "http://{{ .Status }}/"}, "api_url"),
         ("pigeon", {}, "type"),
     ],
 )  # fmt: skip
@@ -382,6 +421,10 @@ def test_settings_of_the_api_that_pass():
     )
     check("email", MAIL, guard)
     check("alertmanager", {"url": "http://a:9093,http://b:9093"}, guard)
+    check(
+        "webhook", {"url": "https://hooks.example.org/{{ .Status }}?a={{ .Receiver }}"}, guard
+    )
+    check("webhook", {"url": "https://{{ .CommonLabels.host }}/"}, guard)
     check("webhook", {"url": "http://127.0.0.1/", "http_config": {"proxy_url": "http://p:1"}})
 
 

@@ -3,9 +3,13 @@
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from heliograph.core import instant
+from heliograph.kernels import alert_bodies
 from heliograph.receive.alert_repeats import Repeats
+from tests.twins import plain
 
 ALERT = {
     "labels": {"alertname": "A", "gpu": "3"},
@@ -28,7 +32,7 @@ def repeats():
     made = Repeats()
     glance = made.glance(body(ALERT))
     assert glance.found == [None]
-    made.learn(glance.digests[0], *WORDS)
+    made.learn([glance.digests[0]], *([word] for word in WORDS))
     return made
 
 
@@ -73,6 +77,14 @@ def test_parts_do_not_stand_for_each_other(repeats):
     assert repeats.glance(body({**ALERT, "annotations": None})).found == [None]
 
 
+def test_annotations_without_labels_do_not_stand_for_labels(repeats):
+    (digest,) = repeats.glance(body({"labels": {"a": "b"}})).digests
+    repeats.learn([digest], *([word] for word in WORDS))
+
+    found = repeats.glance(body({"labels": {"a": "b"}}, {"annotations": {"a": "b"}})).found
+    assert found == [(*WORDS, None, None), None]
+
+
 @pytest.mark.parametrize(
     "whole",
     [
@@ -93,7 +105,51 @@ def test_no_more_are_known_than_the_bound():
     repeats = Repeats(known_max=4)
     digests = [repeats.glance(body({"labels": {"n": str(n)}})).digests[0] for n in range(9)]
     for n, digest in enumerate(digests):
-        repeats.learn(digest, f"f{n}", n)
+        repeats.learn([digest], [f"f{n}"], [n])
         assert len(repeats) <= 4
     last = repeats.glance(body({"labels": {"n": "8"}}, {"labels": {"n": "7"}}))
     assert last.found == [("f8", 8, None, None), ("f7", 7, None, None)]
+
+
+def test_one_that_comes_twice_in_a_body_is_known_once():
+    repeats = Repeats(known_max=4)
+    one = repeats.glance(body({"labels": {"n": "1"}})).digests
+    other = repeats.glance(body({"labels": {"n": "2"}})).digests
+    repeats.learn(one * 2 + other, ["f1", "f1", "f2"], [1, 1, 2])
+    repeats.learn(one + other, ["f1", "f2"], [3, 4])
+
+    assert len(repeats) == 2
+    assert repeats.glance(body({"labels": {"n": "1"}}, {"labels": {"n": "2"}})).found == [
+        ("f1", 3, None, None),
+        ("f2", 4, None, None),
+    ]
+
+
+@pytest.fixture(params=[alert_bodies, plain("alert_bodies")], ids=["as installed", "plain"])
+def kernel(request):
+    return request.param
+
+
+@given(st.lists(st.lists(st.integers(0, 30), max_size=5), max_size=60), st.integers(1, 9))
+def test_words_are_those_that_came_last(batches, most):
+    both = [alert_bodies.Words(most), plain("alert_bodies").Words(most)]
+    for number, batch in enumerate(batches):
+        digests = [one.to_bytes(16, "big") for one in batch]
+        fingerprints = [f"{number}-{n}" for n in range(len(batch))]
+        for words in both:
+            words.learn(digests, fingerprints, [number] * len(batch))
+        assert len(both[0]) == len(both[1]) <= most
+    for one in range(31):
+        digest = one.to_bytes(16, "big")
+        assert both[0].get(digest) == both[1].get(digest)
+
+
+def test_words_are_found_among_many(kernel):
+    words = kernel.Words(5000)
+    digests = [kernel.digest_of(str(n).encode()) for n in range(7000)]
+    words.learn(digests, [f"f{n}" for n in range(7000)], range(7000))
+
+    # More came than there was room for: half of it, and one, was made free.
+    kept = [words.get(digest) for digest in digests]
+    assert kept == [None] * 2501 + [(f"f{n}", n) for n in range(2501, 7000)]
+    assert len(words) == 4499

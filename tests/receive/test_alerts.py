@@ -58,7 +58,10 @@ def test_a_v2_alert_is_read_whole():
         pytest.param({"labels": {}}, "[0].labels", 400, id="labels empty"),
         pytest.param({"labels": {"a": ""}}, "[0].labels", 400, id="all values empty"),
         pytest.param({"labels": {"a-b": "x"}}, "[0].labels", 400, id="a name with a dash"),
-        pytest.param({"labels": {"a": 1}}, "[0].labels", 400, id="a number for a value"),
+        pytest.param({"labels": {"z": "b", "a": 1}}, "[0].labels.a", 400, id="a number for a value"),
+        pytest.param({"labels": {"a": [[]]}}, "[0].labels.a", 400, id="a list for a value"),
+        pytest.param({"labels": {"a": "b"}, "annotations": {"x": "", "y": 1}}, "[0].annotations.y", 400, id="a number for a note"),
+        pytest.param({"labels": {"a": "b"}, "annotations": 1}, "[0].annotations", 400, id="a number for notes"),
         pytest.param({"labels": []}, "[0].labels", 400, id="labels a list"),
         pytest.param({"labels": {"a": "b"}, "startsAt": "yesterday"}, "[0].startsAt", 400, id="a start in words"),
         pytest.param({"labels": {"a": "b"}, "endsAt": "9" * 100}, "[0].endsAt", 400, id="an endless end"),
@@ -166,6 +169,13 @@ WEBHOOK = {
         {"status": "resolved", "labels": {"alertname": "B"}, "endsAt": "2026-11-22T00:51:00Z"},
     ],
 }
+
+
+def test_what_is_unfit_of_a_bare_list_is_named_as_it_was_written():
+    some = [{"labels": {"a": "b"}}, {"labels": {}}, 5]
+    assert [one.field for one in webhook(some).unfit] == ["[1].labels", "[2]"]
+    named = webhook({"alerts": some}).unfit
+    assert [one.field for one in named] == ["alerts[1].labels", "alerts[2]"]
 
 
 def test_a_webhook_mixes_firing_and_resolved():

@@ -1,7 +1,5 @@
 """Label sets: the compiled kernel and its plain twin alike, and as `core.labels` says."""
 
-from array import array
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -38,17 +36,6 @@ def test_both_say_what_core_says(pairs):
     assert (found, packed) == PLAIN.canonical(pairs)
     assert found == tuple(sorted((n, v) for n, v in pairs.items() if v))
     assert packed is None or packed == labels.pack(found)
-
-
-def test_hashes_fill_a_row_and_no_more(kernel):
-    table = array("I", [7] * 9)
-    pairs = [("a", "1"), ("b", "2")]
-
-    assert kernel.put_hashes(pairs, table, 3, 3)
-    hashes = [hash(pair) & 0xFFFFFFFF for pair in pairs]
-    assert list(table) == [7, 7, 7, *hashes, 0, 7, 7, 7]
-    assert not kernel.put_hashes([*pairs, *pairs], table, 3, 3)
-    assert list(table) == [7, 7, 7, *hashes, 0, 7, 7, 7]
 
 
 def test_what_is_no_text_is_refused_and_not_read(kernel):

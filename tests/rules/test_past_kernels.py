@@ -1,4 +1,5 @@
-"""Both kernels of a past: the same values kept, and the same scores, but for those within the limit."""
+"""Both kernels of a past: the same values kept, and the same scores, but for those within the limit; the
+same rows looked at."""
 
 import math
 from types import MappingProxyType
@@ -7,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from heliograph.core.training import TrainingRow
 from heliograph.kernels import past as kernel
 from tests.twins import plain
 
@@ -22,11 +24,11 @@ STEPS = st.lists(st.tuples(st.sampled_from([1, 1, 10**9, 0, -2]), NUMBERS), max_
 
 
 def alike(one, other, limit):
-    """Whether the scores are the same, or the plain one is 0 for one that is within *limit*."""
+    """Whether the scores are the same, or one of them is 0 for one that is within *limit*."""
     if one is None or other is None:
         return one is other
-    if other == 0.0 and limit > 0:
-        return math.isnan(one) or abs(one) <= limit
+    if limit > 0 and 0.0 in (one, other):
+        return math.isnan(one + other) or abs(one + other) <= limit
     return one == other or (math.isnan(one) and math.isnan(other))
 
 
@@ -54,6 +56,19 @@ def test_both_score_alike(steps, size, least, change, limit):
 def test_both_score_one_value_alike(values, value):
     assert kernel.robust_z(value, values) == PLAIN.robust_z(value, values)
     assert kernel.median(sorted(values)) == PLAIN.median(sorted(values))
+
+
+@pytest.mark.parametrize("size", [9, 200])
+@pytest.mark.parametrize("level", [2.0, -5.0, 1e-9, 0.3])
+def test_at_the_limit_rounding_tells_both_the_same(level, size):
+    pasts = [one.Past(size, 5) for one in (kernel, PLAIN)]
+    for at_ns in range(size + 20):
+        for past in pasts:
+            past.score(at_ns, level, 100.0)
+    # A hundredth of the level is the least spread: to fall to nothing is just the limit.
+    compiled, plain = (past.score(10**9, 0.0, 100.0) for past in pasts)
+    assert (abs(compiled) > 100.0) is (abs(plain) > 100.0)
+    assert compiled == plain
 
 
 @pytest.mark.parametrize("module", [kernel, PLAIN])
@@ -127,3 +142,39 @@ def test_scores_beyond_the_limit_are_told(module):
     ((number, field, value, z),) = scores.take({"a": 50, "c": 1.0}, 9)
     assert (number, field, value, z > 1000) == (0, "a", 50.0, True)
     assert [look.asked for look in looks] == [["a", 3], ["b", 3, "a"]]
+
+
+class Track:
+    """Scores of one look, and a test that has heard of some things."""
+
+    def __init__(self, kernel, heard_in):
+        self.look = Look(kernel, ("a",), 3.0)
+        self.heard_in = heard_in
+        self.scores = kernel.Scores([self.look], [] if heard_in is ... else [self], self)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("xyz"), FIELDS), max_size=25),
+    st.sampled_from([..., "now", "before"]),
+)
+def test_both_go_through_rows_alike(given, heard_in):
+    rows = [
+        TrainingRow(pod, "log", "", n, n, None, "primus", fields)
+        for n, (pod, fields) in enumerate(given)
+    ]
+    told = []
+    for one in (kernel, PLAIN):
+        tracks = {("x", "log", ""): Track(one, heard_in).scores}
+        at, found = 0, []
+        while True:
+            at, owner, beyond = one.look_through(tracks, rows, at, "now")
+            found.append((at, beyond, owner and owner.look.asked[:]))
+            if at == len(rows):
+                break
+            if owner is None:
+                tracks[rows[at][:3]] = Track(one, "now").scores
+            else:
+                owner.heard_in = "now" if at % 3 else heard_in
+                at += 1
+        told.append(repr(found))
+    assert told[0] == told[1]

@@ -217,6 +217,15 @@ def test_the_routing_example(site):
     assert shown.json()["matchers"] == ROUTE["matchers"]
 
 
+def test_the_path_of_no_labels_is_the_path_of_what_has_none(site):
+    answer = site.post("/v1/alert-routes/test", {"labels": {}})
+    assert (answer.status, answer.json()) == (200, {"receivers": [], "paths": []})
+    for wrong in ({}, {"labels": None}, {"labels": []}, {"labels": {"": "x"}}):
+        assert_problem(site.post("/v1/alert-routes/test", wrong), 400, field="labels")
+    wrong = {"labels": {"a": 1}}
+    assert_problem(site.post("/v1/alert-routes/test", wrong), 400, field="labels.a")
+
+
 def test_the_rule_example(site):
     answer = site.post("/v1/alert-rules", RULE)
     assert answer.status == 201

@@ -1,5 +1,6 @@
 """Edits of routes, silences and rules where something stands in the way, and lists that are long."""
 
+import gzip
 import json
 
 import msgspec
@@ -58,6 +59,12 @@ def test_a_route_that_cannot_be_read_stands_in_no_edits_way(edit, expected):
     turn = Turned()
     edit(RouteBook(Stored(), setup.empty(), lambda _: None), turn)
     assert (turn.routes, turn.written) == (expected, 1)
+
+
+def test_a_stored_route_that_is_not_in_force_is_told_of(caplog):
+    assert RouteBook(Stored(), setup.empty(), lambda _: None).setup().tree.api == ()
+    told = [(one.msg, one.route) for one in caplog.records]
+    assert told == [("a stored route is not in force", name) for name in ("bad1", "bad2")]
 
 
 def test_a_new_route_is_read_strictly():
@@ -136,21 +143,39 @@ def test_silences_are_bounded_and_count_so_far(site, monkeypatch):
     assert site.ask("PUT", path, body, JSON).status == 200
 
 
+# Silences are found by what they hold, as Debian's Alertmanager finds them.
 FILTERS = [
-    ('alertname="A"', 1), ('alertname!="A"', 0), ('team!="ml"', 1), ('team=""', 1),
-    ('team="ml"', 0), ('team=~".*"', 1), ('alertname=""', 0), ('alertname!=""', 1),
-    ('team!=""', 0), ('alertname=~"A|B"', 1), ('team!~"m.*"', 1),
+    ('alertname="A"', 1), ("alertname=A", 1), ('alertname!="A"', 0), ('alertname=~"A"', 0),
+    ('alertname=~"A|B"', 0), ('team=~"m.*"', 1), ('team="ml"', 0), ('team="m.*"', 0),
+    ('env!="prod"', 1), ('env="prod"', 0), ('env="test"', 0), ('rack!~"r[12]"', 1),
+    ('nope=""', 0), ('nope!="x"', 0), ('nope=~".*"', 0), ('alertname!=""', 0),
 ]  # fmt: skip
 
 
 def test_silences_are_filtered_as_alertmanager_does(site):
-    document = {"matchers": [{"name": "alertname", "value": "A", "isRegex": False}],
+    held = [("alertname", "A", False, True), ("team", "m.*", True, True),
+            ("env", "prod", False, False), ("rack", "r[12]", True, False)]  # fmt: skip
+    keys = ("name", "value", "isRegex", "isEqual")
+    document = {"matchers": [dict(zip(keys, one, strict=True)) for one in held],
                 "startsAt": at(0), "endsAt": at(3600), "createdBy": "me", "comment": "c"}  # fmt: skip
     assert site.post("/api/v2/silences", document).status == 200
     found = {
         given: len(site.get("/api/v2/silences", filter=given).json()) for given, _ in FILTERS
     }
     assert found == dict(FILTERS)
+    for wrong in ("", "{}", '{alertname="A"}', 'alertname="A",team=~"m.*"', "alertname"):
+        for path in ("/api/v2/silences", "/api/v2/alerts", "/api/v2/alerts/groups"):
+            assert site.get(path, filter=wrong).status == 400, (path, wrong)
+
+
+def test_words_for_yes_and_no_are_alertmanagers(site):
+    post_v2(site, firing("A"))
+    shown = {
+        word: len(site.get("/api/v2/alerts", active=word).json())
+        for word in ("true", "TRUE", "1", "t", "yes", "", "false", "0", "no", "perhaps")
+    }
+    assert shown == {**dict.fromkeys(("true", "TRUE", "1", "t", "yes", ""), 1),
+                     **dict.fromkeys(("false", "0", "no", "perhaps"), 0)}  # fmt: skip
 
 
 def test_one_word_switches_a_built_in_rule_off(site):
@@ -187,19 +212,38 @@ class Endless:
             self.looked_at += 1
             yield None
 
-    def groups(self, _):
+    def __len__(self):
+        return 6
+
+    def groups(self, *_):
         yield (
             Group(key="k", route_id="r", receiver="r", labels=(), flush_ns=0, created_ns=0),
             self.find(),
         )
 
 
+@pytest.mark.parametrize(("muted", "looked_at"), [(False, 6), (True, 0)])
 @pytest.mark.parametrize("of", [alert_v2._alerts, alert_v2._groups])
-def test_no_list_is_made_beyond_its_limit(of, monkeypatch):
+def test_no_list_is_made_beyond_its_limit(of, muted, looked_at, monkeypatch):
+    """And none of it at all, where everything is asked for."""
     monkeypatch.setattr(alert_v2, "ALERTS_MAX", 5)
     monkeypatch.setattr(alert_v2, "_view", lambda *_: {"fingerprint": ""})
     turn = Endless()
-    wanted = alert_v2.Wanted((), None, active=True, silenced=True, inhibited=True, muted=True)
+    wanted = alert_v2.Wanted((), None, active=True, silenced=True, inhibited=True, muted=muted)
     with pytest.raises(Refused) as caught:
         of(turn, wanted)
-    assert (caught.value.status, turn.looked_at) == (413, 6)
+    assert (caught.value.status, turn.looked_at) == (413, looked_at)
+
+
+@pytest.mark.parametrize("path", ["silences", "alert-rules", "alert-routes", "log-patterns"])
+def test_documents_may_be_packed_as_alerts_may(site, path):
+    def answered(body, encoding):
+        answer = site.ask("POST", f"/v1/{path}", body, {**JSON, "Content-Encoding": encoding})
+        return answer.status, answer.json().get("code")
+
+    # What is wrong with it is told of what was in it.
+    plain = answered(b'{"no": "such field"}', "identity")
+    assert plain[0] == 400
+    assert answered(gzip.compress(b'{"no": "such field"}'), "gzip") == plain
+    assert answered(gzip.compress(b"{}")[:-4], "gzip") == (400, "gzip")
+    assert answered(b"{}", "br") == (415, "unsupported_encoding")

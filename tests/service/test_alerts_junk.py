@@ -332,6 +332,17 @@ def test_what_is_taken_comes_back_as_it_was(site):
     site.assert_sound()
 
 
+def test_what_nobody_looks_at_is_shown_as_far_as_it_can_be(site):
+    deep = b"[" * 900 + b"]" * 900
+    for name, more in (("Bytes", b'"\xff"'), ("Deep", deep)):
+        sent = b'[{"labels":{"alertname":"%s"},"more":%s}]' % (name.encode(), more)
+        assert site.ask("POST", "/api/v2/alerts", sent, JSON).status == 200
+    shown = {one["alert_name"]: one["raw_data"] for one in listed(site)}
+    assert shown.keys() == {"Bytes", "Deep"}
+    assert shown["Bytes"] == {"text": '{"labels":{"alertname":"Bytes"},"more":"\ufffd"}'}
+    site.assert_sound()
+
+
 def test_secrets_of_channels_are_written_and_never_read(site):
     made = site.post("/v1/alert-routes", ROUTE)
     assert made.status == 201, made.body

@@ -127,8 +127,12 @@ def test_a_wrong_filter_is_named(filled):
                         ("starts_after", "then"), ("alertname", "x")):  # fmt: skip
         assert_problem(filled.get("/v1/alerts", **{name: value}), 400, field=name)
     for name, value in (("group_by", "colour"), ("group_by", "hour,day"), ("group_by", "hour,hour"),
-                        ("date_from", "2026-13-01"), ("date_to", "soon")):  # fmt: skip
+                        ("date_from", "2026-13-01"), ("date_to", "soon"), ("date_from", "1600-01-01"),
+                        ("date_to", "2300-01-01"), ("date_to", "9999-12-31")):  # fmt: skip
         assert_problem(filled.get("/v1/alerts/statistics", **{name: value}), 400, field=name)
+    # One name after the other is as good as a comma.
+    both = "/v1/alerts/statistics?group_by=hour&group_by=day"
+    assert_problem(filled.get(both), 400, field="group_by")
     assert_problem(filled.get("/v1/notifications", who="me"), 400, field="who")
 
 
@@ -175,6 +179,14 @@ def test_statistics_answer_though_more_to_count_always_waits(filled, monkeypatch
     before = filled.get("/v1/alerts/statistics").json()
     monkeypatch.setattr(alert_counts, "waits", lambda _: True)
     assert filled.get("/v1/alerts/statistics").json() == before
+
+    # And though each fold leaves more than it took.
+    monkeypatch.setattr(endpoint, "FOLDS_MAX", 3)
+    folds = []
+    with monkeypatch.context() as flood:
+        flood.setattr(alert_counts, "fold", lambda _: not folds.append(1) or len(folds) < 9)
+        assert filled.get("/v1/alerts/statistics").json() == before
+    assert len(folds) == 3
 
     # And though the writer is busy: then they are a little old.
     go = threading.Event()

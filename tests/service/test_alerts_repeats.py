@@ -87,6 +87,15 @@ def test_what_was_refused_is_refused_again_and_costs_no_repeat(site):
     assert listed(site, "B") == []
 
 
+def test_an_alert_without_labels_is_refused_although_its_annotations_were_labels(site):
+    labels = {"alertname": "A"}
+    for _ in range(2):
+        assert post(site, {"labels": labels}).status == 200
+    answer = post(site, {"annotations": labels})
+    assert (answer.status, answer.json()["errors"][0]["field"]) == (422, "[0].labels")
+    assert listed(site, "A")[0]["count"] == 2
+
+
 def test_an_end_that_was_moved_is_there_after_a_restart(tmp_path):
     with running(tmp_path / "data") as site:
         post(site, alert("A", ends=10))

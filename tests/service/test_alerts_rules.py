@@ -65,6 +65,8 @@ def test_a_rule_is_made_read_changed_and_removed(ruled):
         ruled.get(f"{RULES}/{rule_id}"),
         ruled.ask("DELETE", f"{RULES}/{rule_id}"),
         put(ruled, rule_id, {**RULE, "name": "Crud"}),
+        put(ruled, rule_id, {**RULE, "name": "OOMDetected"}),
+        put(ruled, rule_id, {}),
     ):
         assert_problem(answer, 404, code="not_found")
 

@@ -10,6 +10,7 @@ from heliograph.core.clock import ManualClock, SystemClock
 from heliograph.receive import alert_webhook, alerts
 from heliograph.receive.alerts import Times
 from heliograph.service.engine_time import EngineTime
+from tests import looped
 from tests.alert.test_engine import setup
 from tests.service.dying import START_NS
 from tests.service.dying_alerts import Site
@@ -91,8 +92,13 @@ def test_bodies_of_the_v2_api_fire_and_end_by_the_senders_clock(tmp_path):
         bodies = site.side.bodies
 
         def post(seconds):
-            taken = bodies.take(json.dumps([fires(clock, seconds)]).encode())
-            return taken if isinstance(taken, tuple) else taken.result(10)
+            body = json.dumps([fires(clock, seconds)]).encode()
+
+            async def taken():
+                found = bodies.take(body)
+                return found if isinstance(found, tuple) else await found
+
+            return looped.run(taken())
 
         post(240)
         clock.advance(1)

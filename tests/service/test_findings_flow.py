@@ -187,6 +187,35 @@ def test_what_no_version_of_today_reads_is_forgotten():
     assert held.changes() == ([], [])
 
 
+def nan_frame(first, count, *, start_s=0):
+    lines = [
+        Line((start_s + n) * 10**9, "p1", "train", "pod-p1", "n1", "main", "stderr", f"[rank3]: iteration {first + n}/ 500 | lm loss: nan | grad norm: nan |")
+        for n in range(count)
+    ]  # fmt: skip
+    return [Given(line, "p1", parse_line(line.text)) for line in lines]
+
+
+@pytest.mark.parametrize(("keep", "lines"), [("findings", 0), ("all", 15)])
+def test_a_loss_that_stays_nan_is_told_so_often(keep, lines):
+    """Where it began, with step and rank, and not each of the steps that follow; after a death too."""
+
+    def told_of(given, held, seq):
+        found = of_lines(given, arrival_ns=9, keep_lines=keep, findings=held, seq=seq).records
+        assert sum(one.event_type == "log_line" for one in found) == (lines if seq == 1 else 0)
+        told = [one for one in found if one.event_type == "nan_loss"]
+        return [(one.attributes["iteration"], one.resource["rank"]) for one in told]
+
+    held = Findings()
+    first = nan_frame(100, 25)
+    assert told_of(first, held, 1) == [(step, 3) for step in range(100, 110)]
+    assert held.given_up() == {"repeated": 15}
+    assert told_of(first, held, 1) == [(step, 3) for step in range(100, 110)]
+    after = Findings(held.changes().put)
+    if keep == "findings":
+        assert told_of(nan_frame(125, 5, start_s=25), after, 2) == []
+        assert told_of(nan_frame(700, 2, start_s=700), after, 3) == [(700, 3), (701, 3)]
+
+
 @pytest.mark.parametrize("keep", ["findings", "all", "none"])
 def test_what_of_a_line_is_kept(keep):
     lines = [

@@ -6,9 +6,9 @@ from types import SimpleNamespace
 import pytest
 
 from heliograph.core.clock import ManualClock
-from heliograph.core.errors import Unavailable
+from heliograph.core.errors import Refused, Unavailable
 from heliograph.service import ledger_rest
-from heliograph.service.ledger_rest import ENTRIES_PER_TRANSACTION
+from heliograph.service.ledger_rest import ENTRIES_PER_TRANSACTION, LedgerRest
 from heliograph.store.state import alerts
 from tests.service.dying import START_NS
 from tests.service.dying_alerts import Site
@@ -53,3 +53,28 @@ def test_lines_beyond_one_transaction_are_written_once(tmp_path, monkeypatch, fa
         assert site.side.alerting.counts()["entries_lost"] == 0
     finally:
         site.site.close()
+
+
+def test_what_keeps_lines_from_the_store_and_what_is_lost(monkeypatch):
+    outcomes, kept = [], []
+
+    def note(_, entries):
+        error = outcomes.pop(0)
+        if error is not None:
+            raise error
+        kept.extend(entries)
+
+    state = SimpleNamespace(run=lambda work, lane: work(None))
+    monkeypatch.setattr(ledger_rest, "alerts", SimpleNamespace(note=note))
+    rest, size = LedgerRest(state), ENTRIES_PER_TRANSACTION
+    rest.add(range(3 * size + 1))
+    outcomes += [Unavailable("later"), ZeroDivisionError("a bug"), Refused("never"), None, None]
+
+    rest.write()
+    assert (len(rest), rest.lost) == (3 * size + 1, 0)
+    # The bug is for the supervisor to count; the next time it is not met again.
+    with pytest.raises(ZeroDivisionError):
+        rest.write()
+    assert (len(rest), rest.lost) == (2 * size + 1, size)
+    rest.write()
+    assert (len(rest), rest.lost, kept) == (0, 2 * size, [*range(2 * size, 3 * size + 1)])

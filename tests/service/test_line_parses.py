@@ -95,5 +95,14 @@ def test_patterns_find_lines_in_a_block_as_they_do_alone(parts):
     made = block(*lines)
     for texts in ([r"error \d"], ["^a1", "x"], ["b$"], [r"[^x]1\b", "é2"], [], [r"(a|b).{40}"]):
         patterns = PatternSet([Pattern(text) for text in texts])
-        alone = [n for n, line in enumerate(lines) if patterns.matches(line.encode())]
+        alone = [
+            (n, found)
+            for n, line in enumerate(lines)
+            if (found := patterns.matches(line.encode()))
+        ]
         assert patterns.matching(made.blob, made.ends) == alone
+        assert patterns.matching(made.blob, made.ends, together=False) == alone
+        odd = range(1, len(lines), 2)
+        assert patterns.matching(made.blob, made.ends, odd) == [
+            one for one in alone if one[0] % 2
+        ]

@@ -91,7 +91,7 @@ def test_one_bad_item_costs_no_other(recording):
 def test_a_single_bad_item_is_a_problem_with_the_error_inside(recording):
     answer = recording.post("/v1/metrics", {"metric_name": "m", "metric_value": None})
 
-    assert_problem(answer, 400, code="INVALID_METRIC_VALUE", field="body")
+    assert_problem(answer, 400, code="INVALID_METRIC_VALUE", field="metric_value")
     assert answer.json()["error"] == {
         "code": "INVALID_METRIC_VALUE",
         "message": "Metric value must be a number or string",
@@ -101,6 +101,36 @@ def test_a_single_bad_item_is_a_problem_with_the_error_inside(recording):
     assert_problem(wrong, 400, code="INVALID_EVENT", field="source")
     assert_problem(recording.post("/v1/events", "junk"), 400, field="body")
     assert posted(recording, "/v1/metrics", [{}])["status"] == "error"
+
+
+@pytest.mark.parametrize(
+    ("path", "wrong", "field"),
+    [
+        ("/v1/metrics", {"metric_value": 1}, "metric_name"),
+        ("/v1/metrics", {"metric_name": "m", "metric_value": []}, "metric_value"),
+        ("/v1/metrics", {"metric_name": "m", "metric_value": 1, "context": 5}, "context"),
+        ("/v1/metrics", {"metric_name": "m", "metric_value": 1, "timestamp": "noon"}, "timestamp"),
+        ("/v1/metrics", {"metric_name": "m", "metric_value": 1, "timestamp": []}, "timestamp"),
+        ("/v1/metrics", {"metric_name": "m", "metric_value": 1, "event_id": 5}, "event_id"),
+        ("/v1/metrics", {"metric_name": "m" * 1025, "metric_value": 1}, "metric_name"),
+        ("/v1/metrics", 5, ""),
+        ("/v1/events", {"event_type": "E"}, "source"),
+        ("/v1/events", {**EVENT, "event_type": 5}, "event_type"),
+        ("/v1/events", {**EVENT, "data": []}, "data"),
+        ("/v1/events", {**EVENT, "timestamp": "noon"}, "timestamp"),
+        ("/v1/events", {**EVENT, "session_id": "s" * 1025}, "session_id"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_an_item_is_named_in_its_place(recording, path, wrong, field):
+    alone = recording.post(path, wrong)
+    assert_problem(alone, 400, field=field or "body")
+    good = metric(1) if path == "/v1/metrics" else EVENT
+    listed = posted(recording, path, [good, wrong, good, wrong])
+
+    message = alone.json()["errors"][0]["message"]
+    places = [f"[{index}].{field}" if field else f"[{index}]" for index in (1, 3)]
+    assert listed["errors"] == [{"field": place, "message": message} for place in places]
+    assert "errors" not in posted(recording, path, [good])
 
 
 def test_the_answer_of_spec_002(recording):

@@ -191,20 +191,20 @@ def test_lines_that_a_plan_reads_are_looked_at_only_where_a_digit_may_matter(
     stream = bench.feed._stream
     matching = stream.matching
 
-    def spied(blob, ends, places):
+    def spied(blob, ends, places, **how):
         looked.extend(places)
-        return matching(blob, ends, places)
+        return matching(blob, ends, places, **how)
 
     monkeypatch.setattr(stream, "matching", spied)
     wanted = bench.feed.wanted(read)
-    assert wanted == [n for n, text in enumerate(texts) if stream.match(text)]
+    assert wanted == [(n, hits) for n, text in enumerate(texts) if (hits := stream.match(text))]
     # Those without a digit that matters are not looked at, whatever the rest of the line is.
     assert not [n for n in looked if n % 4 == 1]
     assert [n for n in looked if n % 4 == 0] == [28, 108, 188]
     # Other rules have other guards.
     bench.put(rule({"pattern": "Channel 00"}))
     bench.look()
-    assert bench.feed.wanted(read) == [n for n in range(len(texts)) if n % 4 == 1]
+    assert bench.feed.wanted(read) == [(n, (0,)) for n in range(len(texts)) if n % 4 == 1]
 
 
 def test_records_that_no_rule_is_about_are_not_looked_at():

@@ -182,10 +182,10 @@ def test_those_of_wandb_and_frameworks(site):
 class Full:
     """A store that can hold nothing, though there is nothing wrong with it."""
 
-    def append(self, _):
+    def append(self, *_):
         raise Refused("no")
 
-    def write(self, work, *, lane):
+    def run(self, work, *, lane):
         raise Refused("no")
 
 
@@ -195,21 +195,20 @@ def test_what_no_store_can_hold():
         Full(), Full(), meters, insist=lambda work: work(), workload_of=lambda _: "w-1"
     )
     types = ("checkpoint_load", "training_start", "oom")
-    keeping.records(
-        [
-            Record(
-                record_id=str(number), timestamp_ns=1, observed_timestamp_ns=1, session_id="p",
-                source_kind="log", event_type=name, attributes={"framework": "nemo"},
-            )
-            for number, name in enumerate(types)
-        ]
-    )  # fmt: skip
-    keeping.rows(
-        [
-            TrainingRow("p", "log", "", 1, 1, None, "nemo", {}),
-            TrainingRow("p", "log", "", 1, None, "training_start", "nemo", {}),
-        ]
-    )
+    records = [
+        Record(
+            record_id=str(number), timestamp_ns=1, observed_timestamp_ns=1, session_id="p",
+            source_kind="log", event_type=name, attributes={"framework": "nemo"},
+        )
+        for number, name in enumerate(types)
+    ]  # fmt: skip
+    rows = [
+        TrainingRow("p", "log", "", 1, 1, None, "nemo", {}),
+        TrainingRow("p", "log", "", 1, None, "training_start", "nemo", {}),
+    ]
+    keeping.take(rows, records)
+    assert keeping.records() == []
+    keeping.rows()
     assert meters.checkpoint_errors.items() == [(("checkpoint_load", "nemo"), 1.0)]
     assert meters.workload_event_errors.items() == [((), 1.0)]
     assert meters.event_stream_errors.items() == [(("log",), 3.0)]

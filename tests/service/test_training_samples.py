@@ -204,11 +204,11 @@ def test_a_service_that_closes_leaves_the_rest_to_the_next(tmp_path, clock):
         come, go = threading.Event(), threading.Event()
         plain = flow.applier._derived.append
 
-        def held(rows):
-            if rows:
+        def held():
+            if flow.applier._derived._taken:
                 come.set()
                 assert go.wait(10)
-            return plain(rows)
+            return plain()
 
         flow.applier._derived.append = held
         sent(site, 2)
@@ -355,12 +355,34 @@ def test_series_that_were_forgotten_are_given_ids_anew():
     derived = Derived(log, table, Meters(), clock, patterns)
     derived.use(Now())
     row = TrainingRow("p", "log", "", 1, 1, None, "x", {"tflops": 1.0})
-    assert derived.append([row]).result() == 1
+
+    def told(*frames):
+        for rows in frames:
+            derived.take(rows)
+        seq = derived.append().result()
+        derived.settle()
+        return seq
+
+    assert told([row]) == 1
     assert table.forget(idle_since_ns=6, in_use=frozenset()) == 1
-    assert derived.append([row]).result() == 2
-    assert log.batches == [[("p", 1.0)], [("p", 1.0)]]
+    assert told([row], [], [row._replace(fields={"tflops": 2.0})]) == 2
+    assert log.batches == [[("p", 1.0)], [("p", 1.0), ("p", 2.0)]]
     assert len(table) == 1
-    assert derived.append([]).result() == 0
+    assert told([]) == 0
+
+
+def test_what_was_refused_is_appended_again():
+    """Until it is in the log, what was taken of some frames stays."""
+    table = SeriesTable(100)
+    log, meters = Kept(table), Meters()
+    patterns = SimpleNamespace(in_force=lambda: InForce(0, None, own=False))
+    derived = Derived(log, table, meters, ManualClock(5), patterns)
+    derived.use(Now())
+    derived.take([TrainingRow("p", "log", "", 1, 1, None, "x", {"tflops": 1.0})])
+    assert [derived.append().result(), derived.append().result()] == [1, 2]
+    derived.settle()
+    assert derived.append().result() == 0
+    assert log.batches == [[("p", 1.0)]] * 2
 
 
 def test_forwards_write_them_out_in_place_and_in_requests_of_their_own():

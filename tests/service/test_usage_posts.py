@@ -8,6 +8,7 @@ import pytest
 
 from heliograph.service import usages
 from heliograph.usage import MetricProcessor
+from tests.service.live import until
 from tests.service.running import running
 
 NOON = datetime.fromisoformat("2026-11-22T12:00:00")
@@ -101,14 +102,18 @@ def test_keys_have_a_bound_and_known_ones_go_on(site, monkeypatch):
     )
 
 
+def points(site):
+    [series] = site.get("/v1/query/range", metric="usage_job_total").json()["series"]
+    return [value for _, value in series["points"]]
+
+
 def test_a_restart_keeps_counts_and_series_show_them(tmp_path):
     with running(tmp_path / "data") as site:
         for _ in range(3):
             assert site.post("/v1/usage", JOB).status == 201
         found = site.get("/v1/query/metrics").json()["items"]
         assert {"usage_job_total", "usage_job_gpu_total"} <= set(found)
-        [series] = site.get("/v1/query/range", metric="usage_job_total").json()["series"]
-        assert [value for _, value in series["points"]] == [1, 2, 3]
+        until(lambda: points(site) == [1, 2, 3], "all three are read")
     with running(tmp_path / "data") as site:
         assert site.post("/v1/usage", JOB).status == 201
         assert flat(site)["network_resnet_50_action_train"] == 4

@@ -17,6 +17,7 @@ from heliograph.store.state import (
     partials,
     training,
     training_adding,
+    training_arranging,
     versions,
 )
 from heliograph.store.state.dirty import DirtySpan
@@ -285,7 +286,7 @@ def test_too_many_spans_become_one_that_covers_them(write, read, monkeypatch):
 def test_what_one_transaction_takes_is_bounded(write):
     """Twenty milliseconds on the writer, as sizes: a caller that forgets to cut is told in a test."""
     for work, items in (
-        (training_adding.add_rows, [row(n, n) for n in range(training_adding.WORK_MAX + 1)]),
+        (training_adding.add_rows, [row(n, n) for n in range(training_arranging.WORK_MAX + 1)]),
         (owners.upsert_pods, [Pod(str(n), "p") for n in range(owners.BATCH_MAX + 1)]),
         (
             owners.upsert_workloads,

@@ -1,5 +1,6 @@
 """Training rows in chunks: the same rows as if each were kept alone; and those of before."""
 
+import itertools
 import math
 import random
 
@@ -13,6 +14,7 @@ from heliograph.store.state import (
     revisions,
     training,
     training_adding,
+    training_arranging,
     training_chunks,
 )
 from heliograph.store.state.lanes import Lane
@@ -50,7 +52,7 @@ def kept(rows):
     """What rows come to, by identity; a long name is its fold."""
     model = {}
     for row in rows:
-        pod = training_adding._key(row.pod_uid) if len(row.pod_uid) > 500 else row.pod_uid
+        pod = training_arranging._key(row.pod_uid) if len(row.pod_uid) > 500 else row.pod_uid
         key = (pod, row.rank_group, row.at_ns, row.iteration)
         there = model.get(key, row)
         model[key] = (
@@ -146,24 +148,26 @@ def test_a_transaction_takes_what_it_can_do_in_its_time():
     """Many rows that came in order, few that did not; a stream that is too long goes in several."""
     rng = random.Random(1)
     most, few = (
-        training_adding.WORK_MAX,
-        training_adding.WORK_MAX // training_adding.WORK_OF_SCATTERED,
+        training_arranging.WORK_MAX,
+        training_arranging.WORK_MAX // training_arranging.WORK_OF_SCATTERED,
     )
     ordered = steps(most + 10)
     scattered = [row._replace(pod_uid="q") for row in steps(few + 10)]
     rng.shuffle(scattered)
     many = [row._replace(pod_uid=f"r-{n}") for n, row in enumerate(steps(few + 5))]
     pieces = list(
-        training_adding.pieces(training_adding.arranged([*ordered, *scattered, *many]))
+        training_arranging.pieces(training_arranging.arranged([*ordered, *scattered, *many]))
     )
 
-    assert [[len(part.rows) for part in piece] for piece in pieces[:4]] == [
-        [most],
-        [10],
+    whole = most // (training_chunks.ROWS_MAX + training_arranging.WORK_OF_CHUNK)
+    whole *= training_chunks.ROWS_MAX
+    assert [[len(part.rows()) for part in piece] for piece in pieces[:4]] == [
+        [whole],
+        [most + 10 - whole],
         [few],
         [10, *[1] * (few - 10)],
     ]
-    told = [row for piece in pieces for part in piece for row in part.rows]
+    told = [row for piece in pieces for part in piece for row in part.rows()]
     assert sorted(told, key=training.order) == sorted(
         [*ordered, *scattered, *many], key=training.order
     )
@@ -197,30 +201,111 @@ def test_names_that_are_kept_alike_are_one_stream(state):
     long = "r" * 600
     rows = [
         TrainingRow(pod, "log", "", n, n, None, "nemo", {"lm_loss": 1.0})
-        for n, pod in enumerate([long, training_adding._key(long)] * 4)
+        for n, pod in enumerate([long, training_arranging._key(long)] * 4)
     ]
-    (part,) = training_adding.arranged(rows)
-    assert len(part.rows) == 8
+    (part,) = training_arranging.arranged(rows)
+    assert len(part.rows()) == 8
     assert write(state, training_adding.add_rows, rows) == 8
 
 
-def test_rows_that_change_many_chunks_are_left_for_the_next_transaction(state, monkeypatch):
-    monkeypatch.setattr(training_adding, "MERGED_MAX", 3)
+def test_rows_that_change_many_chunks_go_in_many_transactions(state, monkeypatch):
+    monkeypatch.setattr(training_adding, "CHANGED_MAX", 3)
     apart = [row._replace(at_ns=row.at_ns * 2 * SPAN_NS_MAX) for row in steps(8)]
     write(state, training_adding.add_rows, apart)
     more = [row._replace(fields={"tflops": 1.0}) for row in apart]
     new = steps(1)[0]._replace(at_ns=7)
 
-    rest = [*more, new]
-    told = []
-    while rest:
-        added, rest = write(state, training_adding.add, training_adding.arranged(rest))
-        told.append((added, len(rest)))
+    added, met = write(state, training_adding.add, training_arranging.arranged([*more, new]))
+    assert added == []
+    told = [write(state, training_adding.put, one) for one in training_adding.changes(met)]
     stream = ("p", "log", "")
-    assert told == [([(stream, 1, 1)], 5), ([(stream, 0, 0)], 2), ([(stream, 0, 0)], 0)]
+    assert told == [([], []), ([], []), ([(stream, 1, 1)], [])]
     assert all_rows(state, ["p"]) == sorted(
         [new, *map(merged, apart, more)], key=training.order
     )
+
+
+@pytest.mark.parametrize("values", [*itertools.permutations([0.0, -0.0, 0])])
+def test_equal_numbers_that_are_not_the_same_merge_in_whatever_order(state, values):
+    for value in values:
+        row = TrainingRow(
+            "p", "log", "", 1, 1, None, "x", {"lm_loss": value, "extra": {"n": value}}
+        )
+        write(state, training_adding.add_rows, [row])
+    (there,) = all_rows(state, ["p"])
+    assert repr(there.fields) == "{'extra': {'n': 0.0}, 'lm_loss': 0.0}"
+
+
+def test_what_a_change_met_may_have_gone_meanwhile(state):
+    """Between the two transactions of a merge the oldest rows are pruned: nothing is lost, and what
+    is there is not put back as it was."""
+    rows = steps(100)
+    write(state, training_adding.add_rows, rows)
+    more = [row._replace(fields={"tflops": 1.0}) for row in rows]
+    (part,) = training_arranging.arranged(more)
+    _, met = write(state, training_adding.add, [part])
+    (change,) = training_adding.changes(met)
+    assert write(state, training.prune, 10, 10) == 10
+    added, again = write(state, training_adding.put, change)
+    assert (added, again) == ([], [part])
+    assert write(state, training_adding.add_rows, again[0].rows()) == 10
+    expected = [*more[:10], *map(merged, rows[10:], more[10:])]
+    assert all_rows(state, ["p"]) == expected
+
+
+def test_what_comes_again_is_no_work_for_the_writer(state, monkeypatch):
+    """As it was cut before it is only looked up; cut otherwise, it is compared by who asked."""
+    rows = [
+        row._replace(rank_group=rank, at_ns=row.at_ns + shift)
+        for shift, rank in enumerate(["", "7", "x" * 600])
+        for row in steps(150, every_ns=10)
+    ]
+    some = training_arranging.Gathering()
+    some.take(rows)
+    (piece,) = training_arranging.pieces(some.parts())
+    assert sum(one.rows for one in write(state, training_adding.add, piece)[0]) == 450
+    assert write(state, training_adding.add, piece) == (
+        [(part.stream, 0, 0) for part in piece],
+        [],
+    )
+    some.take(row for row in rows if row.iteration > 10)
+    (piece,) = training_arranging.pieces(some.parts())
+    added, met = write(state, training_adding.add, piece)
+    assert added == []
+    assert list(training_adding.changes(met)) == []
+    monkeypatch.setattr(training_adding, "LOOKED_INTO_MAX", 0)
+    later = [row._replace(at_ns=row.at_ns + 5) for row in rows]
+    assert write(state, training_adding.add_rows, later) == 450
+    assert len(all_rows(state, ["p"])) == 900
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_rows_gathered_frame_by_frame_are_those_arranged_together(seed):
+    rng = random.Random(seed)
+    rows = [of_any(rng, rng.randrange(90)) for _ in range(300)]
+    # Some frames overtook others, and one came twice.
+    frames = [rows[:90], rows[200:], rows[90:200], rows[200:]]
+    if seed % 2:
+        frames = [[row._replace(at_ns=at_ns) for at_ns, row in enumerate(rows)]] * 2
+    some = training_arranging.Gathering()
+    for frame in frames:
+        some.take(frame)
+    parts = some.parts()
+    odd = some.odd()
+    assert not len(some)
+    assert all(any(value == 2**70 for value in row.fields.values()) for row in odd)
+    held = [row for part in parts for row in part.rows()]
+    expected = [row for frame in frames for row in frame]
+    assert exact(kept([*held, *odd])) == exact(kept(expected))
+    told = [
+        [(part.stream, part.ordered, exact(part.rows()), part.work) for part in some]
+        for some in (
+            parts,
+            training_arranging.arranged(held),
+        )
+    ]
+    if seed % 2:
+        assert told[0] == told[1]
 
 
 def test_the_latest_values_are_found_behind_marks_and_late_chunks(state):
@@ -254,7 +339,7 @@ def test_rows_of_an_earlier_version_are_moved(state_url, tmp_path, clock, monkey
         for row in rows:
             iteration = NO_ITERATION if row.iteration is None else row.iteration
             stored = (
-                training_adding._key(row.pod_uid),
+                training_arranging._key(row.pod_uid),
                 row.at_ns,
                 row.source,
                 row.rank_group,

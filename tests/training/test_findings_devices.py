@@ -67,7 +67,6 @@ SILENT = [
     "NVRM: The NVIDIA GPU 0000:18:00.0",
     "[Hardware Error]: Machine check events logged",
     "amdgpu 0000:0b:00.0: amdgpu: GPU reset(2) succeeded!",
-    "pcieport 0000:00:01.0: AER: Uncorrected (Fatal) error received: 0000:01:00.0",
     "pcieport 0000:17:01.0: pciehp: Slot(5): Link Down",
 ]  # fmt: skip
 

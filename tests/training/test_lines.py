@@ -28,7 +28,7 @@ MEGATRON = [
      IT | {"consumed_samples": 8, "loss_scale": 1073741824.0, "skipped_iterations": 1, "nan_iterations": 0}),
     ("elapsed time in seconds (trap 4)", *piped("elapsed time per iteration (s): 105.22 |", elapsed_time_per_iteration_ms=105220.0)),
     ("no blank before the unit", *piped("elapsed time per iteration(ms): 17658.3 |", elapsed_time_per_iteration_ms=17658.3)),
-    ("elapsed time without a unit is no milliseconds", *piped("elapsed time per iteration: 17.5 | lm loss: 2.0", lm_loss=2.0, extra={"elapsed_time_per_iteration_ms": 17.5})),
+    ("elapsed time without a unit is no milliseconds", *piped("elapsed time per iteration: 17.5 | lm loss: 2.0", lm_loss=2.0, extra={"elapsed_time_per_iteration": 17.5})),
     ("the unit beside the number wins", *piped("elapsed time per iteration (ms): 1.5s |", elapsed_time_per_iteration_ms=1500.0)),
     ("consumed tokens and the DeepSpeed trailer", *piped("consumed tokens:  20155564032 | samples per second: 19.463 | TFLOPs: 149.02 |", consumed_tokens=20155564032, samples_per_second=19.463, tflops=149.02)),
     ("lm-loss with a hyphen", *piped("lm-loss: 1.244238E+01 | loss scale: -1.0 |", lm_loss=12.44238, loss_scale=-1.0)),

@@ -31,6 +31,19 @@ def test_the_step_of_a_line(case, parsed, step):
     assert (row.iteration, row.fields) == (step, parsed.fields)
 
 
+@pytest.mark.parametrize(
+    ("line", "step"),
+    [
+        ("Epoch: [2]  [ 260/9143]  lr: 0.000003  loss: 1.6425 (2.0424)", 2 * 9143 + 260),
+        ("Epoch: [2][ 10/5005]  Time  0.350 ( 0.612)  Loss 6.9130e+00 (6.9201e+00)", 2 * 5005 + 10),
+        ("| epoch 010  2000 / 8223 loss=1.27 (1.50), wps=962, lr=0.001, gnorm=2.1427", 9 * 8223 + 2000),
+        ("Epoch 5, Loss 0.5731, LR 0.1111", None),
+    ],
+)  # fmt: skip
+def test_steps_that_are_counted_within_an_epoch(line, step):
+    assert iteration_of(parse_line(line)) == step
+
+
 def test_epochs_of_a_bar_are_no_runs():
     bar = "Epoch {}:  50%|#####     | {}/3 [00:01<00:01,  9.50it/s, v_num=0, train_loss=0.512]"
     lines = [bar.format(epoch, step) for epoch in range(3) for step in (1, 2, 3)]

@@ -105,6 +105,9 @@ def test_kinds_of_rows_beyond_the_bound_are_made_anew(monkeypatch):
     monkeypatch.setattr(samples, "KINDS_MAX", 3)
     sampler = Sampler()
     first = sampler.columns([row(pod=f"p-{n}", tflops=1.0) for n in range(3)])
+    more = sampler.columns([row(pod="p-0", tflops=1.0)])
+    assert more.packed is first.packed
+    sampler.renew()
     again = sampler.columns([row(pod="p-0", tflops=1.0)])
     assert len(first.packed) == 3
     assert again.packed is not first.packed
@@ -161,6 +164,7 @@ def test_the_same_rows_give_the_same_samples_however_they_are_cut(rows, cut):
     first, second = sampler.columns(rows[:cut]), sampler.columns(rows[cut:])
 
     assert plain(whole) == plain(first) + plain(second)
+    assert plain(whole) == plain(samples.joined([first, second]))
     numbers = [
         (one.at_ns, float(value))
         for one in rows

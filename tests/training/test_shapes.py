@@ -95,6 +95,43 @@ def test_real_lines_with_other_numbers_are_read_alike(shared_data):
     assert planned > 100
 
 
+def learned(line):
+    """All that is learned of *line*, as text."""
+    lesson = learn(line.encode(), lambda one: parse_line(one.decode()))
+    plan = None if lesson is None else lesson.plan
+    return lesson and (
+        *(plan.fields, plan.extra, plan.events, plan.label, repr(plan.template)),
+        list(lesson.literal),
+    )
+
+
+def test_to_look_only_at_what_changed_teaches_the_same(monkeypatch):
+    lines = [
+        *made(2),
+        "iteration 7/ 7 | lm loss: 7.0 | grad norm: 7.0 | loss scale: 7.0 | a: 7 | b: 1e7 |",
+    ]
+    few = [learned(line) for line in lines]
+    monkeypatch.setattr(
+        lessons,
+        "_narrowed_at",
+        lambda run, base, held, explained, told: lessons._narrowed(base, explained, told),
+    )
+    assert few == [learned(line) for line in lines]
+    assert None not in few
+
+
+def test_many_equal_numbers_are_not_looked_at_each_for_each(monkeypatch):
+    looks, reads = [], lessons._reads
+    monkeypatch.setattr(lessons, "_reads", lambda *given: looks.append(1) or reads(*given))
+    equal = 40
+    line = "iteration 5/ 9 | lm loss: 1.5 | " + " | ".join(
+        f"n{chr(97 + n % 26)}{'ab'[n // 26]}: 1000000000000000" for n in range(equal)
+    )
+    assert learned(line) is not None
+    # Once for each number and what it is changed to; not for each number again.
+    assert len(looks) < 10 * equal**2
+
+
 def test_a_number_that_is_a_name_is_part_of_the_shape():
     text = b"NVRM: Xid (PCI:0000:03:00): 79, pid=12, GPU has fallen off the bus"
     lesson = learn(text, lambda one: parse_line(one.decode()))
@@ -137,6 +174,56 @@ def test_what_says_nothing_is_one_and_the_same(kernel):
     reader = Shapes(parse_line)
     noise = [f"worker {n} says hello" for n in range(3 * SIGHTINGS)]
     assert all(one is QUIET for one in read(reader, noise))
+
+
+def test_lessons_are_as_many_as_lines_pay_for(kernel, monkeypatch):
+    monkeypatch.setattr(shapes, "LINES_PER_LESSON", 40)
+    learned = []
+    monkeypatch.setattr(shapes, "learn", lambda text, *_, **__: learned.append(text))
+    reader, shape = Shapes(parse_line), iter("abcdefghijklmnopqrstuvwxyz")
+
+    def lessons_of(kinds):
+        """How many of some new shapes are learned from, of SIGHTINGS lines each."""
+        learned.clear()
+        for kind in (next(shape) for _ in range(kinds)):
+            for n in range(SIGHTINGS):
+                reader.one(f"step: {n % 10} {kind}_loss: {n % 10}.25")
+        return len(learned)
+
+    # At first all that were saved, though no line came before; then one for each 40 lines.
+    assert lessons_of(10) == shapes.LESSONS_AT_ONCE + 10 * SIGHTINGS // 40 - 1
+    assert lessons_of(5) in {5 * SIGHTINGS // 40, 5 * SIGHTINGS // 40 + 1}
+    # Lines with a plan pay too, a little each, and not for more than may be saved.
+    assert lessons_of(1) <= 1
+    monkeypatch.setattr(Shapes, "planned", 10**6)
+    assert lessons_of(9) in {shapes.LESSONS_AT_ONCE + 9 * SIGHTINGS // 40 - k for k in (0, 1)}
+
+
+def test_a_lesson_of_a_line_of_many_numbers_is_paid_for_as_many(kernel, monkeypatch):
+    monkeypatch.setattr(shapes, "LINES_PER_LESSON", 40)
+    learned = []
+    monkeypatch.setattr(shapes, "learn", lambda text, *_, **__: learned.append(text))
+
+    def lines_until_the_next(odd):
+        """How many lines without a plan come before a second lesson, after one of *odd*."""
+        learned.clear()
+        reader = Shapes(parse_line)
+        for _ in range(SIGHTINGS):
+            reader.one(odd)
+        for n in range(10**4):
+            if len(learned) > 1:
+                return n
+            reader.one("step: 1 some_loss: 1.25")
+        raise AssertionError
+
+    usual = "step: 1 other_loss: 2.5"
+    many = "step: 1 | " + " | ".join(f"{chr(97 + n % 26) * 9}: 1.5" for n in range(39))
+    beyond = "step: 1 | " + " | ".join(f"{chr(97 + n % 26) * 9}: 1.5" for n in range(99))
+    assert lines_until_the_next(usual) == SIGHTINGS
+    # 79 numbers in 670 bytes are six lessons' worth, of which four are saved: the rest is owed.
+    assert lines_until_the_next(many) == 3 * 40
+    # Of this nothing is learned, which is soon seen.
+    assert lines_until_the_next(beyond) == SIGHTINGS
 
 
 def test_masks_are_bounded(kernel):

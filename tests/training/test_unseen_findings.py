@@ -250,7 +250,6 @@ SILENT = [
     "EDAC MC: Ver: 3.0.0",
     "EDAC sbridge: Seeking for: PCI ID 8086:6fa0",
     "[ 4443.9] mlx5_core 0000:53:00.0 ens1f0: Link up",
-    "[ 4443.9] mlx5_core 0000:5d:00.0: poll_health:801:(pid 0): device's health compromised - reached miss count",
     "mce: [Hardware Error]: Machine check events logged",
     "GPU 00000000:3B:00.0 ECC errors: Volatile SRAM Uncorrectable 0",
     "nvidia-smi: Volatile Uncorr. ECC 0",

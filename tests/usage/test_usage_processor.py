@@ -22,6 +22,7 @@ from heliograph.usage import (
 from heliograph.usage import processor as module
 from heliograph.usage.builders import LabeledMetricsBuilder
 from heliograph.usage.counts import counts_of, flat_of
+from tests import looped
 from tests.usage.conftest import NOON
 
 JOB = (
@@ -109,7 +110,7 @@ def test_a_failing_builder_leaves_everything_as_it_was(payload, noon):
         processor.process(metrics, payload)
     assert metrics == before
     with pytest.raises(RuntimeError, match="broken"):
-        asyncio.run(processor.process_async(metrics, payload))
+        looped.run(processor.process_async(metrics, payload))
     assert metrics == before
 
 
@@ -174,7 +175,7 @@ def test_awaited_builders_lose_nothing(payload, noon):
         calls = [processor.process_async(metrics, payload, {"now": noon}) for _ in range(50)]
         await asyncio.gather(*calls)
 
-    asyncio.run(many())
+    looped.run(many())
     assert metrics["slow"] == 50
     assert metrics["total_action_train_pass"] == 50
     assert metrics["time_lapsed_today"] == 3000
@@ -194,7 +195,7 @@ def test_one_that_is_cancelled_adds_nothing(payload):
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
-    asyncio.run(cancelled())
+    looped.run(cancelled())
     assert metrics == {}
 
 

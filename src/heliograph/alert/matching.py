@@ -18,17 +18,9 @@ from heliograph.alert.model import NOBODY, Context
 from heliograph.core.errors import Refused
 from heliograph.core.labels import Labels
 from heliograph.core.matcher import Matcher
+from heliograph.kernels.alert_columns import CONTEXT_NAMES
 
 MATCHERS_MAX = 64
-# Names under which matchers see the context, where no label has the name.
-CONTEXT_NAMES = (
-    "workload_id",
-    "workload_name",
-    "workload_uid",
-    "pod_name",
-    "node_name",
-    "cluster_name",
-)
 _KEYS = {"name", "value", "is_regex", "is_equal", "is_glob", "op", "operator"}
 _SPECIAL = re.compile(r"[\\.+?()|\[\]{}^$]")
 _GLOB = re.compile(r"\\(.)|([*?])|(.)", re.DOTALL)
@@ -61,11 +53,6 @@ def all_match(matchers: Iterable[Matcher], values: Mapping[str, str]) -> bool:
         if not matcher.matches(values.get(matcher.name, "")):
             return False
     return True
-
-
-def parse_matchers(text: str) -> list[Matcher]:
-    """The matchers of *text*, as Alertmanager reads it. Raises ValueError that quotes *text*."""
-    return grammar.matchers(text)
 
 
 def from_documents(
@@ -125,23 +112,24 @@ def from_document(document: Any, *, field: str = "matcher") -> tuple[Matcher, li
 def from_v2(document: Any, *, field: str = "matchers") -> Matcher:
     """The matcher of an Alertmanager API document (`isRegex`, `isEqual`).
 
-    Raises Refused: 422 where a key is missing or of the wrong type, 400 for a bad name or pattern.
+    Raises Refused: 400 for a value of the wrong type, 422 where one is missing, 400 for a bad name or
+    pattern.
     """
-    if not isinstance(document, Mapping):
-        raise _refused(field, "expected an object", status=422)
-    for key, kind in (("name", str), ("value", str), ("isRegex", bool)):
-        if not isinstance(document.get(key), kind):
-            words = f"{key} in body must be of type {kind.__name__}"
-            raise _refused(
-                f"{field}.{key}",
-                words if key in document else f"{key} in body is required",
-                status=422,
-            )
-    is_equal = document.get("isEqual")
-    if not isinstance(is_equal, bool | None):
-        raise _refused(f"{field}.isEqual", "isEqual in body must be of type bool", status=422)
-    op = _OPERATORS[document["isRegex"], is_equal is not False]
+    check_types_v2(document, field=field)
+    for key in ("name", "value", "isRegex"):
+        if document.get(key) is None:
+            raise _refused(f"{field}.{key}", f"{key} in body is required", status=422)
+    op = _OPERATORS[document["isRegex"], document.get("isEqual") is not False]
     return _made(document["name"], op, document["value"], field)
+
+
+def check_types_v2(document: Any, *, field: str) -> None:
+    """Raises Refused where *document* is no matcher of Alertmanager's API by its types alone."""
+    if not isinstance(document, Mapping):
+        raise _refused(field, "expected an object")
+    for key, kind in (("name", str), ("value", str), ("isRegex", bool), ("isEqual", bool)):
+        if not isinstance(document.get(key), kind | None):
+            raise _refused(f"{field}.{key}", f"{key} in body must be of type {kind.__name__}")
 
 
 def to_v2(matcher: tuple[str, str, str]) -> dict[str, Any]:

@@ -38,7 +38,7 @@ class Context(Struct, frozen=True, gc=False):
 NOBODY = Context()
 
 
-class Enriched(Struct, frozen=True):
+class Enriched(Struct, frozen=True, gc=False):
     """What enrichment found of one post.
 
     context    whose it is

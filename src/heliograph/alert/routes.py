@@ -115,6 +115,10 @@ class Tree:
         self._by_id = {route.id: route for root in roots for route in walk(root)}
         names = {m.name for route in self._by_id.values() for m in route.matchers}
         self._names = tuple(sorted(names))
+        # Two alerts of which matchers see the same under all of these are told together, but for
+        # routes that group by all labels.
+        grouped = {name for route in self._by_id.values() for name in route.group_by or ()}
+        self.asked = tuple(sorted(names | grouped))
         self._cache: dict[tuple[str | None, ...], tuple[Route, ...]] = {}
 
     def match(self, seen: Mapping[str, str]) -> tuple[Route, ...]:

@@ -6,7 +6,7 @@
  "createdBy": "me", "comment": "…"}
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from heliograph.alert import matching, schedule
@@ -17,7 +17,8 @@ from heliograph.core.errors import Refused
 _DOCUMENT_KEYS = {
     "id", "matchers", "starts_at", "ends_at", "comment", "created_by", "schedule",
 }  # fmt: skip
-_ZERO_TIMES = ("0001-01-01T00:00:00Z", "0001-01-01T00:00:00.000Z")
+_V2_TEXTS = ("startsAt", "endsAt", "createdBy", "comment")
+_ZERO_TIMES = ("", "0001-01-01T00:00:00Z", "0001-01-01T00:00:00.000Z")
 
 
 def from_document(document: Any) -> tuple[Wanted, list[str]]:
@@ -39,6 +40,7 @@ def from_document(document: Any) -> tuple[Wanted, list[str]]:
             comment=_text(document, "comment"),
             schedule=schedule.checked(document.get("schedule")),
             id=_text(document, "id"),
+            begun=True,
         ),
         warnings,
     )
@@ -47,35 +49,36 @@ def from_document(document: Any) -> tuple[Wanted, list[str]]:
 def from_v2(document: Any) -> Wanted:
     """What a body of Alertmanager's API asks for.
 
-    Raises Refused: 422 where its schema is broken, 400 where only its meaning is.
+    Raises Refused, and in Alertmanager's order: 400 for a value of the wrong type, 422 where one is
+    missing, 400 where only its meaning is wrong.
     """
     if not isinstance(document, Mapping):
-        raise _refused("", "expected an object", status=422)
-    for key in ("matchers", "startsAt", "endsAt", "createdBy", "comment"):
+        raise _refused("", "expected an object")
+    for key in (*_V2_TEXTS, "id"):
+        if not isinstance(document.get(key), str | None):
+            raise _refused(key, f"{key} in body must be of type string")
+    starts_ns, ends_ns = _v2_instant(document, "startsAt"), _v2_instant(document, "endsAt")
+    matchers = document.get("matchers")
+    if not isinstance(matchers, list | None):
+        raise _refused("matchers", "matchers in body must be of type array")
+    for index, one in enumerate(matchers or ()):
+        matching.check_types_v2(one, field=f"matchers[{index}]")
+    for key in ("matchers", *_V2_TEXTS):
         if document.get(key) is None:
             raise _refused(key, f"{key} in body is required", status=422)
-    for key in ("createdBy", "comment"):
-        if not isinstance(document[key], str):
-            raise _refused(key, f"{key} in body must be of type string", status=422)
-    matchers = document["matchers"]
-    if not isinstance(matchers, Sequence) or isinstance(matchers, str | bytes):
-        raise _refused("matchers", "matchers in body must be of type array", status=422)
     if not matchers:
         raise _refused("matchers", "matchers in body should have at least 1 items", status=422)
     if len(matchers) > matching.MATCHERS_MAX:
         raise _refused("matchers", f"{len(matchers)} matchers, limit {matching.MATCHERS_MAX}")
-    id_ = document.get("id")
-    if not isinstance(id_, str | None):
-        raise _refused("id", "id in body must be of type string", status=422)
     return Wanted(
         matchers=tuple(
             matching.from_v2(one, field=f"matchers[{i}]") for i, one in enumerate(matchers)
         ),
-        starts_ns=_v2_instant(document, "startsAt"),
-        ends_ns=_v2_instant(document, "endsAt"),
+        starts_ns=starts_ns,
+        ends_ns=ends_ns,
         created_by=document["createdBy"],
         comment=document["comment"],
-        id=id_ or "",
+        id=document.get("id") or "",
     )
 
 
@@ -96,10 +99,8 @@ def _instant(document: Mapping[str, Any], key: str, *, required: bool = False) -
 
 
 def _v2_instant(document: Mapping[str, Any], key: str) -> int | None:
-    value = document[key]
-    if not isinstance(value, str):
-        raise _refused(key, f"{key} in body must be of type date-time", status=422)
-    if value in _ZERO_TIMES:
+    value = document.get(key)
+    if value is None or value in _ZERO_TIMES:
         return None
     try:
         return instant.parse(value)

@@ -38,7 +38,11 @@ class State(StrEnum):
 
 
 class Wanted(Struct, frozen=True):
-    """A silence as somebody asks for it. *id* "" asks for a new one; a start of None means now."""
+    """A silence as somebody asks for it. *id* "" asks for a new one; a start of None means now.
+
+    begun   a start in the past says only that it has begun, so that the document it was made with
+            extends it; to Alertmanager another start asks for another silence
+    """
 
     matchers: tuple[Matcher, ...]
     starts_ns: int | None
@@ -47,6 +51,7 @@ class Wanted(Struct, frozen=True):
     comment: str = ""
     schedule: dict[str, str] | None = None
     id: str = ""
+    begun: bool = False
 
 
 def state(silence: Silence, now_ns: int) -> State:
@@ -118,7 +123,9 @@ def update(
         if wanted.id:
             raise Refused("silence not found", field="id", code="not_found", status=404)
         return (create(wanted, now_ns=now_ns, new_id=new_id),)
-    starts_ns = existing.starts_ns if wanted.starts_ns is None else wanted.starts_ns
+    starts_ns = existing.starts_ns
+    if wanted.starts_ns is not None and not _has_begun(existing, wanted, now_ns):
+        starts_ns = wanted.starts_ns
     made = create(structs.replace(wanted, starts_ns=starts_ns), now_ns=now_ns, new_id=new_id)
     if can_update(existing, structs.replace(made, starts_ns=starts_ns), now_ns):
         is_active = state(existing, now_ns) is State.ACTIVE
@@ -133,6 +140,16 @@ def update(
         )
     ended = expire(existing, now_ns)
     return (made,) if ended is existing else (ended, made)
+
+
+def _has_begun(existing: Silence, wanted: Wanted, now_ns: int) -> bool:
+    """Whether *wanted* begins no earlier and no later than *existing*, which is active, did."""
+    return (
+        wanted.begun
+        and wanted.starts_ns is not None
+        and wanted.starts_ns <= now_ns
+        and state(existing, now_ns) is State.ACTIVE
+    )
 
 
 def check_room(silences: Sequence[Silence], changed: Sequence[Silence], now_ns: int) -> None:

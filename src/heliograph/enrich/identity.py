@@ -70,7 +70,7 @@ def read(said: Mapping[str, str]) -> Identity:
     # Written out: every new series and alert comes here, and loops take three times as long.
     get = said.get
     nodes = [
-        _host(node) if name == "instance" else node
+        host_of(node) if name == "instance" else node
         for name in NODE_LABELS
         if (node := get(name))
     ]
@@ -93,7 +93,7 @@ def read(said: Mapping[str, str]) -> Identity:
 
 
 @lru_cache(HOSTS_KEPT_MAX)
-def _host(instance: str) -> str:
+def host_of(instance: str) -> str:
     """The host of `host:9100`, `[fe80::1]:9100`, `http://host:9100/metrics`, or a bare host."""
     host = instance.partition("://")[2] or instance
     host = host.partition("/")[0]

@@ -1,10 +1,8 @@
 # cython: language_level=3, binding=False, boundscheck=False, wraparound=False
 """`label_sets.py` for machines with a compiler: what is given and answered is told there."""
 
-from cpython cimport array
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
-from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
-from cpython.object cimport PyObject, PyObject_Hash
+from cpython.object cimport PyObject
 from libc.string cimport memcpy
 
 cdef extern from "Python.h":
@@ -64,22 +62,3 @@ cdef inline char* _put(char* out, str text):
     out[0] = <char> length
     memcpy(out + 1, PyUnicode_DATA(text), length)
     return out + 1 + length
-
-
-def put_hashes(pairs, array.array table, Py_ssize_t begin, Py_ssize_t width):
-    """Write 32 bits of the hash of each of *pairs* to *table* from *begin* on, zeros up to *width*
-    of them. False, and nothing is written: there are more than that."""
-    cdef list row = list(pairs)
-    cdef Py_ssize_t count = PyList_GET_SIZE(row), n
-    if count > width:
-        return False
-    if begin < 0 or begin + width > len(table):
-        raise IndexError("the row is outside the table")
-    cdef unsigned int* out = table.data.as_uints + begin
-    for n in range(count):
-        out[n] = <unsigned int> (
-            <unsigned long long> PyObject_Hash(<object> PyList_GET_ITEM(row, n)) & 0xFFFFFFFF
-        )
-    for n in range(count, width):
-        out[n] = 0
-    return True

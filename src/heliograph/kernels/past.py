@@ -20,6 +20,8 @@ COMPILED = False
 SCALE = 0.6745
 FLOOR = 0.01
 PAST_MAX = 1000
+# A little more than it takes, for what is rounded on the way.
+_ROUNDED = 1 + 1e-9
 
 
 def double(value: float) -> float:
@@ -76,8 +78,7 @@ def _spreads(ordered: Sequence[float], middle: float, value: float, limit: float
     beyond *limit*: two searches, where the score takes twenty steps."""
     if limit <= 0.0:
         return False
-    # A little more than it takes, for what is rounded on the way.
-    near = SCALE * abs(value - middle) / limit * (1 + 1e-9)
+    near = SCALE * abs(value - middle) / limit * _ROUNDED
     low, high = bisect_left(ordered, middle - near), bisect_right(ordered, middle + near)
     return high - low < (len(ordered) + 1) // 2
 
@@ -129,7 +130,7 @@ class Past:
         if len(ordered) >= self._least:
             middle = median(ordered)
             # The spread is at least so much: most values need no more than this.
-            within = abs(value - middle) <= limit * (abs(middle) * FLOOR)
+            within = abs(value - middle) * _ROUNDED <= limit * (abs(middle) * FLOOR)
             z = (
                 0.0
                 if within or _spreads(ordered, middle, value, limit)
@@ -184,13 +185,25 @@ class Look(Protocol):
         ...
 
 
+class Test(Protocol):
+    """Who asks something else of rows, until it was heard of."""
+
+    @property
+    def heard_in(self) -> object | None:
+        """What rows came with, of which nothing more is asked."""
+        ...
+
+
 class Scores:
-    """What some looks see of the rows of one printer, in order."""
+    """What some looks see of the rows of one printer, in order. Of *owner*, who asks *tested* too."""
 
-    __slots__ = ("_looks",)
+    __slots__ = ("_looks", "owner", "tested")
 
-    def __init__(self, looks: Sequence[Look]) -> None:
+    def __init__(
+        self, looks: Sequence[Look], tested: Sequence[Test] = (), owner: Any = None
+    ) -> None:
         self._looks = [(look.fields, float(look.limit), look.held, look) for look in looks]
+        self.tested, self.owner = list(tested), owner
 
     def take(
         self, fields: Mapping[str, Any], at_ns: int
@@ -212,3 +225,24 @@ class Scores:
             if z is not None and (z > limit or z < -limit):
                 found = [*(found or ()), (n, name, value, z)]
         return found
+
+
+def look_through(
+    tracks: Mapping[Any, Scores], rows: Sequence[Any], at: int, came: object
+) -> tuple[int, Any, list[tuple[int, str, float, float]] | None]:
+    """Take the values of *rows*, training rows, from *at* on, up to the first that somebody must look
+    at; *tracks* has scores by the first three parts of a row.
+
+    Where that row is, the owner of its scores, and what of them is beyond a limit: its values are
+    taken, and something is, or a test has not heard of it in *came*. The owner is None where there
+    is no track for it, and nothing of it was taken; and at the end of *rows*.
+    """
+    for n in range(at, len(rows)):
+        row = rows[n]
+        scores = tracks.get(row[:3])
+        if scores is None:
+            return n, None, None
+        beyond = scores.take(row[7], row[3])
+        if beyond is not None or any(one.heard_in is not came for one in scores.tested):
+            return n, scores.owner, beyond
+    return len(rows), None, None

@@ -55,8 +55,7 @@ class Facts(Struct, frozen=True):
 
 def of(message: Message) -> Facts:
     """The facts of *message*."""
-    alerts = [_shown(alert, message.now_ns) for alert in message.alerts]
-    alerts.sort(key=lambda one: (one.status is not Status.FIRING, rank(one)))
+    alerts = _in_order([_shown(alert, message.now_ns) for alert in message.alerts])
     shared = _pairs(message.common_labels)
     if alerts and "workload_id" not in shared:
         ids = {one.labels.get("workload_id", "") for one in alerts}
@@ -70,6 +69,27 @@ def of(message: Message) -> Facts:
         shared_labels=shared,
         shared_annotations=_pairs(message.common_annotations),
     )
+
+
+def _in_order(alerts: list[Shown]) -> list[Shown]:
+    """What fires, the worst first, then what is over; but of one label set the past episodes stand
+    before the one that fires: whoever knows an alert by its labels believes what it reads last."""
+    alerts.sort(key=lambda one: (one.status is not Status.FIRING, rank(one)))
+    firing = {one.alert.fingerprint for one in alerts if one.status is Status.FIRING}
+    past: dict[str, list[Shown]] = {}
+    for one in alerts:
+        if one.status is not Status.FIRING and one.alert.fingerprint in firing:
+            past.setdefault(one.alert.fingerprint, []).append(one)
+    if not past:
+        return alerts
+    ordered: list[Shown] = []
+    for one in alerts:
+        episodes = past.get(one.alert.fingerprint, [])
+        if one.status is Status.FIRING:
+            ordered += sorted(episodes, key=lambda one: one.alert.starts_ns)
+        if one.status is Status.FIRING or not episodes:
+            ordered.append(one)
+    return ordered
 
 
 def rank(shown: Shown) -> int:

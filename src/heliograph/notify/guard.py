@@ -8,7 +8,7 @@ A URL that came over the API would otherwise let its author reach what only we c
 loopback, the cluster's insides, the cloud's metadata. So every address of the name is checked, and
 the connection is made to an address that was checked, not to the name again: an answer of the DNS
 that changes in between (rebinding) changes nothing. An address inside another (IPv4-mapped, 6to4,
-NAT64, Teredo) is checked as both. Redirects are never followed, whoever set the URL.
+IPv4-translated, NAT64, Teredo) is checked as both. Redirects are never followed, whoever set the URL.
 Source of the ranges: the IANA special-purpose address registries (RFC 6890).
 """
 
@@ -44,6 +44,7 @@ _CLOSED: tuple[Network, ...] = tuple(
 )
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _COMPATIBLE = ipaddress.IPv6Network("::/96")
+_TRANSLATED = ipaddress.IPv6Network("::ffff:0:0:0/96")
 _CLOSED_NAMES = ("localhost", "localdomain", "metadata.google.internal", "ip6-localhost")
 _NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_.])?\Z")
 
@@ -205,7 +206,8 @@ def _inside(address: Address) -> list[Address]:
     inner: list[Address | None] = [address.ipv4_mapped, address.sixtofour]
     if address.teredo is not None:
         inner += address.teredo
-    if address in _NAT64 or (address in _COMPATIBLE and int(address) > 0xFFFF):
+    ends_with_one = address in _NAT64 or address in _TRANSLATED
+    if ends_with_one or (address in _COMPATIBLE and int(address) > 0xFFFF):
         inner.append(ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF))
     # A mapped address is its IPv4 one and nothing else.
     outer = [] if address.ipv4_mapped is not None else [address]

@@ -18,12 +18,14 @@ from heliograph.kernels import label_sets
 NAMES_MAX = 10_000
 LABELS_MAX = 128
 NAME_BYTES_MAX = 1024
+NAME_CHARS_SHOWN = 100
 # Of all names and values of one label set.
 SIZE_BYTES_MAX = 64 * 1024
 
 _NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*\Z", re.ASCII)
 # By whether names are classic ones.
 _GOOD: dict[bool, set[str]] = {False: set(), True: set()}
+_anything = msgspec.json.Decoder()
 _decoder = msgspec.json.Decoder(dict[str, str | None])
 
 
@@ -62,6 +64,20 @@ def identity(
     return Identity(found, label.fingerprint_of(packed), pairs.get("severity") or "")
 
 
+def at_fault(raw: bytes, field: str) -> str:
+    """*field* with the name of the first value in the JSON object *raw* that is no text; *field*
+    alone where that cannot be said."""
+    try:
+        pairs = _anything.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return field
+    if not isinstance(pairs, dict):
+        return field
+    names = (name for name, value in pairs.items() if not isinstance(value, str | None))
+    name = next(names, None)
+    return field if name is None else f"{field}.{name[:NAME_CHARS_SHOWN]}"
+
+
 def _check_names(
     pairs: Mapping[str, str | None], field: str, good: set[str], *, classic: bool
 ) -> None:
@@ -90,8 +106,7 @@ def decoded(raw: bytes, field: str) -> dict[str, str | None]:
     try:
         return _decoder.decode(raw)
     except msgspec.ValidationError as error:
-        text, _, path = str(error).partition(" - at `$")
-        at = path.removesuffix("`").removeprefix("[...]")
-        raise Refused(f"{text}{at and f' ({at})'}", field=field, code="labels") from error
+        text = str(error).partition(" - at `$")[0]
+        raise Refused(text, field=at_fault(raw, field), code="labels") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Refused(f"not JSON: {error}", field=field, code="json") from error

@@ -41,9 +41,9 @@ _body = msgspec.json.Decoder(_Body)
 def decode(body: bytes, times: Times) -> Posted:
     """The alerts of *body*. Raises Refused when it is neither a webhook body nor an array."""
     if body.lstrip()[:1] == b"[":
-        given = _Body(alerts=json_body.document(body, _any))
+        given, where = _Body(alerts=json_body.document(body, _any)), ""
     else:
-        given = json_body.document(body, _body)
+        given, where = json_body.document(body, _body), "alerts"
     if len(given.alerts) > ALERTS_MAX:
         raise Refused(
             f"{len(given.alerts)} alerts, limit {ALERTS_MAX}",
@@ -55,7 +55,7 @@ def decode(body: bytes, times: Times) -> Posted:
     posted = Posted([], [], [], truncated)
     for index, alert in enumerate(given.alerts):
         try:
-            posted.posts.append(_post(alert, f"alerts[{index}]", given, times))
+            posted.posts.append(_post(alert, f"{where}[{index}]", given, times))
             posted.places.append(index)
         except Refused as refused:
             posted.unfit.append(unfit(index, refused))

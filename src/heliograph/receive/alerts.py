@@ -19,8 +19,10 @@ from heliograph.alert.model import NOBODY, Post
 from heliograph.core import instant
 from heliograph.core.errors import Refused
 from heliograph.core.labels import Labels
+from heliograph.kernels import alert_bodies
+from heliograph.kernels.alert_bodies import Fresh
 from heliograph.receive import json_body
-from heliograph.receive.alert_labels import decoded, identity
+from heliograph.receive.alert_labels import at_fault, decoded, identity
 
 ALERTS_MAX = 50_000
 ANNOTATION_BYTES_MAX = 64 * 1024
@@ -100,9 +102,14 @@ class _Sketch(_Alert, kw_only=True):
     labels: msgspec.Raw = _ABSENT  # type: ignore[assignment]
 
 
+class _Noted(msgspec.Struct):
+    annotations: msgspec.Raw = _ABSENT
+
+
 _elements = msgspec.json.Decoder(list[msgspec.Raw])
 _alert = msgspec.json.Decoder(_Alert)
 _sketch = msgspec.json.Decoder(_Sketch)
+_noted = msgspec.json.Decoder(_Noted)
 
 
 def decode(body: bytes, times: Times) -> Posted:
@@ -138,6 +145,13 @@ def take(posted: Posted, index: int, element: msgspec.Raw, times: Times) -> Post
     posted.posts.append(post)
     posted.places.append(index)
     return post
+
+
+def posts_of(fresh: list[Fresh], times: Times) -> list[Post]:
+    """The posts of alerts that `kernels.alert_bodies` has read."""
+    if times.ahead_ns:
+        fresh = [(*one[:6], moved(one[6], times.ahead_ns), *one[7:]) for one in fresh]
+    return alert_bodies.posts(Post, fresh, NOBODY, times.now_ns, times.resolve_after_ns)
 
 
 def unfit(index: int, refused: Refused) -> Unfit:
@@ -192,7 +206,10 @@ def _refused(raw: bytes) -> Refused:
         decoded(labels, ".labels")
     except msgspec.ValidationError as error:
         text, _, path = str(error).partition(" - at `$")
-        return Refused(text, field=path.removesuffix("`"))
+        field = path.removesuffix("`")
+        if field == ".annotations[...]":
+            field = at_fault(bytes(_noted.decode(raw).annotations), ".annotations")
+        return Refused(text, field=field)
     except Refused as refused:
         return refused
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -244,7 +261,8 @@ def annotations(given: dict[str, str | None], field: str, *, small: bool = False
 
 
 @lru_cache(maxsize=1024)
-def _is_url(text: str) -> bool:
+def is_url(text: str) -> bool:
+    """Whether Alertmanager takes *text* for a URL."""
     try:
         parts = urlsplit(text)
     except ValueError:
@@ -254,6 +272,6 @@ def _is_url(text: str) -> bool:
 
 def url(text: str, field: str) -> str:
     """*text* as it is, if it is a URL or nothing. Raises Refused 422, as Alertmanager answers."""
-    if text and (len(text) > URL_BYTES_MAX or not _is_url(text)):
+    if text and (len(text) > URL_BYTES_MAX or not is_url(text)):
         raise Refused(f"must be of type uri: {text[:200]!r}", field=field, status=422)
     return text

@@ -223,13 +223,11 @@ def _point(document: dict[str, Any], arrival_ns: int) -> GivenPoint | Fault:
             return Fault(INVALID_METRIC, f"{key} {words}", {"field": key})
     try:
         at_ns = arrival_ns if when is None else moments.at_ns_of(when)
-        packed = b"" if isinstance(value, str) else label.pack(points.labels_of(name, context))
-        number = value if isinstance(value, str) else float(value)
-    except OverflowError:
-        return Fault("INVALID_METRIC_VALUE", "Metric value is too large a number", {})
     except (ValueError, TypeError) as error:
         code = "TYPE_ERROR" if isinstance(error, TypeError) else "INVALID_VALUE"
-        return Fault(code, str(error), {})
+        return Fault(code, str(error), {"field": "timestamp"})
+    packed = b"" if isinstance(value, str) else label.pack(points.labels_of(name, context))
+    number = value if isinstance(value, str) else float(value)
     told = _STAMPS.text(at_ns) if when is None else moments.told_of(when)
     point = Point(name, number, context, at_ns, event_id or ids.event_id(), told)
     return GivenPoint(point, session_id or SESSION_OF_HTTP, bool(event_id), packed)

@@ -14,7 +14,8 @@ from typing import Any
 from heliograph.kernels import past as kernel
 
 SCALE, FLOOR, PAST_MAX = kernel.SCALE, kernel.FLOOR, kernel.PAST_MAX
-Scores, double = kernel.Scores, kernel.double
+Scores = kernel.Scores
+look_through, double = kernel.look_through, kernel.double
 DIRECTIONS = ("up", "down", "both")
 # What is scored: the values, or how much they move per second from one to the next.
 OF = ("value", "change")

@@ -24,6 +24,9 @@ SET_MEMORY_BYTES_MAX = 32 * 1024 * 1024
 # Lines that are looked at together: where no pattern occurs in them, they are done.
 LINES_TOGETHER = 16
 
+# The place of a line, and the numbers of the patterns that occur in it.
+Hit = tuple[int, tuple[int, ...]]
+
 # What may hold at the ends of a line and nowhere in the middle of several; `[^` is none of it.
 _EDGE = re.compile(r"(?<!\[)\^|\$|\\[Az]")
 # A group that has a name; what may look like one, an escape or a class, is the first group here.
@@ -111,17 +114,23 @@ class PatternSet:
         return tuple(sorted(numbers))
 
     def matching(
-        self, texts: bytes, ends: Sequence[int], places: Sequence[int] | None = None
-    ) -> list[int]:
-        """The places of those lines in which any occurs; each ends in *texts* where *ends* says. Of
-        *places* only, where they are given."""
+        self,
+        texts: bytes,
+        ends: Sequence[int],
+        places: Sequence[int] | None = None,
+        *,
+        together: bool = True,
+    ) -> list[Hit]:
+        """Those lines in which any occurs, and which; each ends in *texts* where *ends* says. Of
+        *places* only, where they are given. Not *together* where that is likely of each: one look
+        less."""
         if not self._places and not self._steep:
             return []
         starts = [0, *ends]
         some = range(len(ends)) if places is None else places
-        if not self._joined or self._set is None:
+        if not together or not self._joined or self._set is None:
             return self._among(texts, starts, some)
-        found: list[int] = []
+        found: list[Hit] = []
         for first in range(0, len(some), LINES_TOGETHER):
             several = some[first : first + LINES_TOGETHER]
             # An end of line where a line ends: what occurs in a line occurs in this.
@@ -129,8 +138,12 @@ class PatternSet:
                 found += self._among(texts, starts, several)
         return found
 
-    def _among(self, texts: bytes, starts: Sequence[int], places: Iterable[int]) -> list[int]:
-        return [n for n in places if self.matches(texts[starts[n] : starts[n + 1]])]
+    def _among(self, texts: bytes, starts: Sequence[int], places: Iterable[int]) -> list[Hit]:
+        return [
+            (n, hits)
+            for n in places
+            if (hits := self.matches(texts[starts[n] : starts[n + 1]]))
+        ]
 
 
 def _any_of(texts: Sequence[str], options: re2.Options) -> Any:

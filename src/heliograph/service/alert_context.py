@@ -9,16 +9,18 @@ never have two owners. What a sender names itself (`workload_id`, `pod_id`, `nod
 as it says; enrichment fills what it left out.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
 
 from heliograph.alert.model import NOBODY, Context, Enriched, Post
 from heliograph.core.owner import Pod, Workload
-from heliograph.enrich import identity
+from heliograph.enrich import attribute, identity
 from heliograph.enrich.attribute import BY, REASONS, Case, Span
 from heliograph.enrich.identity import Identity
+from heliograph.kernels import alert_strangers
 from heliograph.workloads.directory import Directory, alive
 
 # Devices of a pod that an alert is correlated by; a pod holds 8 or 16.
@@ -28,6 +30,28 @@ _POD_IDS = frozenset(POD_IDS)
 # `instance` is where the metric was read, not always what it is about.
 NODES = ("node_name", *(name for name in identity.NODE_LABELS if name != "instance"))
 _NODES = frozenset(NODES)
+# What labels say that strangers have; by others, more is to be found out.
+_PLACES = dict.fromkeys(
+    (
+        *(*POD_IDS, "exported_pod", "exported_namespace", "workload_id", "workload_uid"),
+        *("workload_name", "serial_number", "GPU_I_ID", "gpu_partition_id"),
+    ),
+    alert_strangers.AWAY,
+) | {
+    name: begin + n
+    for begin, names in (
+        (alert_strangers.NODES, NODES),
+        (alert_strangers.INSTANCE, ("instance",)),
+        (alert_strangers.UUIDS, ("UUID", "uuid", "gpu_uuid")),
+        (alert_strangers.INDICES, ("gpu", "gpu_id")),
+        (alert_strangers.LINK, ("device",)),
+        (alert_strangers.ASIC, ("asic",)),
+        (alert_strangers.PODS, ("pod", "pod_name")),
+        (alert_strangers.NAMESPACES, ("namespace", "pod_namespace")),
+        (alert_strangers.CLUSTERS, ("cluster_name", "cluster")),
+    )
+    for n, name in enumerate(names)
+}
 
 
 class AlertContext:
@@ -38,7 +62,28 @@ class AlertContext:
 
     def __call__(self, post: Post) -> Enriched:
         """What is known of *post* at its own time."""
-        directory, hints = self._directory(), post.hints
+        return self._of(post, self._directory())
+
+    def many(self, posts: Sequence[Post]) -> list[Enriched]:
+        """The same of each of *posts*."""
+        directory = self._directory()
+        strangers = alert_strangers.strangers(
+            posts,
+            _PLACES,
+            directory.pods_named if directory.pods else None,
+            partial(_is_node, directory) if directory.nodes else None,
+            NOBODY,
+            Context,
+            Enriched,
+            _OF_STRANGERS,
+        )
+        return [
+            self._of(post, directory) if found is None else found
+            for post, found in zip(posts, strangers, strict=True)
+        ]
+
+    def _of(self, post: Post, directory: Directory) -> Enriched:
+        hints = post.hints
         said = post.by_name()
         who = _who(hints, said)
         case = Case(who, directory)
@@ -179,6 +224,17 @@ _ALONE = {
     for by in ("", *BY)
     for reason in ("", *REASONS)
 }
+
+
+_OF_STRANGERS = (
+    _ALONE["", attribute.UNKNOWN_NODE],
+    _ALONE["", attribute.UNKNOWN_POD],
+    _ALONE["", attribute.NO_IDENTITY],
+)
+
+
+def _is_node(directory: Directory, name: str, is_instance: bool) -> bool:
+    return directory.node_of(identity.host_of(name) if is_instance else name) is not None
 
 
 def _first(said: dict[str, str], names: tuple[str, ...]) -> str:

@@ -65,9 +65,13 @@ class AlertMeters:
 
     def count(self, changes: Changes) -> None:
         """Count what a committed turn changed."""
+        sums: dict[str, tuple[int, int]] = {}
         for delta in changes.statistics:
-            self.episodes.add(delta.firing, delta.source, Status.FIRING)
-            self.episodes.add(delta.resolved, delta.source, Status.RESOLVED)
+            firing, resolved = sums.get(delta.source, (0, 0))
+            sums[delta.source] = firing + delta.firing, resolved + delta.resolved
+        for source, (firing, resolved) in sums.items():
+            self.episodes.add(firing, source, Status.FIRING)
+            self.episodes.add(resolved, source, Status.RESOLVED)
         for correlation in changes.correlations:
             self.correlations.add(1, correlation.type)
         for outgoing in changes.outbox:

@@ -5,7 +5,7 @@ from concurrent.futures import Future
 from typing import NamedTuple
 
 from heliograph.alert.engine.cold import said_of
-from heliograph.alert.engine.taking import Taken
+from heliograph.alert.engine.taking import Taken, began
 from heliograph.alert.model import Enriched, Post
 from heliograph.receive.alerts import Posted, Times
 from heliograph.service.alerting import ALERTS_PER_TURN, Alerting, Turn
@@ -69,8 +69,11 @@ class _Taking:
         posts, engine, enrich = self._posted.posts, turn.engine, self._enrich
         begin, room = len(self._taken), max(0, ALERTS_PER_TURN - engine.pending)
         some = posts[begin : begin + room]
-        new = engine.take_new([(post, enrich, said_of(post)) for post in some], turn.now_ns)
-        self._taken += new or ()
+        new = None
+        if engine.news([post.fingerprint for post in some]):
+            known = [enrich(post) for post in some]
+            new = engine.take_new(some, known, [said_of(post) for post in some], turn.now_ns)
+        self._taken += [began(alert, turn.now_ns) for alert in new or ()]
         while len(self._taken) < len(posts) and engine.pending < ALERTS_PER_TURN:
             post = posts[len(self._taken)]
             self._taken.append(engine.take(post, enrich, turn.now_ns))

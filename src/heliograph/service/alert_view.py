@@ -13,6 +13,8 @@ from heliograph.core import instant
 
 # What a v2 alert is never without; RFC 3339 with milliseconds, as Alertmanager writes it.
 _MS = 1_000_000
+# Of what a sender says beside what counts; beyond it, it is shown as the text that it was.
+NESTED_MAX = 64
 
 
 def alert(
@@ -33,10 +35,29 @@ def alert(
 
 
 def _document(stored: bytes) -> Any:
+    # Members that nobody looked at may be no UTF-8, and deeper than what is written can be.
     try:
-        return msgspec.json.decode(stored or b"{}")
-    except msgspec.DecodeError:
+        found = msgspec.json.decode(stored or b"{}")
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        found = None
+    if found is None or _is_deep(stored, found):
         return {"text": stored.decode("utf-8", "replace")}
+    return found
+
+
+def _is_deep(stored: bytes, found: Any) -> bool:
+    """Whether values are within more than NESTED_MAX others."""
+    if stored.count(b"[") + stored.count(b"{") <= NESTED_MAX:
+        return False
+    level = [found]
+    for _ in range(NESTED_MAX):
+        level = [
+            part
+            for one in level
+            if isinstance(one, dict | list)
+            for part in (one.values() if isinstance(one, dict) else one)
+        ]
+    return any(isinstance(one, dict | list) for one in level)
 
 
 def entry(one: Entry) -> dict[str, Any]:

@@ -10,10 +10,11 @@ who waited for the turn are told to come again: memory is never ahead of the sto
 repeats that move an end alone, which are written by checkpoints.
 """
 
+import asyncio
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any, NamedTuple, TypeVar
 
@@ -23,8 +24,10 @@ from heliograph.alert.changes import Changes
 from heliograph.alert.engine.engine import Engine
 from heliograph.core.clock import Clock
 from heliograph.core.errors import HeliographError, Refused, Unavailable
+from heliograph.service.alert_jobs import Job, Jobs, Together
 from heliograph.service.alert_meters import AlertMeters
 from heliograph.service.alert_outbound import Outbound
+from heliograph.service.awaited import Answers, Asked
 from heliograph.service.engine_time import EngineTime
 from heliograph.service.ledger_rest import ENTRIES_PER_TRANSACTION, LedgerRest
 from heliograph.service.supervisor import Supervisor
@@ -36,14 +39,8 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-# Jobs that may wait; one more is told to come again.
-WAITING_MAX = 10_000
-# Jobs of one turn, and new or changed alerts after which a turn ends (20 ms on the writer).
-JOBS_PER_TURN = 64
+# New or changed alerts after which a turn ends (20 ms on the writer).
 ALERTS_PER_TURN = 300
-# How long a turn waits for as many jobs as the last one had: senders that were answered together
-# send again together, and a transaction costs the same for one of them as for all.
-TOGETHER_S = 0.0005
 CHECKPOINT_EVERY_S = 2.0
 # Moved ends that one transaction of a checkpoint writes.
 MOVED_PER_TRANSACTION = 1000
@@ -69,12 +66,6 @@ class Turn:
     def also(self, write: Callable[[Connection], Any]) -> None:
         """Have *write* be part of the turn's transaction."""
         self.writes.append(write)
-
-
-class _Job(NamedTuple):
-    work: Callable[[Turn], Any]
-    done: Future[Any]
-    alone: bool
 
 
 class AtOnce(NamedTuple):
@@ -105,14 +96,10 @@ class Alerting:
         self._time = EngineTime(clock)
         self._rest = LedgerRest(state)
         self._deliveries = deliveries
-        self._jobs: deque[_Job] = deque()
-        self._questions: deque[_Job] = deque()
-        self._changed = threading.Condition()
-        # Jobs of the last turn; and how many must wait before the next one is begun for them.
-        self._together = self._wanted = 1
+        self._jobs = Jobs()
+        self._answers = Answers()
         # Who has it may work with the engine.
         self._mine = threading.Lock()
-        self._closing = self._ended = False
         self._thread: threading.Thread | None = None
         self._checkpoint_due_s = clock.monotonic_s() + CHECKPOINT_EVERY_S
         # Whether a checkpoint has begun that is not complete.
@@ -124,16 +111,14 @@ class Alerting:
 
     def close(self) -> None:
         """Take no more, finish what waits, write what moved."""
-        with self._changed:
-            self._closing = True
-            self._changed.notify()
+        self._jobs.close()
         if self._thread is not None:
             self._thread.join()
 
     @property
     def closing(self) -> bool:
         """Whether no more turns will be taken than those for what waits."""
-        return self._closing
+        return self._jobs.closing
 
     @property
     def waiting(self) -> int:
@@ -159,39 +144,43 @@ class Alerting:
         may refuse. Raises Unavailable when too many wait.
         """
         done: Future[T] = Future()
-        job = _Job(work, done, alone)
-        with self._changed:
-            if self._ended or (self._closing and not urgent):
-                raise Unavailable("the service stops", code="closed")
-            if len(self._jobs) >= WAITING_MAX and not urgent:
-                raise Unavailable(
-                    f"{WAITING_MAX} alert requests wait already", code="alerts_busy"
-                )
-            if urgent:
-                self._jobs.appendleft(job)
-            else:
-                self._jobs.append(job)
-            if urgent or len(self._jobs) >= self._wanted:
-                self._changed.notify()
+        self._jobs.put(Job(work, done, alone), urgent=urgent)
         return done
 
-    def ask(self, work: Callable[[Turn], T]) -> Future[T]:
+    def awaited(
+        self,
+        work: Callable[[Turn], T],
+        *,
+        urgent: bool = False,
+        alone: bool = False,
+        together: Together | None = None,
+    ) -> "asyncio.Future[T]":
+        """As `submit`, for tasks of an event loop, which it serves at half the cost. *together* does
+        several such works of a turn at once, where it can."""
+        one = self._answers.awaited()
+        self._jobs.put(Job(work, one, alone, together), urgent=urgent)
+        return one.future
+
+    def ask(self, work: Callable[[Turn], T]) -> "asyncio.Future[T]":
         """What *work* answers, which changes nothing, between two turns: what it sees is on disk, and
-        it sees it though nothing can be written now. Raises Unavailable when too many wait."""
+        it sees it though nothing can be written now. For tasks of an event loop. Raises
+        Unavailable when too many wait."""
+        one = self._answers.awaited()
+        self._jobs.ask(Job(work, one))
+        return one.future
+
+    def asked(self, work: Callable[[Turn], T]) -> T:
+        """As `ask`, for threads."""
         done: Future[T] = Future()
-        with self._changed:
-            if self._ended or len(self._questions) >= WAITING_MAX:
-                raise Unavailable("too many ask, or the service stops", code="alerts_busy")
-            self._questions.append(_Job(work, done, alone=False))
-            self._changed.notify()
-        return done
+        self._jobs.ask(Job(work, done))
+        return done.result()
 
     def in_passing(self, work: Callable[[Turn], bool]) -> bool:
         """What *work* answers, run here and now; False where the engine is busy or others wait.
 
         *work* may call nothing of the engine but `repeat`, and must be quick.
         """
-        if self._jobs or self._closing or not self._mine.acquire(blocking=False):
+        if self._jobs or self._jobs.closing or not self._mine.acquire(blocking=False):
             return False
         try:
             return work(Turn(self._engine, *self._time.read()))
@@ -200,12 +189,11 @@ class Alerting:
 
     def wake(self) -> None:
         """Have a look at what is due, soon."""
-        with self._changed:
-            self._changed.notify()
+        self._jobs.wake()
 
     def _run(self) -> None:
         try:
-            while (jobs := self._gather()) or not self._closing:
+            while (jobs := self._jobs.gather(self._idle_s)) or not self._jobs.closing:
                 self._answer()
                 self._turn(jobs)
             until_s = self._clock.monotonic_s() + CLOSE_S
@@ -217,41 +205,16 @@ class Alerting:
 
     def _refuse_the_rest(self) -> None:
         """There are no more turns: nobody must wait for one."""
-        with self._changed:
-            self._ended = True
-            left = [*self._jobs, *self._questions]
-            self._jobs.clear()
-        for job in left:
+        for job in self._jobs.end():
             if job.done.set_running_or_notify_cancel():
                 job.done.set_exception(Unavailable("the service stops", code="closed"))
-
-    def _gather(self) -> list[_Job]:
-        """The jobs of the next turn, after waiting for one or for what is due."""
-        with self._changed:
-            if not self._jobs and not self._questions and not self._closing:
-                self._changed.wait(self._idle_s())
-            if 0 < len(self._jobs) < self._together and not self._closing:
-                self._wanted = self._together
-                self._changed.wait(TOGETHER_S)
-                self._wanted = 1
-            jobs: list[_Job] = []
-            while self._jobs and len(jobs) < JOBS_PER_TURN:
-                if self._jobs[0].alone and jobs:
-                    break
-                jobs.append(self._jobs.popleft())
-                if jobs[-1].alone:
-                    break
-            if jobs:
-                self._together = len(jobs)
-            return jobs
+        self._answers.send()
 
     def _answer(self) -> None:
         """Answer questions, as many as a turn has jobs."""
-        with self._changed:
-            asked = [
-                self._questions.popleft()
-                for _ in range(min(JOBS_PER_TURN, len(self._questions)))
-            ]
+        asked = self._jobs.asked()
+        if not asked:
+            return
         with self._mine:
             turn = Turn(self._engine, *self._time.read())
             for job in asked:
@@ -261,6 +224,7 @@ class Alerting:
                         lambda job=job: job.work(turn),  # type: ignore[misc]
                         where="alerts",
                     )
+        self._answers.send()
 
     def _idle_s(self) -> float:
         if self._behind:
@@ -271,7 +235,7 @@ class Alerting:
             return IDLE_S
         return min(IDLE_S, max(0.0, (due_ns - self._time.now_ns()) / 1e9))
 
-    def _turn(self, jobs: list[_Job]) -> None:
+    def _turn(self, jobs: Sequence[Job]) -> None:
         """Do *jobs* as far as they fit one transaction, step, write, answer, send."""
         started_s = self._clock.monotonic_s()
         with self._mine:
@@ -281,9 +245,15 @@ class Alerting:
                 failed = self._supervisor.attempt(
                     lambda: self._stepped(turn), where="alert_step"
                 )
-            changes = None if failed is not None else self._changes(started_s)
-        if changes is not None:
-            failed = self._written(changes, turn)
+            made: list[Changes] = []
+            if failed is None:
+                failed = self._supervisor.attempt(
+                    lambda: made.append(self._changes(started_s)), where="alert_changes"
+                )
+        # To those who need not wait for the disk.
+        self._answers.send()
+        if failed is None:
+            failed = self._written(made[0], turn)
         with self._mine:
             if failed is None:
                 self._engine.commit()
@@ -298,17 +268,22 @@ class Alerting:
         self._meters.turn_seconds.observe(self._clock.monotonic_s() - started_s)
         if failed is None:
             self._deliveries.send(self)
-        elif not answers:
+        # Last, for it wakes the event loop, and there is one interpreter for both.
+        self._answers.send()
+        if failed is not None and not answers:
             # Nobody waits for the answer, so nobody slows it down: a full disk, a lost database.
             self._clock.sleep(RETRY_S)
 
     def _worked(
-        self, jobs: list[_Job], turn: Turn
-    ) -> tuple[list[tuple[Future[Any], Any]], Exception | None]:
+        self, jobs: Sequence[Job], turn: Turn
+    ) -> tuple[list[tuple[Asked, Any]], Exception | None]:
         """What *jobs* answered, and the bug that ended them; those that did not fit go back."""
-        answers: list[tuple[Future[Any], Any]] = []
-        left = deque(jobs)
-        bug: Exception | None = None
+        answers, bug = self._worked_together(jobs, turn)
+        if bug is not None:
+            # Whose it is shows when they are done one by one, in the next turn.
+            self._jobs.back([job._replace(together=None) for job in jobs])
+            return [], bug
+        left = deque(jobs if not answers else [job for job in jobs if job.together is None])
         while left and bug is None and self._engine.pending < ALERTS_PER_TURN:
             job = left.popleft()
             if not job.done.set_running_or_notify_cancel():
@@ -328,9 +303,30 @@ class Alerting:
                 del turn.writes[writes:]
                 # What a bug left half done goes, and with it the turn.
                 bug = None if isinstance(error, HeliographError) else error
-        with self._changed:
-            self._jobs.extendleft(reversed(left))
+        self._jobs.back(left)
         return answers, bug
+
+    def _worked_together(
+        self, jobs: Sequence[Job], turn: Turn
+    ) -> tuple[list[tuple[Asked, Any]], Exception | None]:
+        """The answers of those *jobs* that were done together, and the bug that ended them: all that
+        are of a kind, or none."""
+        some = [job for job in jobs if job.together is not None]
+        together = some[0].together if len(some) > 1 else None
+        if together is None:
+            return [], None
+        complete: list[bool] = []
+        bug = self._supervisor.attempt(
+            lambda: complete.append(together(turn, [job.work for job in some])), where="alerts"
+        )
+        if isinstance(bug, HeliographError) or (bug is None and not complete[0]):
+            # Nothing has changed: one by one each is told its own.
+            return [], None
+        if bug is not None:
+            return [], bug
+        return [
+            (job.done, True) for job in some if job.done.set_running_or_notify_cancel()
+        ], None
 
     def _stepped(self, turn: Turn) -> None:
         self._engine.step(turn.now_ns)
@@ -342,20 +338,20 @@ class Alerting:
         Ends that repeats moved are written now and then, some at a time, and most of them late:
         what of them is lost is made good at start-up.
         """
-        due = now_s >= self._checkpoint_due_s or self._closing
+        due = now_s >= self._checkpoint_due_s or self._jobs.closing
         # What changed in this turn leaves less room for them.
         room = MOVED_PER_TRANSACTION - 3 * min(self._engine.pending, ALERTS_PER_TURN)
-        changes = self._engine.changes(checkpoint=room if due else 0, early=self._closing)
+        changes = self._engine.changes(checkpoint=room if due else 0, early=self._jobs.closing)
         self._behind = due and not changes.alive_ns
         if due and not self._behind:
             # Else there is more of it, for the next turn.
             self._checkpoint_due_s = now_s + CHECKPOINT_EVERY_S
         return changes
 
-    def _written(self, changes: Changes, turn: Turn) -> HeliographError | None:
+    def _written(self, changes: Changes, turn: Turn) -> Exception | None:
         """Write what the turn changed, in one transaction; why not, where it could not be."""
         if not changes and not turn.writes and not changes.alive_ns:
-            self._rest.write()
+            self._write_rest()
             return None
 
         rest = changes.entries[ENTRIES_PER_TRANSACTION:]
@@ -366,19 +362,25 @@ class Alerting:
             for one in turn.writes:
                 one(tx)
 
-        try:
-            self._state.write(write, lane=Lane.ALERTS).result()
-        except (Unavailable, Refused) as error:
-            self._meters.failed_turns.add(1, error.code)
-            log.warning("alerts are not kept", extra={"why": error.detail})
+        failed = self._supervisor.attempt(
+            lambda: self._state.run(write, lane=Lane.ALERTS), where="alert_write"
+        )
+        if failed is not None:
+            if isinstance(failed, Unavailable | Refused):
+                self._meters.failed_turns.add(1, failed.code)
+                log.warning("alerts are not kept", extra={"why": failed.detail})
             # Also when there was no more of it; after a while, for it may fail again.
             self._checkpoint_due_s, self._behind = 0.0, False
-            return error
+            return failed
         self._rest.add(rest)
-        self._rest.write()
+        self._write_rest()
         changes.entries += rest
         self._meters.count(changes)
         return None
+
+    def _write_rest(self) -> None:
+        # What the turn changed is on disk, whatever becomes of these lines.
+        self._supervisor.attempt(self._rest.write, where="alert_ledger")
 
 
 def _told(failed: Exception, *, alone: bool) -> Exception:

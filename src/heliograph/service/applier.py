@@ -5,7 +5,8 @@ For one stretch of frames, in this order:
     lines    → joined, parsed: rows and records
     rows     → samples, which go back into the log  (idempotent: equal samples are one)
     records  → the record store                     (idempotent by id)
-    state: rows; then one transaction: unfinished lines, hits of patterns, rules, cursor `effects`
+    state: rows; and in the last transaction of these, or one more: unfinished lines, hits of
+           patterns, rules, cursor `effects`
 A crash between any two of these replays the stretch, and every write is idempotent, so nothing is
 lost and nothing happens twice. A store that is unavailable is waited for. A frame that fails twice
 is set aside in a file and counted.
@@ -53,7 +54,8 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-READ_BYTES_MAX = 4 * 1024 * 1024
+# Of a stretch: the more comes together, the cheaper it is to store.
+READ_BYTES_MAX = 12 * 1024 * 1024
 IDLE_WAIT_S = 0.25
 RETRY_S = 0.5
 # How often state is told of frames that left nothing in it, which is most of them: samples.
@@ -99,11 +101,8 @@ class Stores(NamedTuple):
     records: RecordStore
 
 
-class _Stretch(NamedTuple):
-    """What a stretch of frames comes to; a record with the frame that told it, and its arrival."""
-
-    rows: list[TrainingRow]
-    records: list[tuple[Record, int, int]]
+# The records that a stretch of frames comes to, each with the frame that told it, and its arrival.
+_Told = list[tuple[Record, int, int]]
 
 
 class Applier:
@@ -236,15 +235,15 @@ class Applier:
         self._lines.refresh()
         if self._rules is not None:
             self._rules.feed.refresh()
-        stretch = _Stretch([], [])
+        told: _Told = []
         for frame in frames:
             self._insist(lambda frame=frame: self._append(frame))  # type: ignore[misc]
             if frame.seq > self._effects_seq:
-                self._guarded(frame, stretch)
-            if self._unfinished.touched >= PIECES_PER_STRETCH:
-                self._persist(stretch, frame.seq)
-                stretch = _Stretch([], [])
-        self._persist(stretch, frames[-1].seq)
+                self._guarded(frame, told)
+            if self._unfinished.touched >= PIECES_PER_STRETCH or self._keeping.full:
+                self._persist(told, frame.seq)
+                told = []
+        self._persist(told, frames[-1].seq)
         self._meters.stage_seconds.observe(self._clock.monotonic_s() - started_s, "apply")
 
     def _move_to(self, seq: int) -> None:
@@ -262,10 +261,10 @@ class Applier:
         samples.append(batch, frame.seq)
         self._meters.stored.add(batch.count if new else 0, "samples")
 
-    def _guarded(self, frame: Frame, stretch: _Stretch) -> None:
+    def _guarded(self, frame: Frame, told: _Told) -> None:
         """Read one frame; what fails twice is set aside, so that it cannot stop the rest."""
         for _ in range(2):
-            error = self._supervisor.attempt(lambda: self._read(frame, stretch), where="apply")
+            error = self._supervisor.attempt(lambda: self._read(frame, told), where="apply")
             if error is None:
                 return
         self._insist(lambda: self._put_aside(frame))
@@ -284,7 +283,7 @@ class Applier:
         except OSError as error:
             raise Unavailable(f"{path}: {error.strerror}") from error
 
-    def _read(self, frame: Frame, stretch: _Stretch) -> None:
+    def _read(self, frame: Frame, told: _Told) -> None:
         if frame.kind == Kind.SAMPLES:
             batch = frame.samples or NO_SAMPLES
             # The lines that gave these were counted by whose they are.
@@ -292,12 +291,18 @@ class Applier:
                 self._attributed(batch)
         elif frame.kind == Kind.LINES:
             found = self._lines.effects_of(frame)
-            stretch.rows.extend(found.rows)
-            self._told(frame, found.records, stretch)
+            self._take(frame, found.rows, found.records, told)
         elif frame.kind == Kind.RECORDS:
             records = wire_records.decode(frame.payload)
-            stretch.rows.extend(self._steps(frame, records))
-            self._told(frame, (r for r in records if r.event_type != steps.STEP), stretch)
+            others = [one for one in records if one.event_type != steps.STEP]
+            self._take(frame, self._steps(frame, records), others, told)
+
+    def _take(
+        self, frame: Frame, rows: Sequence[TrainingRow], records: Sequence[Record], told: _Told
+    ) -> None:
+        self._derived.take(rows)
+        self._keeping.take(rows, records)
+        told += [(one, frame.seq, frame.arrival_ns) for one in records]
 
     def _steps(self, frame: Frame, records: Iterable[Record]) -> list[TrainingRow]:
         """The rows of those of *records* that are steps; rules over rows have seen them then."""
@@ -309,33 +314,31 @@ class Applier:
             self._rules.feed.rows(rows, frame.seq, frame.arrival_ns)
         return rows
 
-    def _told(self, frame: Frame, records: Iterable[Record], stretch: _Stretch) -> None:
-        stretch.records.extend((record, frame.seq, frame.arrival_ns) for record in records)
-
-    def _persist(self, stretch: _Stretch, through: int) -> None:
-        appended = self._insist(lambda: self._derived.append(stretch.rows))
-        new = self._keeping.records([record for record, _, _ in stretch.records])
-        self._keeping.rows(stretch.rows)
-        self._derived_seq = max(self._derived_seq, self._durable(appended, stretch.rows))
-        ruled = self._rules is not None and self._evaluate(self._rules, stretch, new)
+    def _persist(self, told: _Told, through: int) -> None:
+        appended = self._insist(self._derived.append)
+        new = self._keeping.records()
+        self._derived_seq = max(self._derived_seq, self._durable(appended))
+        ruled = self._rules is not None and self._evaluate(self._rules, told, new)
         self._effects_seq = max(self._effects_seq, through)
-        if stretch.rows or stretch.records or self._unfinished.touched or ruled:
+        if self._keeping.waits or told or self._unfinished.touched or ruled:
             self._insist(self._advance)
         self._move_to(through)
 
-    def _durable(self, appended: "Future[int]", rows: Sequence[TrainingRow]) -> int:
-        """Wait for the samples of *rows*; the sequence of their frame."""
+    def _durable(self, appended: "Future[int]") -> int:
+        """Wait for samples; the sequence of their frame."""
         try:
-            return appended.result()
+            seq = appended.result()
         except Unavailable:
-            return self._insist(lambda: self._derived.append(rows).result())
+            seq = self._insist(lambda: self._derived.append().result())
+        self._derived.settle()
+        return seq
 
-    def _evaluate(self, rules: RuleApplying, stretch: _Stretch, new: Sequence[Record]) -> bool:
+    def _evaluate(self, rules: RuleApplying, told: _Told, new: Sequence[Record]) -> bool:
         """Evaluate rules over records, once for each id, and have the engine take what all rules
         say; whether their states changed."""
-        told = rules.feed.wanted_records(stretch.records)
-        first = {record.record_id for record in new} if told else set()
-        for record, seq, arrival_ns in told:
+        wanted = rules.feed.wanted_records(told)
+        first = {record.record_id for record in new} if wanted else set()
+        for record, seq, arrival_ns in wanted:
             if record.record_id in first or seq <= self._replayed_seq:
                 first.discard(record.record_id)
                 rules.feed.record(record, seq, arrival_ns)
@@ -368,7 +371,9 @@ class Applier:
                 self._rules.feed.write(tx)
             cursors.advance(tx, EFFECTS, through)
 
-        self._stores.state.write(move, lane=Lane.APPLIER).result()
+        # Lines that are unfinished may be as much as a transaction takes.
+        if not self._keeping.rows(None if self._unfinished.touched else move):
+            self._stores.state.run(move, lane=Lane.APPLIER)
         self._unfinished.settle()
         self._findings.settle()
         self.tally.settle()

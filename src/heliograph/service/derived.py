@@ -1,8 +1,10 @@
 """What the applier makes of rows goes back into the log: training values as frames of samples.
 
-    appended = derived.append(rows)      the frame is on its way, on the ingest thread
-    …                                    rows and records are kept meanwhile
-    appended.result()                    durable; only then the applier's cursor moves
+    derived.take(rows)              of each frame
+    appended = derived.append()     the frame of all of them is on its way, on the ingest thread
+    …                               rows and records are kept meanwhile
+    appended.result()               durable; only then the applier's cursor moves
+    derived.settle()
 
 After a crash in between the rows are read again and give the same samples, and of equal samples one
 is seen. Nobody waits in a circle: the frame goes before requests that wait, ingest waits for no
@@ -23,7 +25,13 @@ from heliograph.service.ingest import Ingest
 from heliograph.service.log_patterns import PatternBook
 from heliograph.service.meters import Meters
 from heliograph.store.log.log import Log
-from heliograph.training.samples import Columns, Sampler, is_training, may_be_training
+from heliograph.training.samples import (
+    Columns,
+    Sampler,
+    is_training,
+    joined,
+    may_be_training,
+)
 
 _UNKNOWN = np.uint32(SERIES_ID_MAX)
 _NOTHING: "Future[int]" = Future()
@@ -49,6 +57,7 @@ class Derived:
         self._patterns = patterns
         self._sampler = Sampler()
         self._ingest: Ingest | None = None
+        self._taken: list[Columns] = []
         # Of the ingest thread: the id of each of the sampler's series, while nothing is forgotten.
         self._ids = np.empty(0, np.uint32)
         self._packed: Sequence[bytes] = []
@@ -58,19 +67,31 @@ class Derived:
         """Set the thread that appends."""
         self._ingest = ingest
 
-    def append(self, rows: Sequence[TrainingRow]) -> "Future[int]":
-        """Append the samples of *rows*; the sequence of their frame once it is durable, 0 where
-        there is none. Raises Unavailable, and so does the future."""
+    def take(self, rows: Sequence[TrainingRow]) -> None:
+        """Make the samples of *rows*, for `append`."""
         if not rows:
-            return _NOTHING
+            return
+        if not self._taken:
+            self._sampler.renew()
         before = self._sampler.skipped
         columns = self._sampler.columns(rows, self._patterns.in_force().named)
         if skipped := self._sampler.skipped - before:
             self._meters.dropped.add(skipped, "rows", "not_sampled")
-        if not len(columns.series):
+        if len(columns.series):
+            self._taken.append(columns)
+
+    def append(self) -> "Future[int]":
+        """Append the samples that were taken since `settle`; the sequence of their frame once it is
+        durable, 0 where there is none. Raises Unavailable, and so does the future: to be done again."""
+        if not self._taken:
             return _NOTHING
         assert self._ingest is not None
+        columns = joined(self._taken)
         return self._ingest.submit(lambda: self._append(columns), urgent=True)
+
+    def settle(self) -> None:
+        """What was taken is in the log."""
+        self._taken = []
 
     def wrote(self, batch: SampleBatch) -> bool:
         """Whether *batch*, a frame's, is one of ours: such a frame holds nothing else."""

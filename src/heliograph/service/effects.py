@@ -11,17 +11,17 @@ from typing import Literal, NamedTuple
 
 from heliograph.core.record import Record
 from heliograph.core.training import TrainingRow
-from heliograph.kernels.line_rows import PlainRows
+from heliograph.kernels import plain_lines as kernel
 from heliograph.receive.lines import Line, LineBlock, source
 from heliograph.service.findings import Findings
 from heliograph.service.line_parses import Read
-from heliograph.service.line_records import SOURCE, Origin, Origins
+from heliograph.service.line_records import SOURCE, Origin, Origins, making
 from heliograph.training import framework as frameworks
 from heliograph.training.events import Event
-from heliograph.training.findings import joined
+from heliograph.training.findings import joined, repeats
 from heliograph.training.findings.blocks import Block
 from heliograph.training.parse import Parsed
-from heliograph.training.rows import BAR, rows
+from heliograph.training.rows import BAR, MARKERS, rows
 
 # The lines of a block tell these too, each for itself.
 _OF_BLOCKS = {"traceback": {"traceback"}, "report": {"traceback", "process_failed"}, "": set()}
@@ -98,7 +98,8 @@ def of_lines(
             if told:
                 text = line.text.encode("utf-8", "surrogatepass")
                 origin = made.origins.of(source(line), pod_uid)
-                made.records(origin, parsed, told, line.at_ns, text)
+                if not made.records(origin, parsed, told, line.at_ns, text):
+                    kept = keep_lines == "all"
         if kept:
             made.line(line, pod_uid)
     for block in findings.end(arrival_ns):
@@ -119,21 +120,21 @@ def of_block(
     something; after `findings.begin`."""
     made = _Made(findings, origins, arrival_ns, keep_lines)
     block, parsed, places = read.block, read.parsed, read.telling
-    plain = PlainRows(
-        *(parsed, places, parsed.plan_of, _plain(read), block.source_of, pods.by_source),
-        *(block.at_ns, TrainingRow, SOURCE),
+
+    def origin_of(source: int) -> Origin | None:
+        pod_uid = pods.by_source[source]
+        return None if pod_uid is None else origins.of(block.sources[source], pod_uid)
+
+    plain = kernel.PlainLines(
+        *(parsed, places, _plain(read), block, pods.by_source, origin_of, made.tells),
+        *(making(bodies=keep_lines != "none"), arrival_ns),
     )
-    at, scales = 0, findings.scales
-    by_source: list[Origin | None] = [None] * len(block.sources)
-    while (at := plain.take(made.effects.rows, at, scales)) < len(places):
+    at, scales, effects = 0, findings.scales, made.effects
+    while (at := plain.take(effects.rows, effects.records, at, scales)) < len(places):
         place = places[at]
         at += 1
         number, at_ns, said = block.source_of[place], block.at_ns[place], parsed[place]
-        origin = by_source[number]
-        if origin is None:
-            origin = origins.of(block.sources[number], pods.of(block, place))
-            if pods.by_source[number] is not None:
-                by_source[number] = origin
+        origin = origins.of(block.sources[number], pods.of(block, place))
         told = said.events
         if origin.pod_uid:
             some = rows(said, pod_uid=origin.pod_uid, source=SOURCE, at_ns=at_ns)
@@ -151,10 +152,17 @@ def of_block(
 
 
 def _plain(read: Read) -> bytes:
-    """Of each plan of *read*, and before them of none, whether its lines tell values alone."""
-    said = [plan.template for plan in read.parsed.plans]
-    alone = [one.kind == "performance" and one.rule != BAR and not one.events for one in said]
-    return bytes([False, *alone])
+    """What the lines of each plan of *read* come to, and before them those of none, as the kernel has
+    it."""
+    return bytes([kernel.ANYTHING, *[_come_to(plan.template) for plan in read.parsed.plans]])
+
+
+def _come_to(said: Parsed) -> int:
+    if said.kind == "performance":
+        return kernel.ANYTHING if said.rule == BAR or said.events else kernel.A_ROW
+    if not said.events or any(event.event_type in MARKERS for event in said.events):
+        return kernel.ANYTHING
+    return kernel.SOME_RECORDS if any(map(repeats.goes_on, said.events)) else kernel.RECORDS
 
 
 def forms(read: Read) -> Iterator[tuple[Parsed, int]]:
@@ -193,17 +201,25 @@ class _Made:
 
     def records(
         self, origin: Origin, said: Parsed, told: tuple[Event, ...], at_ns: int, text: bytes
-    ) -> None:
-        """Take what a line *told*; *text* as a block has it."""
-        identity = origin.told(at_ns, text)
+    ) -> bool:
+        """Take what a line *told*; *text* as a block has it. Whether any of it is a record."""
         body = None if self._keep_lines == "none" else text.decode("utf-8", "surrogatepass")
         rank, label = said.fields.get("rank"), said.label
+        any_told = False
         for number, event in enumerate(told):
+            if not self.tells(origin, label, event, at_ns):
+                continue
+            any_told = True
             record = origin.record(
-                *(event, number, at_ns, identity, rank, label, said.framework, body),
+                *(event, number, at_ns, text, rank, label, said.framework, body),
                 self._arrival_ns,
             )
             self.effects.records.append(record)
+        return any_told
+
+    def tells(self, origin: Origin, label: str, event: Event, at_ns: int) -> bool:
+        """Whether *event* is a record, or says again what its speaker has said."""
+        return self._findings.tells(f"{origin.session_id} {label}", event, at_ns)
 
     def line(self, line: Line, pod_uid: str) -> None:
         """Take a line that is kept though it told nothing."""
@@ -230,7 +246,7 @@ class _Made:
                 told.event,
                 0,
                 block.at_ns,
-                origin.told(block.at_ns, block.said.encode("utf-8", "surrogatepass")),
+                block.said.encode("utf-8", "surrogatepass"),
                 told.rank,
                 told.label,
                 frameworks.UNKNOWN,

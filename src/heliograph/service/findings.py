@@ -21,13 +21,15 @@ from heliograph.store.state.findings import Row
 from heliograph.training import clean
 from heliograph.training.findings.blocks import START, Block, Blocks, Taken
 from heliograph.training.findings.event import Event
+from heliograph.training.findings.repeats import Repeat, Repeats
 from heliograph.training.findings.watch import Scale, Stream, Watch
 
-BLOCK, SCALE = "block", "scale"
+BLOCK, SCALE, REPEAT = "block", "scale", "repeat"
 Name = tuple[str, str]
 
 _BLOCKS = msgspec.msgpack.Decoder(Block)
 _SCALES = msgspec.msgpack.Decoder(Scale)
+_REPEATS = msgspec.msgpack.Decoder(Repeat)
 _ENCODER = msgspec.msgpack.Encoder()
 
 
@@ -46,7 +48,7 @@ class Changes(NamedTuple):
 
 
 class Findings:
-    """Open blocks and watched loss scales. For the applier's thread.
+    """Open blocks, watched loss scales, and what repeats. For the applier's thread.
 
     unread   rows of the table that no version of today can read; they are forgotten
     """
@@ -57,22 +59,26 @@ class Findings:
         self._broken: list[Name] = []
         blocks: list[Block] = []
         scales: list[Scale] = []
+        repeats: list[Repeat] = []
         for row in stored:
             self._n = max(self._n, row.n)
-            self._take(row, blocks, scales)
+            self._take(row, blocks, scales, repeats)
         self._blocks, self._watch = Blocks(blocks), Watch(scales)
+        self._repeats = Repeats(repeats)
         self._stored = {_of_block(one): one for one in blocks}
 
     def given_up(self) -> dict[str, int]:
         """What had to go since the last time, by why; mostly nothing: `too_many_blocks` were ended
-        early, `too_many_streams` lost their loss scale, `unread` could not be read."""
-        blocks, streams = self._blocks.counts, self._watch.counts
-        if not (blocks or streams or self.unread):
+        early, `too_many_streams` lost their loss scale, `unread` could not be read; `repeated` were
+        left out, for they say again what was told."""
+        blocks, streams, repeats = self._blocks.counts, self._watch.counts, self._repeats.counts
+        if not (blocks or streams or repeats or self.unread):
             return {}
         found = {
             "too_many_blocks": blocks.pop("evicted", 0),
             "too_many_streams": streams.pop("evicted", 0),
             "unread": self.unread,
+            "repeated": repeats.pop("repeated", 0),
         }
         self.unread = 0
         return {why: count for why, count in found.items() if count}
@@ -81,6 +87,7 @@ class Findings:
         """The lines of the frame *seq* follow."""
         self._blocks.begin(seq)
         self._watch.begin(seq)
+        self._repeats.begin(seq)
 
     def wants(self, line: Line) -> bool:
         """Whether *line* may belong to a block."""
@@ -115,6 +122,10 @@ class Findings:
             return None
         return self._watch.row((row.pod_uid, row.rank_group), row.fields)
 
+    def tells(self, speaker: str, event: Event, at_ns: int) -> bool:
+        """Whether *event* is a record, or says again what *speaker* has said; after `begin`."""
+        return self._repeats.tells(speaker, event, at_ns)
+
     def end(self, arrival_ns: int) -> Sequence[Block]:
         """The blocks that the end of a frame completes."""
         return self._blocks.end(arrival_ns)
@@ -133,24 +144,35 @@ class Findings:
                 gone.append(name)
             else:
                 put.append(self._row_of(name, scale))
+        for subject in sorted(self._repeats.touched):
+            repeat, name = self._repeats.get(subject), (REPEAT, record_id(*subject))
+            if repeat is None:
+                gone.append(name)
+            else:
+                put.append(self._row_of(name, repeat))
         return Changes(put, [*gone, *self._broken])
 
     def settle(self) -> None:
         """State knows everything now."""
         self._stored, self._broken = self._now(), []
         self._watch.touched.clear()
+        self._repeats.touched.clear()
 
     def _now(self) -> dict[Name, Block]:
         return {_of_block(one): one for one in self._blocks.held()}
 
-    def _row_of(self, name: Name, one: Block | Scale) -> Row:
+    def _row_of(self, name: Name, one: Block | Scale | Repeat) -> Row:
         self._n += 1
         return Row(*name, self._n, _ENCODER.encode(one))
 
-    def _take(self, row: Row, blocks: list[Block], scales: list[Scale]) -> None:
+    def _take(
+        self, row: Row, blocks: list[Block], scales: list[Scale], repeats: list[Repeat]
+    ) -> None:
         try:
             if row.kind == BLOCK:
                 blocks.append(_BLOCKS.decode(row.state))
+            elif row.kind == REPEAT:
+                repeats.append(_REPEATS.decode(row.state))
             else:
                 scales.append(_SCALES.decode(row.state))
         except msgspec.DecodeError:

@@ -63,7 +63,7 @@ class Frameworks:
                 frameworks.put(tx, workload_uid, word)
 
         try:
-            self._state.write(put, lane=Lane.CONTROL).result()
+            self._state.run(put, lane=Lane.CONTROL)
         except Refused as refused:
             self._meters.framework_detection_errors.add(1, source, refused.code)
             raise

@@ -4,12 +4,11 @@ An endpoint cannot be declared without its permission, and a path that is not in
 answered only to those who hold a token: a new route fails closed.
 """
 
-import asyncio
+import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from starlette.applications import Starlette
-from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -17,7 +16,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from heliograph.core.clock import Clock
 from heliograph.core.errors import HeliographError, Refused, Unavailable
-from heliograph.service import problem
+from heliograph.receive import json_body
+from heliograph.service import at_once, problem
 from heliograph.service.admission import Admission
 from heliograph.service.auth import Denied, Gate, Permission
 from heliograph.service.meters import Meters
@@ -100,14 +100,27 @@ class _Site(Starlette):
 
 
 class _Fixed:
-    """An answer as an application."""
+    """An answer as an application; *bug* gives what is answered instead where that raises. It goes on
+    to the server then, as Starlette has it, which logs the traceback."""
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: Answer, bug: Callable[[Request, Exception], Response]) -> None:
         self._answer = answer
+        self._bug = bug
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        response = await self._answer(Request(scope, receive, send))
-        await response(scope, receive, send)
+        request = Request(scope, receive, send)
+        response: Response | None = None
+        complete = False
+        try:
+            response = await self._answer(request)
+            await response(scope, receive, send)
+            complete = True
+        finally:
+            # A cancellation is no bug.
+            if not complete and isinstance(error := sys.exception(), Exception):
+                told = self._bug(request, error)
+                if response is None:
+                    await told(scope, receive, send)
 
 
 def application(
@@ -133,15 +146,17 @@ def application(
     async def missing(request: Request, _: Exception) -> Response:
         return _with_headers(_unknown_path(request, around))
 
-    async def bug(_: Request, error: Exception) -> Response:
-        # Starlette raises it again after this answer, so that the server logs the traceback.
+    def bug(_: Request, error: Exception) -> Response:
         around.bug(error, "request")
         return _with_headers(problem.problem(500, "a bug; it is in the log", code="internal"))
 
-    handlers: dict[Any, Any] = {404: missing, Exception: bug}
+    async def any_bug(request: Request, error: Exception) -> Response:
+        return bug(request, error)
+
+    handlers: dict[Any, Any] = {404: missing, Exception: any_bug}
     site = _Site(routes=routes, exception_handlers=handlers, **options)
     site.fixed = {
-        path: ServerErrorMiddleware(_Fixed(_dispatch(path, methods, around)), handler=bug)
+        path: _Fixed(_dispatch(path, methods, around), bug)
         for path, methods in ordered
         if "{" not in path
     }
@@ -173,24 +188,37 @@ async def read_body(request: Request, around: Surroundings) -> bytes:
     declared = _content_length(request)
     if declared is not None and declared > limit:
         raise _too_large(declared, limit)
-    chunks, size_bytes = [], 0
     try:
-        async with asyncio.timeout(BODY_TIMEOUT_S):
-            more = True
-            while more:
-                message = await request.receive()
-                if message["type"] == "http.disconnect":
-                    raise Refused("the body ended early", field="body", code="cut_short")
-                chunk = message.get("body", b"")
-                more = message.get("more_body", False)
-                size_bytes += len(chunk)
-                if size_bytes > limit:
-                    raise _too_large(size_bytes, limit)
-                chunks.append(chunk)
+        return await at_once.within(_whole_body(request, limit), limit_s=BODY_TIMEOUT_S)
     except TimeoutError as error:
         raise Refused(
             f"the body took over {BODY_TIMEOUT_S} s", field="body", code="slow", status=408
         ) from error
+
+
+async def read_document(request: Request, around: Surroundings) -> bytes:
+    """The whole body without its content encoding. Raises Refused as `read_body` and
+    `json_body.inflated` do."""
+    return json_body.inflated(
+        await read_body(request, around),
+        content_encoding=header(request, b"content-encoding"),
+        decoded_bytes_max=around.body_bytes_max,
+    )
+
+
+async def _whole_body(request: Request, limit: int) -> bytes:
+    chunks, size_bytes = [], 0
+    more = True
+    while more:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise Refused("the body ended early", field="body", code="cut_short")
+        chunk = message.get("body", b"")
+        more = message.get("more_body", False)
+        size_bytes += len(chunk)
+        if size_bytes > limit:
+            raise _too_large(size_bytes, limit)
+        chunks.append(chunk)
     return b"".join(chunks)
 
 

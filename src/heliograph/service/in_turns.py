@@ -1,10 +1,11 @@
 """Work for the alert engine that is more than one turn's: a piece a turn, and one answer at the end."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from heliograph.core.errors import Unavailable
+from heliograph.service.alert_jobs import Together
 from heliograph.service.alerting import Alerting, Turn
 
 T = TypeVar("T")
@@ -46,3 +47,26 @@ def in_turns(
     done: Future[T] = Future()
     alerting.submit(piece).add_done_callback(_Work(alerting, piece, answer, done).taken)
     return done
+
+
+def awaited_in_turns(
+    alerting: Alerting,
+    piece: Callable[[Turn], Any],
+    answer: Callable[[], T],
+    together: Together | None = None,
+) -> Awaitable[T]:
+    """As `in_turns`, for tasks of an event loop, which it serves at half the cost; *together* as
+    `Alerting.awaited` has it."""
+    return _rest(alerting, alerting.awaited(piece, together=together), piece, answer)
+
+
+async def _rest(
+    alerting: Alerting,
+    first: Awaitable[Any],
+    piece: Callable[[Turn], Any],
+    answer: Callable[[], T],
+) -> T:
+    complete = await first
+    while not complete:
+        complete = await alerting.awaited(piece, urgent=True)
+    return answer()

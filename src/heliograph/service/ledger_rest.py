@@ -46,18 +46,20 @@ class LedgerRest:
         self.lost += len(entries[room:])
 
     def write(self) -> None:
-        """Write what waits, as far as it can be written."""
+        """Write what waits, as far as it can be written. What a bug ends is lost, not tried again."""
         while self._waiting:
             some = self._waiting[:ENTRIES_PER_TRANSACTION]
+            kept = waits = False
             try:
-                self._state.write(
-                    lambda tx, some=some: alerts.note(tx, some),  # type: ignore[misc]
-                    lane=Lane.ALERTS,
-                ).result()
+                self._state.run(lambda tx, some=some: alerts.note(tx, some), lane=Lane.ALERTS)  # type: ignore[misc]
+                kept = True
             except Unavailable:
+                waits = True
                 return
             except Refused as refused:
                 # No store can hold it: it must not keep back the others.
                 log.warning("lines of the ledger are lost", extra={"why": refused.detail})
-                self.lost += len(some)
-            del self._waiting[: len(some)]
+            finally:
+                if not waits:
+                    del self._waiting[: len(some)]
+                    self.lost += 0 if kept else len(some)

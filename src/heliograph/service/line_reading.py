@@ -7,6 +7,9 @@ patterns, that of the stretch's beginning.
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from operator import attrgetter
+
+import numpy as np
 
 from heliograph.core.training import TrainingRow
 from heliograph.enrich.attribute import NAME, NO_IDENTITY, NO_WORKLOAD, POD_UID, UNKNOWN_POD
@@ -29,6 +32,8 @@ from heliograph.training.parse import Parsed
 # Pods whose framework is remembered as counted; beyond it the oldest may be counted again.
 DETECTED_MAX = 20_000
 
+_POD_AND_FRAMEWORK = attrgetter("pod_uid", "framework")
+
 
 class Owned:
     """Whose lines are. *pod_named* gives the uid of the pod of a namespace and name at an instant, or
@@ -46,6 +51,12 @@ class Owned:
         self._meters = meters
         self._pod_named = pod_named
         self.workload_of = workload_of
+        # By the uid that came with a line, whether it has an owner: the same all through a stretch.
+        self._kinds: dict[str, tuple[bool, str]] = {}
+
+    def refresh(self) -> None:
+        """Ask anew whose the pods are."""
+        self._kinds.clear()
 
     def pod_uid(self, line: Line) -> str:
         """Whose *line* is, where the shipper named the pod only by its name; "" when unknown."""
@@ -72,10 +83,14 @@ class Owned:
     def count_block(self, block: LineBlock) -> None:
         """The same of all lines of *block*."""
         kinds: Counter[tuple[bool, str]] = Counter()
-        for number, count in Counter(block.source_of).items():
+        counts = np.bincount(np.frombuffer(block.source_of, np.uint32)).tolist()
+        for number, count in enumerate(counts):
             told, namespace, name, *_ = block.sources[number]
             if told or not name:
-                kinds[self._kind(told, name, told)] += count
+                kind = self._kinds.get(told)
+                if kind is None:
+                    kind = self._kinds[told] = self._kind(told, name, told)
+                kinds[kind] = kinds.get(kind, 0) + count
                 continue
             for place, source in enumerate(block.source_of):
                 if source == number:
@@ -131,6 +146,7 @@ class LineReading:
     def refresh(self) -> None:
         """Take over the patterns of the moment; between two stretches only."""
         self._in_force = self._patterns.in_force()
+        self._owned.refresh()
 
     def effects_of(self, frame: Frame) -> Effects:
         """What *frame* comes to; rules over lines and rows have seen it then."""
@@ -171,10 +187,10 @@ class LineReading:
                 read.parsed[place], block.text(place), pods.of(block, place), block.at_ns[place]
             )
         if self._rules is not None:
-            for place in self._rules.wanted(read):
+            for place, hits in self._rules.wanted(read):
                 line, pod_uid = block.line(place), pods.of(block, place)
                 said = read.parsed[place]
-                self._rules.line(line, pod_uid, frame.seq, frame.arrival_ns, said)
+                self._rules.line(line, pod_uid, frame.seq, frame.arrival_ns, said, hits)
         return found
 
     def _one_by_one(self, read: Read, frame: Frame) -> Effects:
@@ -208,7 +224,7 @@ class LineReading:
     def _detect(self, rows: Sequence[TrainingRow]) -> None:
         """Count the frameworks that *rows* show of a pod for the first time."""
         seen = self._frameworks
-        for key in {(row.pod_uid, row.framework) for row in rows} - seen.keys():
+        for key in set(map(_POD_AND_FRAMEWORK, rows)) - seen.keys():
             if key[1] == UNKNOWN:
                 continue
             if len(seen) >= DETECTED_MAX:

@@ -1,8 +1,8 @@
 """The records of lines, and of what printed them: what is the same for all of its lines is made once.
 
     origin = Origin.of(source(line), pod_uid)
-    origin.record(event, 0, at_ns, origin.told(at_ns, text), …)      of what the line tells
-    origin.line(at_ns, text, …)                                      of the line itself
+    origin.record(event, 0, at_ns, text, …)      of what the line tells
+    origin.line(at_ns, text, …)                  of the line itself
 
 The identity of a line is as it came: a pod that becomes known between two readings of the same line
 does not make two records of it.
@@ -11,7 +11,9 @@ does not make two records of it.
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from heliograph.core.record import Record, id_of, packed
+from heliograph.core.record import Record, packed
+from heliograph.core.training import TrainingRow
+from heliograph.kernels import plain_lines as kernel
 from heliograph.receive.lines import Source
 from heliograph.training.events import Event
 from heliograph.training.parse import Parsed
@@ -19,23 +21,31 @@ from heliograph.training.parse import Parsed
 SOURCE = "log"
 # About 1 kB each.
 ORIGINS_MAX = 20_000
-# Which attribute names the device that a finding is about, the most telling first.
-_DEVICES = ("pci", "device", "hca", "gpu", "gpu_node")
 _LINE = packed("log_line")
 
 
-_event = lru_cache(maxsize=1024)(packed)
+event_identity = lru_cache(maxsize=1024)(packed)
+
+
+def making(*, bodies: bool) -> kernel.Making:
+    """How rows and records are made of plain lines; *bodies* as the kernel's."""
+    return kernel.Making(TrainingRow, SOURCE, Record, event_identity, bodies)
 
 
 def speaker(said: Parsed) -> dict[str, str]:
     """The rank and the device that a line is about, as far as it says, as text."""
-    told = {"rank": said.fields.get("rank"), "device": None}
+    rank, device = said.fields.get("rank"), None
     for event in said.events:
-        told["rank"] = event.attributes.get("rank", told["rank"])
-        told["device"] = next(
-            (event.attributes[one] for one in _DEVICES if one in event.attributes), None
-        )
-    return {name: str(one) for name, one in told.items() if one is not None and one != ""}
+        attributes = event.attributes
+        rank = attributes.get("rank", rank)
+        named = [one for one in kernel.DEVICES if one in attributes]
+        device = attributes[named[0]] if named else None
+    told = {}
+    if rank is not None and rank != "":
+        told["rank"] = str(rank)
+    if device is not None and device != "":
+        told["device"] = str(device)
+    return told
 
 
 class Origin(NamedTuple):
@@ -70,64 +80,43 @@ class Origin(NamedTuple):
             {key: value for key, value in named.items() if value},
         )
 
-    def told(self, at_ns: int, text: bytes) -> bytes:
-        """The identity of a line, of its text as UTF-8 (a lone surrogate as its three bytes)."""
-        time = b"%d" % at_ns
-        return b"%b%d:%b%d:%b" % (self.identity, len(time), time, len(text), text)
-
     def record(
         self,
         event: Event,
         number: int,
         at_ns: int,
-        line: bytes,
+        text: bytes,
         rank: Any,
         label: str,
         framework: str,
         body: str | None,
         arrival_ns: int,
     ) -> Record:
-        """The record of *event*, the *number*-th of the *line*, an identity; *rank* and *label* are
-        who of the job speaks, as far as the line says.
+        """The record of *event*, the *number*-th of the line *text*, UTF-8 (a lone surrogate as its
+        three bytes); *rank* and *label* are who of the job speaks, as far as the line says.
         """
-        said = event.attributes
-        resource = self.resource.copy()
-        rank = said.get("rank", rank)
-        if rank is not None and rank != "":
-            resource["rank"] = rank
-        if label:
-            resource["speaker"] = label
-        for one in _DEVICES:
-            if one in said:
-                if device := str(said[one]):
-                    resource["device"] = device
-                break
-        event_type = event.event_type
-        # As `Record(…)` does it, but for a call: this runs for every fifth line.
-        return tuple.__new__(
-            Record,
-            (
-                id_of(line + _event(event_type, number)),
-                at_ns,
-                arrival_ns,
-                self.session_id,
-                SOURCE,
-                event_type,
-                None,
-                event.severity,
-                None,
-                body,
-                resource,
-                {**said, "framework": framework},
-                {},
-            ),
+        event_type, severity, said = event
+        return Record(
+            kernel.record_id(self.identity, at_ns, text, event_identity(event_type, number)),
+            at_ns,
+            arrival_ns,
+            self.session_id,
+            SOURCE,
+            event_type,
+            severity=severity,
+            body=body,
+            resource=kernel.resource_of(self.resource, said, rank, label),
+            attributes={**said, "framework": framework},
+            correlation={},
         )
 
     def line(self, at_ns: int, text: str, arrival_ns: int) -> Record:
         """The record of a line that is kept though it tells nothing."""
         _, _, pod_name, node, container, _ = self.source
         return Record(
-            id_of(self.told(at_ns, text.encode("utf-8", "surrogatepass")) + _LINE),
+            kernel.record_id(
+                self.identity, at_ns, text.encode("utf-8", "surrogatepass"), _LINE
+            ),
             at_ns,
             arrival_ns,
             self.session_id,

@@ -202,7 +202,7 @@ class PatternBook:
             )
 
     def _write(self, work: Callable[[Connection], None]) -> None:
-        self._state.write(work, lane=Lane.CONTROL).result()
+        self._state.run(work, lane=Lane.CONTROL)
         self._reload()
 
     def _reload(self) -> None:

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from heliograph.alert import silences
 from heliograph.core.clock import Clock
-from heliograph.core.duration import HOUR_NS
+from heliograph.core.duration import DAY_NS, HOUR_NS
 from heliograph.core.errors import HeliographError
 from heliograph.core.labels import Labels
 from heliograph.core.series import SeriesTable
@@ -28,7 +28,7 @@ from heliograph.store.records.protocol import RecordStore
 from heliograph.store.state import (
     alert_events,
     alert_silences,
-    alert_statistics,
+    alert_sums,
     alerts,
     dirty,
     frameworks,
@@ -95,6 +95,7 @@ class Maintenance:
         self._believed = BelievedTime(clock)
         self._closing = threading.Event()
         self._backup_due_s = clock.monotonic_s() + BACKUP_EVERY_S
+        self._rolled_hour: int | None = None
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -173,10 +174,19 @@ class Maintenance:
             lambda tx: alert_events.close(tx, self._clock.now_ns()), alert_events.CLOSE_MAX
         )
         self._archive(self._believed.now_ns() - self._keep.alerts_ns)
-        counted_ns = self._believed.now_ns() - self._keep.statistics_ns
-        self._prune(lambda tx: alert_statistics.prune(tx, counted_ns), 1)
+        self._statistics(self._believed.now_ns())
         expired_ns = self._believed.now_ns() - silences.RETENTION_NS
         self._prune(lambda tx: len(alert_silences.prune(tx, expired_ns)), 1)
+
+    def _statistics(self, now_ns: int) -> None:
+        """Days that are over become one chunk each, and leave in the end."""
+        counted_ns = now_ns - self._keep.statistics_ns
+        self._prune(lambda tx: alert_sums.prune(tx, counted_ns), 1)
+        if self._rolled_hour != now_ns // HOUR_NS:
+            # What ends late is counted in the hour it began in: a day waits for most of that.
+            rolled = self._prune(lambda tx: alert_sums.roll(tx, now_ns - DAY_NS), 1)
+            if not rolled:
+                self._rolled_hour = now_ns // HOUR_NS
 
     def _archive(self, before_ns: int) -> None:
         """Old episodes into the archive, and only then out of the state."""

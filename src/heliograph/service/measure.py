@@ -70,8 +70,11 @@ class Counter(Family):
     def add(self, amount: float, *values: str) -> None:
         """Add *amount* (≥ 0) to the child of *values*."""
         with self._lock:
-            key = self.key(self._values, values)
-            self._values[key] = self._values.get(key, 0.0) + amount
+            before = self._values.get(values)
+            if before is None:
+                values = self.key(self._values, values)
+                before = self._values.get(values, 0.0)
+            self._values[values] = before + amount
 
     def value(self, *values: str) -> float:
         """The total of the child of *values*; 0 when it never counted."""
@@ -161,11 +164,20 @@ class Histogram(Observing):
 
     def observe(self, value: float, *values: str) -> None:
         """Count one *value*."""
-        self.observe_all((value,), *values)
+        with self._lock:
+            counts = self._counts_of(values)
+            counts[bisect_left(self.buckets, value)] += 1
+            counts[-1] += value
+
+    def _counts_of(self, values: tuple[str, ...]) -> list[float]:
+        counts = self._counts.get(values)
+        if counts is None:
+            key = self.key(self._counts, values)
+            counts = self._counts.setdefault(key, [0.0] * (len(self.buckets) + 2))
+        return counts
 
     def _count(self, observed: Sequence[float], values: tuple[str, ...]) -> None:
-        key = self.key(self._counts, values)
-        counts = self._counts.setdefault(key, [0.0] * (len(self.buckets) + 2))
+        counts = self._counts_of(values)
         if len(observed) > len(self.buckets):
             # Fewer questions: how many are not above each bound.
             ordered, before = sorted(observed), 0

@@ -94,7 +94,7 @@ class Owners:
                     code="owners_full",
                 )
             for work in _transactions(change, now_ns):
-                self._state.write(work, lane=Lane.CONTROL).result()
+                self._state.run(work, lane=Lane.CONTROL)
             self._stored = updated(self._stored, change)
             self.changed += 1
             return change

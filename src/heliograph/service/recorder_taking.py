@@ -13,6 +13,7 @@ import numpy as np
 from heliograph.core.clock import Clock
 from heliograph.core.samples import SampleBatch
 from heliograph.core.series import SeriesTable
+from heliograph.receive import json_body
 from heliograph.receive import recorder as received
 from heliograph.receive.recorder import GivenEvent, GivenPoint, RecorderLimits, Told
 from heliograph.recorder.checks import Fault
@@ -27,6 +28,8 @@ STORAGE_FAILURE = "STORAGE_FAILURE"
 # Where a result stands in the answer of a list.
 OK = "success"
 ERROR = "error"
+# Of faults whose details, as spec 002 has them, are empty.
+_PARTS = {"INVALID_METRIC_NAME": "metric_name", "INVALID_METRIC_VALUE": "metric_value"}
 
 Payload = tuple[bytes, int]
 Result = dict[str, Any]
@@ -162,9 +165,29 @@ class Taking:
                 self._meters.rejected.add(1, protocol, one.code.lower())
 
 
-def accepted(read: Read) -> int:
-    """How many items of *read* were taken."""
-    return sum(one["status"] == OK for one in read.results)
+def errors(read: Read) -> list[dict[str, str]]:
+    """What is wrong with items of *read*: `[3].metric_name`; of one alone `metric_name`, or `body`."""
+    return [
+        {"field": _place(one, read.alone), "message": one["error"]["message"]}
+        for one in read.results
+        if one["status"] == ERROR
+    ]
+
+
+def _place(refused: Result, alone: bool) -> str:
+    part = _part(refused["error"])
+    if alone:
+        return part or json_body.FIELD
+    return f"[{refused['index']}].{part}".rstrip(".")
+
+
+def _part(error: dict[str, Any]) -> str:
+    """The part of an item that *error* is about, "" for the whole of it."""
+    details = error["details"].get("validation_errors", error["details"])
+    if missing := details.get("missing_fields"):
+        return str(missing[0])
+    told = (details[key] for key in ("invalid_type", "too_long", "field") if key in details)
+    return str(next(told, _PARTS.get(error["code"], "")))
 
 
 def _recorded(told: Any) -> Result:

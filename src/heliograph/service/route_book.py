@@ -1,5 +1,6 @@
 """Routes made over the API: stored with the engine's other changes, in force from the same turn on."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,8 @@ from heliograph.service.alerting import Turn
 from heliograph.store.state import alert_routes
 from heliograph.store.state.alert_routes import RouteKept, RouteShown
 from heliograph.store.state.state import State
+
+log = logging.getLogger(__name__)
 
 Document = Mapping[str, Any]
 
@@ -30,7 +33,7 @@ class RouteBook:
 
     def setup(self) -> Setup:
         """The file's setup with the stored routes before its tree. A stored route that can no longer
-        be read, because the file lost what it names, is left out."""
+        be read, because the file lost what it names, is left out, and a warning says so."""
         return self._with(self._state.read(alert_routes.load))
 
     def check(self, document: Document, route_id: str | None = None) -> None:
@@ -46,7 +49,8 @@ class RouteBook:
             try:
                 self._check(integration)
             except Refused as refused:
-                raise _placed(refused, index) from refused
+                field = routing_rules.place_of(document, index, refused.field)
+                raise _placed(refused, field) from refused
 
     def create(self, turn: Turn, route_id: str, document: Document) -> Sequence[str]:
         """Make a route, tried after all others; warnings for who wrote it. Raises Refused."""
@@ -122,7 +126,12 @@ class RouteBook:
                 route, receiver, _ = routing_rules.from_document(
                     one.id, msgspec.json.decode(one.document), self._file
                 )
-            except Refused:
+            except Refused as refused:
+                # It stays in the list, and nobody who looks there would know.
+                log.warning(
+                    "a stored route is not in force",
+                    extra={"route": one.id, "why": refused.detail},
+                )
                 continue
             routes.append(route)
             receivers.append(receiver)
@@ -141,9 +150,8 @@ def _shown(document: Document) -> bytes:
     return msgspec.json.encode(routing_rules.masked(document))
 
 
-def _placed(refused: Refused, index: int) -> Refused:
-    """*refused* of a channel, with the place of the channel in the document."""
-    field = f"channels[{index}].config" + (f".{refused.field}" if refused.field else "")
+def _placed(refused: Refused, field: str) -> Refused:
+    """*refused* of a channel, at its place in the document."""
     return Refused(
         f"{field}: {refused.detail}", field=field, code=refused.code, status=refused.status
     )

@@ -74,6 +74,8 @@ class RuleBook:
 
         Without `rule_config` it is laid over what a built-in rule says: `{enabled: false}` will do.
         """
+        # Whoever names no rule learns that first, whatever else is wrong.
+        self.one(rule_id)
         builtin = self._pack.get(rule_id)
         if builtin is not None and "rule_config" not in document:
             document = {**self._document(rule_id), **document}
@@ -151,7 +153,7 @@ class RuleBook:
         return rule
 
     def _write(self, work: Any) -> None:
-        self._state.write(work, lane=Lane.CONTROL).result()
+        self._state.run(work, lane=Lane.CONTROL)
 
     def _document(self, rule_id: str) -> Document:
         """What the built-in rule *rule_id* says now."""

@@ -10,7 +10,8 @@ gives the same posts with the same `seq`, which the engine knows already.
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from msgspec import structs
@@ -18,13 +19,14 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection
 
 from heliograph.alert.model import Context, Post
-from heliograph.alert.rules.rule import Said, StateRow
+from heliograph.alert.rules.rule import Said, StateRow, known
 from heliograph.alert.rules.stream import RuleStream
 from heliograph.core.clock import Clock
 from heliograph.core.record import Record
 from heliograph.core.training import TrainingRow
 from heliograph.kernels.log_shapes import Plan
-from heliograph.receive.lines import Line, LineBlock, source
+from heliograph.receive.lines import Line, LineBlock, Source, source
+from heliograph.rules.patterns import Hit
 from heliograph.service.line_parses import Read
 from heliograph.service.line_records import speaker
 from heliograph.service.rule_book import RuleBook
@@ -42,6 +44,16 @@ _DIGITS = re.compile(rb"[0-9]+")
 Span = tuple[int, int]
 Guard = Sequence[Span] | None
 Places = NDArray[np.intp]
+
+
+class _Speaker(NamedTuple):
+    """What is the same for all lines of one source: by whose clock they are, whose they are, their
+    labels, and all that is known of them as labels."""
+
+    client: str
+    context: Context
+    labels: Mapping[str, str]
+    values: Mapping[str, str]
 
 
 class RuleFeed:
@@ -69,6 +81,7 @@ class RuleFeed:
         self._moment = moment
         self._owned_at = moment()
         self._contexts: dict[tuple[str, str, str], Context] = {}
+        self._speakers: dict[tuple[str, Source], _Speaker] = {}
         # By the number of a plan: the digits that are zeros where no rule is about a line.
         self._guards: dict[int, Guard] = {}
         self._rows: list[StateRow] = []
@@ -89,6 +102,7 @@ class RuleFeed:
         if moment is not self._owned_at:
             self._owned_at = moment
             self._contexts.clear()
+            self._speakers.clear()
             self._stream.forget_owners()
         rules = self._book.rules()
         if rules.version == self._rules.version:
@@ -109,36 +123,46 @@ class RuleFeed:
         self._guards.clear()
         self._earlier = earlier
 
-    def wanted(self, read: Read) -> Sequence[int]:
-        """The places of those lines of *read* that a rule may be about, for `line`. What one plan
-        reads differs in digits alone, so that most such lines need no look."""
+    def wanted(self, read: Read) -> list[Hit]:
+        """The places of those lines of *read* that rules may be about, and these, for `line`. What one
+        plan reads differs in digits alone, so that most such lines need no look."""
         block, parsed = read.block, read.parsed
-        guards = [None, *(self._guard(plan) for plan in parsed.plans)]
+        guards = [self._guard(plan) for plan in parsed.plans]
         plan_of = np.frombuffer(parsed.plan_of, np.uint32)
-        looked = np.array([guard is None for guard in guards])[plan_of]
-        for plan, guard in enumerate(guards):
+        # Where a line that one plan reads may have a pattern, the others will.
+        likely = np.array([False, *[guard is None for guard in guards]])[plan_of]
+        looked = plan_of == 0
+        for plan, guard in enumerate(guards, 1):
             if guard:
                 places = np.flatnonzero(plan_of == plan)
                 looked[places] = _without_zeros(block, places, guard)
-        return self._stream.matching(block.blob, block.ends, np.flatnonzero(looked).tolist())
+        found = self._stream.matching(block.blob, block.ends, np.flatnonzero(looked).tolist())
+        some = np.flatnonzero(likely).tolist()
+        if some:
+            found += self._stream.matching(block.blob, block.ends, some, together=False)
+            found.sort()
+        return found
 
     def line(
-        self, line: Line, pod_uid: str, seq: int, arrival_ns: int, parsed: Parsed | None = None
+        self,
+        line: Line,
+        pod_uid: str,
+        seq: int,
+        arrival_ns: int,
+        parsed: Parsed | None = None,
+        hits: tuple[int, ...] | None = None,
     ) -> None:
-        """Evaluate one whole line, and what it was *parsed* to."""
-        hits = self._stream.match(line.text)
+        """Evaluate one whole line, and what it was *parsed* to; *hits* as `wanted` told them."""
+        if hits is None or not line.text.isascii():
+            # A block has a lone surrogate as three bytes, and patterns are over `?` in its place.
+            hits = self._stream.match(line.text)
         if not hits:
             return
-        context = self._context(pod_uid, line.pod_name, line.node)
-        labels = {
-            "namespace": line.namespace,
-            "container": line.container,
-            "stream": line.stream,
-        }
-        client = line.node or pod_uid or _pod(line.namespace, line.pod_name)
-        said = Said(line.at_ns, client, context, labels, line.text, source(line))
+        teller = source(line)
+        client, context, labels, values = self._speaker(pod_uid, teller)
+        said = Said(line.at_ns, client, context, labels, line.text, teller)
         told = {} if parsed is None else speaker(parsed)
-        self._stream.line(hits, said, told=told, seq=seq, arrival_ns=arrival_ns)
+        self._stream.line(hits, said, values=values, told=told, seq=seq, arrival_ns=arrival_ns)
 
     def rows(self, rows: Sequence[TrainingRow], seq: int, arrival_ns: int) -> None:
         """Evaluate training rows, in their order."""
@@ -216,8 +240,21 @@ class RuleFeed:
         if number not in self._guards:
             if len(self._guards) >= GUARDS_MAX:
                 self._guards.clear()
-            self._guards[number] = self._stream.guard(*_known(plan))
+            self._guards[number] = self._stream.guard(*_shown(plan))
         return self._guards[number]
+
+    def _speaker(self, pod_uid: str, teller: Source) -> _Speaker:
+        found = self._speakers.get((pod_uid, teller))
+        if found is None:
+            if len(self._speakers) >= CONTEXTS_MAX:
+                self._speakers.clear()
+            _, namespace, pod_name, node, container, stream = teller
+            context = self._context(pod_uid, pod_name, node)
+            labels = {"namespace": namespace, "container": container, "stream": stream}
+            client = node or pod_uid or _pod(namespace, pod_name)
+            values = known(Said(0, client, context, labels))
+            found = self._speakers[pod_uid, teller] = _Speaker(client, context, labels, values)
+        return found
 
     def _of_pod(self, pod_uid: str) -> Context:
         return self._context(pod_uid, "", "")
@@ -261,7 +298,7 @@ def _without_zeros(
     return found
 
 
-def _known(plan: Plan) -> tuple[bytes, Sequence[Span]]:
+def _shown(plan: Plan) -> tuple[bytes, Sequence[Span]]:
     """A line that *plan* reads, and where others that it reads have other digits."""
     text, at = bytearray(plan.mask), 0
     for start, stop in plan.spans:

@@ -8,16 +8,14 @@ aside by the applier. All three are logged and counted here.
 import logging
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
-from typing import TypeVar
+from typing import Any
 
 from heliograph.core import thread_name
 from heliograph.core.errors import HeliographError
+from heliograph.service.awaited import Asked
 from heliograph.service.measure import Registry
 
 log = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 
 class Supervisor:
@@ -60,7 +58,7 @@ class Supervisor:
             return error
         return None
 
-    def settle(self, future: "Future[T]", work: Callable[[], T], *, where: str) -> None:
+    def settle(self, future: Asked, work: Callable[[], Any], *, where: str) -> None:
         """Run *work* and give its result or exception to *future*; never raises."""
         try:
             result = work()

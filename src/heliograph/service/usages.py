@@ -92,7 +92,7 @@ class Usages:
                 kept = [one for one in found.values() if one.id not in beyond]
                 return usage.join(tx, kept)
 
-            values = self._state.write(counted, lane=Lane.CONTROL).result()
+            values = self._state.run(counted, lane=Lane.CONTROL)
             self.kept += added
         self._meters.dropped.add(dropped, "usage_counts", "keys_max")
         self._meters.stored.add(len(payloads), "usage_payloads")

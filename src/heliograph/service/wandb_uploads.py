@@ -52,5 +52,5 @@ class Uploads:
         if kept is None:
             kept = secrets.token_hex(32)
             made = kept
-            self._state.write(lambda tx: meta.put(tx, SECRET, made), lane=Lane.CONTROL).result()
+            self._state.run(lambda tx: meta.put(tx, SECRET, made), lane=Lane.CONTROL)
         return kept.encode()

@@ -61,6 +61,9 @@ from heliograph.store.state.state import State, upgrade
 
 log = logging.getLogger(__name__)
 
+# Lanes as self-metrics have them.
+_LANES = {lane: lane.name.lower() for lane in Lane}
+
 
 class Site(NamedTuple):
     """A running service: its application, and how it is taken down."""
@@ -96,9 +99,7 @@ def _core(config: Config, clock: Clock, opened: ExitStack) -> Core:
         config.state.url,
         data_dir,
         clock,
-        observe=lambda lane, spent_s: meters.transaction_seconds.observe(
-            spent_s, lane.name.lower()
-        ),
+        observe=lambda lane, spent_s: meters.transaction_seconds.observe(spent_s, _LANES[lane]),
     )
     opened.callback(state.close)
     table = SeriesTable(config.limits.series)

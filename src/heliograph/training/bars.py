@@ -4,6 +4,7 @@
     Epoch 2: 100%|████| 1876/1876 [00:17<00:00, 107.85it/s, loss=0.0944, v_num=0]
     Train step of epoch 0: 60%|██ | 3/5 [00:06<00:03, gpt_loss=3.17, lr=5e-7]
       1|52|Loss: 2.3697:   0%|▏ | 52/25880 [00:24<3:55:01,  1.83it/s]         epoch|step|Loss
+    Epoch 3, loss: 2.3128:  10%|█ | 10/100 [00:01<00:09,  9.9it/s]       loops of one's own
     Epoch 0: |          | 120/? [00:30<00:00,  3.9it/s, v_num=0]
     Epoch 0/2  ━━━━╺━━━━ 10/50 0:00:00 • 0:00:01 97.08it/s train_loss: 10.8     Lightning with rich
 
@@ -34,6 +35,12 @@ _BAR = re.compile(
 _RATE = re.compile(r"\s*(\d+(?:\.\d+)?)\s?([a-z]+)/([a-z]+)\s*\Z")
 _STEP_UNITS = frozenset({"it", "step", "steps", "iter", "batch", "ba"})
 _TUNE = re.compile(r"(\d{1,9})\|(\d{1,15})\|Loss:\s?(\S{1,40}?):?\s*\Z")
+# Words that a program sets anew at each step: `loss: 2.3128:  10%|`.
+_TOLD = re.compile(
+    r"(?<![\w/])([\w/]{0,60}loss)\s?[:=]\s?"
+    r"([-+]?(?:\d{1,9}(?:\.\d{1,20})?(?:e[-+]?\d{1,3})?|nan|inf))(?=[\s,;:)\]|]|\Z)",
+    re.IGNORECASE,
+)
 _EPOCH = re.compile(r"\bepochs?\s*[:#]?\s*\[?(\d{1,9})(?:\s?/\s?(\d{1,9}))?\]?", re.IGNORECASE)
 _TRAINING = re.compile(
     r"\b(?:train(?:ing)?|epochs?|steps?|iter(?:ation)?s?|episode|progress)\b"
@@ -53,7 +60,7 @@ _RICH = re.compile(
 )
 _RICH_VALUE = re.compile(r"\b([A-Za-z][\w./-]{0,79}): (\S{1,80})")
 # Drawn before its first step, maybe with the words of the epoch before.
-_UNMOVED = re.compile(r"\b0/\d{1,15}\s{0,4}\[\d\d:\d\d<\?")
+_UNMOVED = re.compile(r"\b0/\d{1,15}\s{0,4}\[\d\d:\d\d<\?|\b0it \[")
 _BELOW = (clean.BELOW, "[A")
 _VALUE = re.compile(r"([^=]{1,80})=(.{1,80})\Z", re.DOTALL)
 # Lightning fills every number up to five characters.
@@ -66,11 +73,13 @@ class Bar(NamedTuple):
     pairs      keys and values as `reading.read` takes them
     bare       it has neither a description nor values of its own
     framework  what draws such a bar
+    head       what stands before the first bar of the line
     """
 
     pairs: list[tuple[str, str]]
     bare: bool
     framework: str
+    head: str = ""
 
 
 def hinted(text: str) -> bool:
@@ -81,7 +90,8 @@ def hinted(text: str) -> bool:
 def cut(text: str) -> tuple[Bar | None, str]:
     """The last training bar of *text*, a cleaned line, and *text* without any bar."""
     if "━" in text and (drawn := list(_RICH.finditer(text))):
-        return _rich(drawn[-1]), _RICH.sub(" ", text)
+        head = text[: drawn[0].start()]
+        return _rich(drawn[-1])._replace(head=head), _RICH.sub(" ", text)
     last: Bar | None = None
     rest: list[str] = []
     end = 0
@@ -96,10 +106,10 @@ def cut(text: str) -> tuple[Bar | None, str]:
                 bar = None
         if bar is not None and (not bar.bare or last is None or last.bare):
             last = bar
-        words = described if bar is not None and not bar.bare else ""
-        rest.append(before[: len(before) - len(words)] if words else before)
+        rest.append(before[: len(before) - len(described)])
     rest.append(text[end:])
-    return last, " ".join(rest)
+    # What is printed beside a bar may be another rank's.
+    return last and last._replace(head=rest[0]), " ".join(rest)
 
 
 def _rich(match: re.Match[str]) -> Bar:
@@ -142,7 +152,10 @@ def _bar(described: str, match: re.Match[str]) -> Bar | None:
         return Bar([*head, *values, *pairs], bare=False, framework=frameworks.TORCHTUNE)
     words = described.strip(" :|\t").lower()
     trains = _TRAINING.search(words) is not None
-    if _OTHER.search(words) or (words and not trains and not _measures(values)):
+    if _OTHER.search(words):
+        return None
+    values = [*_TOLD.findall(described)[:_POSTFIX_PAIRS_MAX], *values]
+    if words and not trains and not _measures(values):
         return None
     if _COUNTS_EPOCHS.search(words):
         return Bar([("epoch", done), *values], bare=not values, framework=frameworks.UNKNOWN)
@@ -168,4 +181,7 @@ def _unwrapped(value: str) -> str:
 
 
 def _measures(values: list[tuple[str, str]]) -> bool:
-    return any("loss" in key and not _OTHER.search(key) for key, _ in values)
+    return any(
+        "loss" in key and not _OTHER.search(key) and not key.startswith("val")
+        for key, _ in values
+    )

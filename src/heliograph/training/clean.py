@@ -28,7 +28,7 @@ _CODES = re.compile(f"{_ESCAPED}|{_BARE}")
 _UP = "\x1b[A"
 BELOW = "\v"
 _ESCAPES = ("\x1b", "\\x1", "\\u001", "\\033", "#033", "^[")
-_RANK = re.compile(r"\[rank[-:_ ]?(\d{1,7})(?:/(\d{1,7}))?\]", re.IGNORECASE)
+_RANK = re.compile(r"\[rank[-:_ ]{0,2}(\d{1,7})(?:/(\d{1,7}))?\]", re.IGNORECASE)
 _ROLE = re.compile(r"\[([a-zA-Z_]{1,32}\d{1,7})\]:")
 _TASK = re.compile(r"\s*(\d{1,7}):\s")
 _WORD_BEFORE = re.compile(r"(\w+)\s*\Z")
@@ -38,7 +38,12 @@ _LEVELS = frozenset({"INFO", "DEBUG", "WARNING", "WARN", "ERROR", "NOTICE"})
 _CRI = (" stdout F", " stderr F")
 _OPENINGS = "\"'`(=[{"
 # What launchers and loggers put before a message, one part after another.
+# NeMo Run's name of a task: `i.pretrain/0 `, cut to so many characters.
+_RUN = r"(?!epoch|step|iter|batch)[a-z_][\w.-]{0,60}/\d{1,5}"
+_RUN_NAME = re.compile(_RUN, re.IGNORECASE)
 _PREFIX = re.compile(
+    # `trainer-1  | ` is a compose file's service.
+    rf"(?:{_RUN}(?=\s)|[a-z0-9][\w.-]{{0,60}}-\d{{1,4}}(?=\s{{1,32}}\|\s))?"
     r"(?:\s{0,64}(?:"
     r"\[(?!(?:epoch|step|iter|batch)\b|\d{1,15}\] )[^\[\]]{0,200}\]:?"
     r"|\([^()]{0,60}\bpid=[^()]{0,100}\)"
@@ -47,13 +52,13 @@ _PREFIX = re.compile(
     r"|(?:INFO|DEBUG|WARNING|WARN|NOTICE)\b(?::[\w.]{1,80}:|:|\s[a-z][\w.]{0,60}(?=\s\w{1,40}=))?"
     r"|\d{4}[-/]\d\d[-/]\d\d[ T]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|\+00:00)?"
     r"|\d\d/\d\d/\d{4},? \d\d:\d\d:\d\d(?:[.,]\d{1,9})?"
-    r"|\d\d-\d\d \d\d:\d\d:\d\d(?:[.,]\d{1,9})?"
+    r"|\d\d[-/]\d\d \d\d:\d\d:\d\d(?:[.,]\d{1,9})?"
     r"|\d\d:\d\d:\d\d(?:[.,]\d{1,9})?"
     r"|[\w.]{1,80}(?= - )|[\w.]{1,80}(?::\d{1,6})?(?= >> )"
     r"|[\w.]{1,80}\.py:\d{1,6}\]?:?"
     r"|(?:stdout|stderr) [FP](?=\s)"
-    r"|-(?=\s)|>{1,3}|\#|:(?=\s)|\*|✨"
-    r")){1,16}",
+    r"|[-|](?=\s)|>{1,3}|\#|:(?=\s)|\*|✨"
+    r")){0,16}",
     re.IGNORECASE,
 )
 
@@ -132,4 +137,8 @@ def begins(text: str, at: int) -> bool:
     if not (last.isalnum() or last == "_"):
         return last not in _OPENINGS
     word = _WORD_BEFORE.search(before[-16:])
-    return (word is not None and word[1] in _LEVELS) or before.endswith(_CRI)
+    return (
+        (word is not None and word[1] in _LEVELS)
+        or before.endswith(_CRI)
+        or _RUN_NAME.fullmatch(before) is not None
+    )

@@ -39,7 +39,11 @@ _EVALUATED = re.compile(
     r"""["'](?:event|split|mode|phase|stage|type|set|name)["']\s{0,8}:\s{0,8}["']"""
     r"""(?:eval|val|valid|test|dev)[a-z]{0,16}["']"""
 )
-_EPOCH_TOKENS = {"throughput": "tokens per second"}
+_SPELLED = {
+    frameworks.LLAMA_FACTORY: {"throughput": "tokens per second"},
+    # TRL's.
+    frameworks.HF_TRAINER: {"step_time": "step_time (s)"},
+}
 
 
 def read(text: str, named: reading.Named = fields_of.named) -> Outcome | None:
@@ -54,8 +58,9 @@ def read(text: str, named: reading.Named = fields_of.named) -> Outcome | None:
     if not pairs or _EVALUATED.search(text, start):
         return None
     name = frameworks.of_dict(head, pairs)
-    if name == frameworks.LLAMA_FACTORY:
-        pairs = [(_EPOCH_TOKENS.get(key, key), value) for key, value in pairs]
+    if name in _SPELLED:
+        spelled = _SPELLED[name]
+        pairs = [(spelled.get(key, key), value) for key, value in pairs]
     step = _GLOBAL_STEP.search(head[-60:])
     read_here = reading.read(pairs, stepped=step is not None, named=named)
     if not read_here.measured:

@@ -16,6 +16,7 @@ from heliograph.training.findings import (
     devices,
     event,
     exceptions,
+    host,
     lifecycle,
     memory,
     numbers,
@@ -31,6 +32,7 @@ Found = event.Found
 _KINDS = (
     memory,
     devices,
+    host,
     workers,
     collectives,
     numbers,

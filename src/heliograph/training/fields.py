@@ -21,6 +21,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from heliograph.training.vocabulary import (
+    COUNT,
     ELSEWHERE,
     MAX_MEMORY,
     MEASURED,
@@ -92,7 +93,7 @@ _MEMORY_WORDS = frozenset(
 
 _PLAIN: dict[int, Callable[[str], float]] = {
     **dict.fromkeys((NUMBER, TIME, TFLOPS, RATE, PERCENT, MEMORY), float),
-    WHOLE: int,
+    **dict.fromkeys((WHOLE, COUNT), int),
 }
 
 
@@ -211,7 +212,10 @@ def _rate(words: list[str], said: set[str]) -> Key | None:
     flops = [word for word in words if word in _FLOPS]
     if flops:
         rest = said - _SECOND - set(flops) - _DEVICE - _RATE_WORDS
-        return None if rest else _known("tflops", TFLOPS, _FLOPS[flops[0]])
+        # Composer's `throughput/flops_per_sec` is the whole job's.
+        if rest or (flops == ["flops"] and "throughput" in said and not said & _DEVICE):
+            return None
+        return _known("tflops", TFLOPS, _FLOPS[flops[0]])
     counted = {_COUNTED[word] for word in words if word in _COUNTED}
     if len(counted) != 1 or said - _SECOND - _DEVICE - _RATE_WORDS - _COUNTED.keys():
         return None

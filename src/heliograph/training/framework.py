@@ -70,7 +70,9 @@ def of_piped(text: str, *, primus: bool) -> str:
         return NEMO
     if "max_memory_allocated(" in text:
         return MINDSPEED
-    if "per iteration (s)" in text or "consumed tokens" in text or "lm-loss" in text:
+    if "per iteration (s)" in text or "lm-loss" in text:
+        return MEGATRON_DEEPSPEED
+    if "consumed tokens" in text and "throughput per GPU" not in text:
         return MEGATRON_DEEPSPEED
     return MEGATRON_LM if "iteration" in text else of_prefix(text)
 
@@ -88,7 +90,7 @@ def of_spaced(text: str, head: str, keys: AbstractSet[str]) -> str:
     named = of_prefix(head)
     if named != UNKNOWN:
         return named
-    if "num_updates" in keys and "gnorm" in keys:
+    if {"wps", "gnorm"} <= keys:
         return FAIRSEQ
     if "completed step" in keys or "TFLOP/s/device" in keys:
         return MAXTEXT
@@ -121,7 +123,7 @@ def of_dict(head: str, pairs: Sequence[tuple[str, str]]) -> str:
         return LLAMA_FACTORY
     if not keys.isdisjoint({"policy_loss", "act_lr", "actor_lr", "gpt_loss"}):
         return OPENRLHF
-    if "learning_rate" in keys or any(key.startswith("train_") for key in keys):
+    if "learning_rate" in keys or any(key.startswith(("train_", "objective/")) for key in keys):
         return HF_TRAINER
     return UNKNOWN
 
@@ -145,7 +147,7 @@ def of_bar(described: str, values: str) -> str:
         return VERL
     if not words:
         return UNKNOWN if "=" in values else HF_TRAINER
-    return LIGHTNING if words.startswith("Epoch ") else UNKNOWN
+    return LIGHTNING if words.startswith("Epoch ") and words[6:].isdigit() else UNKNOWN
 
 
 def combined(one: str, other: str) -> str:

@@ -75,7 +75,7 @@ def learn(
         if run in fixed:
             continue
         told = [(one, parse(one)) for one in _alone(text, run, rng)]
-        left = _narrowed(base, explained, told)
+        left = _narrowed_at(run, base, held, explained, told)
         if left is None:
             fixed.add(run)
         else:
@@ -110,6 +110,41 @@ def _narrowed(
                 return None
             left[where] = ways
     return left
+
+
+def _narrowed_at(
+    run: Span,
+    base: Parsed,
+    held: dict[Where, Any],
+    explained: dict[Where, list[Any]],
+    told: Sequence[tuple[bytes, Parsed]],
+) -> dict[Where, list[Any]] | None:
+    """The same of texts that differ at *run* alone from that of *base*, whose leaves are *held*. What
+    is read elsewhere is what it was: of many equal numbers, of which each may be each, that is most."""
+    there = {
+        where: [way for way in ways if _looks_at(run, way)] for where, ways in explained.items()
+    }
+    moved: set[Where] = set()
+    for text, said in told:
+        found = leaves(said)
+        if found is None or list(found) != list(held) or not _alike(base, said):
+            return None
+        for where, leaf in found.items():
+            if not same(leaf, held[where]):
+                moved.add(where)
+            if there[where]:
+                there[where] = [way for way in there[where] if _reads(text, way, leaf)]
+    left = {
+        where: there[where]
+        if where in moved
+        else [way for way in ways if not _looks_at(run, way) or way in there[where]]
+        for where, ways in explained.items()
+    }
+    return left if all(left.values()) else None
+
+
+def _looks_at(run: Span, way: Any) -> bool:
+    return isinstance(way, Slot) and way.start < run[1] and run[0] < way.stop
 
 
 def _outcome(text: bytes, way: Any) -> Any:

@@ -1,6 +1,7 @@
 """Lines of one measure, or of measures that no step stands beside.
 
 [batch=12/4800]:                                Composer: the step that the rows below are of
+[batch=20/50]: Train loss/train/total: 0.5505  throughput/tokens_per_sec: 155825.3      … in one
      Train loss/train/total: 12.0000            … one row a metric
 train_samples_per_second =     26.2             HF Trainer's table at the end
 Throughput: 12.5 requests/s, 6400.00 total tokens/s, 3200.00 output tokens/s     vLLM
@@ -28,6 +29,10 @@ _BATCH = re.compile(
 _ROW = re.compile(
     rf"Train ([A-Za-z][\w.-]{{0,60}}(?:/[\w.-]{{1,60}}){{1,5}}): ({_NUMBER})\s*\Z"
 )
+_BATCH_ROW = re.compile(
+    r"\[batch=(\d{1,15})(?:/(\d{1,15}))?\]:\s{1,8}Train ([A-Za-z][\w./: +-]{0,1000})\Z"
+)
+_IN_ROW = re.compile(rf"([A-Za-z][\w./-]{{0,120}}):\s{{1,8}}({_NUMBER})\s{{0,16}}")
 _TABLE = re.compile(
     r"(train_(?:loss|runtime|\w{1,16}_per_second))\s{1,40}=\s{1,40}"
     rf"({_NUMBER}|(?:\d{{1,4}} days?, )?\d{{1,4}}:\d\d:\d\d(?:\.\d+)?)\s*\Z"
@@ -61,7 +66,7 @@ _OVERFLOW = re.compile(
 
 
 _UTILISATION = re.compile(
-    rf"Step Time : ({_NUMBER})s GPU utilization: ({_NUMBER})MODEL_TFLOP/s/GPU\s*\Z"
+    rf"Step Time : ({_NUMBER})s GPU utilization: ({_NUMBER})(?:MODEL_)?TFLOP/s/GPU\s*\Z"
 )
 _NOTES = re.compile(
     rf"(?:Setting work unit notes: )?({_NUMBER}) steps/s, [\d.]{{1,8}}% "
@@ -112,6 +117,20 @@ def _batch(match: re.Match[str]) -> list[tuple[str, str]]:
     return pairs
 
 
+def _batch_row(match: re.Match[str]) -> list[tuple[str, str]]:
+    """The step and all the rows behind it; [] when one is none."""
+    pairs = [("step", match[1])]
+    if match[2]:
+        pairs.append(("total steps", match[2]))
+    end = 0
+    for row in _IN_ROW.finditer(match[3]):
+        if row.start() != end:
+            return []
+        pairs.append((row[1], row[2]))
+        end = row.end()
+    return pairs if end == len(match[3]) else []
+
+
 def _row(match: re.Match[str]) -> list[tuple[str, str]]:
     return [(match[1], match[2])]
 
@@ -159,6 +178,7 @@ def _engine(match: re.Match[str]) -> list[tuple[str, str]]:
 
 _READERS = (
     (_BATCH, _batch, frameworks.COMPOSER, "lone_batch"),
+    (_BATCH_ROW, _batch_row, frameworks.COMPOSER, "lone_row"),
     (_ROW, _row, frameworks.COMPOSER, "lone_row"),
     (_TABLE, _row, frameworks.HF_TRAINER, "lone_table"),
     (_THROUGHPUT, _throughput, frameworks.VLLM, "lone_vllm"),

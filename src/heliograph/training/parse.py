@@ -100,9 +100,9 @@ def parse_line(text: str, framework: str | None = None) -> Parsed:
             return none(framework, "too_long")
     text = clean.uncolored(text)
     found = performance(text) if shaped else None
-    bare = found is not None and found.rule == "bar" and not found.events
-    if (found is None or bare) and (not shaped or events.hinted(raw)):
-        found = _event(text) or found
+    drawn = found is not None and found.rule == "bar" and not found.events
+    if (found is None or drawn) and (not shaped or events.hinted(raw)):
+        found = _beside(found, _event(text))
     if found is None:
         return none(framework, gap=shaped and gaps.suspected(text))
     return found._replace(framework=framework) if framework is not None else found
@@ -123,7 +123,7 @@ def performance(text: str, named: reading.Named = fields_of.named) -> Parsed | N
         bar, text = bars.cut(text)
     found = _shape(text, named)
     if bar is not None:
-        found = _with_bar(found, reading.read(bar.pairs, named=named), bar, text)
+        found = _with_bar(found, reading.read(bar.pairs, named=named), bar)
     if found is None:
         return None
     return of_values(found.fields, found.framework, found.rule, found.head)
@@ -142,14 +142,12 @@ def _shape(text: str, named: reading.Named) -> Outcome | None:
     return found
 
 
-def _with_bar(
-    found: Outcome | None, drawn: reading.Reading, bar: bars.Bar, rest: str
-) -> Outcome | None:
+def _with_bar(found: Outcome | None, drawn: reading.Reading, bar: bars.Bar) -> Outcome | None:
     """*found* with what the bar beside it tells; the bar alone where nothing is beside it."""
     if found is None:
         if "current_iteration" not in drawn.fields and not drawn.measured:
             return None
-        return Outcome(drawn.fields, bar.framework, "bar", rest[:HEAD_CHARS_MAX], drawn)
+        return Outcome(drawn.fields, bar.framework, "bar", bar.head, drawn)
     if drawn.fields.get("current_iteration") == 0:
         # It was drawn before the first step, which what is printed beside it comes after.
         return found
@@ -170,6 +168,15 @@ def of_values(fields: dict[str, Any], framework: str, rule: str, head: str) -> P
     if who.world_size is not None:
         fields["world_size"] = who.world_size
     return Parsed("performance", framework, fields, events.of_fields(fields), rule, who.label)
+
+
+def _beside(bar: Parsed | None, happened: Parsed | None) -> Parsed | None:
+    """What *happened* beside a *bar*, in whose place it stands unless that tells a loss."""
+    if bar is None or happened is None:
+        return happened or bar
+    if {"total_loss", "lm_loss"}.isdisjoint(bar.fields):
+        return happened
+    return bar._replace(events=happened.events)
 
 
 def _event(text: str) -> Parsed | None:

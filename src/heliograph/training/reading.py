@@ -20,6 +20,7 @@ from heliograph.training.fields import Key
 from heliograph.training.grammar import WHOLE_MAX
 from heliograph.training.vocabulary import (
     AVERAGED,
+    COUNT,
     FRACTION,
     MAX_MEMORY,
     MEMORY,
@@ -27,6 +28,8 @@ from heliograph.training.vocabulary import (
     QUADRUPLE,
     SHARE,
     STEP,
+    THOUSANDS,
+    TIME,
     WHOLE,
 )
 
@@ -36,8 +39,8 @@ EXTRA_FIELDS_MAX = 128
 DECIMALS = 9
 # How far a printed ratio may be from usage / total, in points: it was rounded once or twice.
 RATIO_TOLERANCE = 0.6
-# A size without a unit is in GB when it can be one card's, and in bytes when only they can.
-BARE_GB_MAX = 2048.0
+# A size without a unit is in GB when it can be one card's, in bytes when only they can be, else in MB.
+BARE_GB_MAX = 512.0
 BARE_BYTES_MIN = 1e7
 # Memory is printed alike for thousands of steps.
 MEMORY_CACHED_MAX = 1024
@@ -177,7 +180,7 @@ def _take(taken: _Taken, raw: str, key: Key, value: str) -> None:
     if not values:
         taken.unread += 1
         if key.known:
-            _keep_elsewhere(key, value, taken.extra)
+            _keep_elsewhere(key, value, taken.extra, raw)
         return
     taken.measured = taken.measured or key.measured
     if not key.known:
@@ -236,6 +239,8 @@ def _parts(key: Key, parts: tuple[grammar.Piece, ...]) -> dict[str, float | int]
     result: dict[str, float | int] = {}
     for name, part in zip((key.field, f"{key.field}_avg"), parts, strict=False):
         scale = key_table.scale_of(key.dimension, part.unit) if part.unit else key.scale
+        if scale is None and key.dimension == TIME and part.unit in {"k", "K"} and key.scale:
+            scale = key.scale * THOUSANDS["k"]
         fitted = None if part.unit and scale is None else _fit(key, part.number, scale)
         if fitted is None:
             return {}
@@ -254,6 +259,8 @@ def _fit(key: Key, number: float, scale: float | None) -> float | int | None:
     dimension = key.dimension
     if dimension in {WHOLE, STEP}:
         return grammar.whole(number) if scale == 1 else None
+    if dimension == COUNT:
+        return None if scale is None else grammar.whole(round(number * scale, DECIMALS))
     if dimension == FRACTION and scale is None:
         # Without a per cent sign only a fraction can be told from gigabytes.
         return round(number * 100, DECIMALS) if 0 <= number <= 1 else None
@@ -263,12 +270,16 @@ def _fit(key: Key, number: float, scale: float | None) -> float | int | None:
     if dimension == PERCENT and scale is None:
         return number if 1 < number <= 100 else None
     if dimension in {MEMORY, MAX_MEMORY} and scale is None and not key.unit:
-        if 0 <= number < BARE_GB_MAX:
-            return number
-        return round(number / 1024**3, DECIMALS) if number >= BARE_BYTES_MIN else None
+        return None if number < 0 else _bare_gb(number)
     if scale is None:
         return None
     return number if scale == 1 else round(number * scale, DECIMALS)
+
+
+def _bare_gb(number: float) -> float:
+    if number < BARE_GB_MAX:
+        return number
+    return round(number / 1024 ** (3 if number >= BARE_BYTES_MIN else 1), DECIMALS)
 
 
 def _extra_values(key: Key, parts: tuple[grammar.Piece, ...]) -> dict[str, float | int]:
@@ -282,13 +293,14 @@ def _extra_values(key: Key, parts: tuple[grammar.Piece, ...]) -> dict[str, float
     return result
 
 
-def _keep_elsewhere(key: Key, value: str, extra: dict[str, float | int]) -> None:
-    """A number in a unit that its field cannot take (`mfu: 0.4`) is kept by its own name."""
+def _keep_elsewhere(key: Key, value: str, extra: dict[str, float | int], raw: str = "") -> None:
+    """A number in a unit that its field cannot take (`mfu: 0.4`) is kept by its own name, and a time
+    without any by the name that was printed, *raw*."""
     if key.dimension in {PERCENT, FRACTION, MEMORY} or key.scale is None:
         number = grammar.plain_number(value)
         if number is not None:
-            name = "mem_usages" if key.dimension == FRACTION else key.field
-            _keep(extra, {name: number})
+            name = _plain(raw) if key.dimension == TIME else key.field.removesuffix("_gb")
+            _keep(extra, {"mem_usages" if key.dimension == FRACTION else name: number})
 
 
 def _keep_memory(
@@ -357,8 +369,10 @@ def _memory(key: Key, value: str) -> Mapping[str, float | int]:
         scale = key_table.scale_of(MEMORY, part.unit or key.unit)
         if part.unit == "%":
             ratio = part.number
-        elif scale is None:
+        elif scale is None and (part.unit or key.unit or part.number < BARE_GB_MAX):
             return {}
+        elif scale is None:
+            sizes.append(_bare_gb(part.number))
         else:
             sizes.append(part.number if scale == 1 else round(part.number * scale, DECIMALS))
     names = [name for name in key.names if name != "ratio"]

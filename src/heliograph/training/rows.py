@@ -7,9 +7,10 @@ from heliograph.core.training import TrainingRow
 from heliograph.training.parse import Parsed
 
 MARKERS = frozenset({"training_start", "training_end"})
+# What counts steps within an epoch.
 BAR = "bar"
 STEP = "current_iteration"
-COUNT_EPOCHS_FROM_1 = frozenset({"torchtune"})
+COUNT_EPOCHS_FROM_1 = frozenset({"torchtune", "fairseq"})
 # A greater epoch is no epoch.
 EPOCHS_MAX = 10**9
 

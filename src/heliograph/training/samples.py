@@ -62,6 +62,18 @@ class Columns(NamedTuple):
     packed: Sequence[bytes]
 
 
+def joined(some: Sequence[Columns]) -> Columns:
+    """*some* (≥ 1) of one sampler, which was not renewed between them, as one."""
+    if len(some) == 1:
+        return some[0]
+    return Columns(
+        np.concatenate([one.series for one in some]),
+        np.concatenate([one.at_ns for one in some]),
+        np.concatenate([one.value for one in some]),
+        some[-1].packed,
+    )
+
+
 class Sampler:
     """Makes samples of rows; remembers the series of each kind of row. For one thread.
 
@@ -70,20 +82,28 @@ class Sampler:
 
     def __init__(self) -> None:
         self._kinds: dict[tuple[Stream, tuple[str, ...]], Kind] = {}
+        # Of each stream the kind of its latest row.
+        self._latest: dict[Stream, Kind] = {}
         self._places: dict[bytes, int] = {}
         self._packed: list[bytes] = []
         self.skipped = 0
+
+    def renew(self) -> None:
+        """Forget all that is remembered, where it is too much: between columns that go together."""
+        if len(self._kinds) >= KINDS_MAX:
+            self._kinds, self._latest, self._places, self._packed = {}, {}, {}, []
 
     def columns(
         self, rows: Sequence[TrainingRow], named: Collection[str] = frozenset()
     ) -> Columns:
         """The samples of *rows*, and of what their `extra` has by the names *named*; marks of a run's
         edge have none."""
-        if len(self._kinds) >= KINDS_MAX:
-            self._kinds, self._places, self._packed = {}, {}, []
         if named:
             rows = [_with_named(row, named) for row in rows]
-        found = row_samples.pack(rows, {}, self._kind_of, _numbers, AT_NS_MIN, AT_NS_MAX)
+        found = row_samples.pack(
+            *(rows, self._latest, self._kind_of, _numbers),
+            *(AT_NS_MIN, AT_NS_MAX),
+        )
         self.skipped += found.skipped
         return Columns(
             np.frombuffer(found.series, np.int64).astype(np.intp, copy=False),

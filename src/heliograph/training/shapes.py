@@ -22,6 +22,7 @@ from heliograph.kernels.log_shapes import Memo, Plan, Readings
 from heliograph.training.events import hinted
 from heliograph.training.lessons import (
     LESSON_BYTES_MAX,
+    RUNS_MAX,
     form_of,
     learn,
     quiet_at_any_length,
@@ -33,8 +34,14 @@ from heliograph.training.parse import Parsed, none
 QUIET = none(None)
 
 SIGHTINGS = 16
-# Lines without a plan between two that are learned from: learning costs some hundred parses.
+# Lines without a plan for each that is learned from: learning costs some hundred parses. Many lines
+# with a plan are as much work as one without; and what was not spent so, LESSONS_AT_ONCE at most, may
+# be later: a job that begins, or counts to 100000, prints some new shapes at once.
 LINES_PER_LESSON = 256
+PLANNED_AS_ONE = 32
+LESSONS_AT_ONCE = 4
+# Bytes of a line times its numbers: a lesson of so much is a usual one, of more that many.
+LESSON_WORK = 8192
 # Masks that are counted; one more, and counting begins anew.
 SEEN_MAX = 8192
 # Forms of lines that say nothing; one more forgets them all.
@@ -50,7 +57,9 @@ class Shapes:
         self._seen: dict[bytes, int] = {}
         self._quiet: set[bytes] = set()
         self._quiet_hits = 0
-        self._since_lesson = LINES_PER_LESSON
+        # Lines that no lesson was for, and the lines with a plan that were counted among them.
+        self._unspent = LESSONS_AT_ONCE * LINES_PER_LESSON
+        self._counted = 0
 
     @property
     def disagreed(self) -> int:
@@ -81,9 +90,9 @@ class Shapes:
     def _unknown(self, text: bytes, mask: bytes) -> Parsed:
         quiet = self._says_nothing(text)
         said = QUIET if quiet else self._plain(text)
-        self._since_lesson += 1
+        self._count()
         seen = self._seen.get(mask, 0) + 1
-        if seen < SIGHTINGS or (not quiet and self._since_lesson < LINES_PER_LESSON):
+        if seen < SIGHTINGS or (not quiet and self._unspent < LINES_PER_LESSON):
             if seen == 1 and len(self._seen) >= SEEN_MAX:
                 self._seen.clear()
             self._seen[mask] = seen
@@ -94,6 +103,13 @@ class Shapes:
         else:
             self._learn(text, mask)
         return said
+
+    def _count(self) -> None:
+        """A line without a plan came, after some with one."""
+        as_many = (self.planned - self._counted) // PLANNED_AS_ONE
+        self._counted += as_many * PLANNED_AS_ONE
+        most = LESSONS_AT_ONCE * LINES_PER_LESSON
+        self._unspent = min(self._unspent + 1 + as_many, most)
 
     def _says_nothing(self, text: bytes) -> bool:
         """Whether lines of *text*'s form are known to say nothing; one in many is parsed as well."""
@@ -107,7 +123,7 @@ class Shapes:
         return True
 
     def _learn(self, text: bytes, mask: bytes) -> None:
-        self._since_lesson = 0
+        self._unspent -= LINES_PER_LESSON * _lessons_worth(text)
         lesson = learn(text, self._plain, literal=self._memo.spans(mask))
         if lesson is None:
             self._memo.refuse(mask)
@@ -131,3 +147,12 @@ class Shapes:
             return said
         self._quiet.discard(form_of(text))
         return right
+
+
+def _lessons_worth(text: bytes) -> int:
+    """Of how many usual lessons the work is that one of *text* takes: each of its numbers is changed,
+    and all of it read again. More than was saved is owed, and later lessons wait for it."""
+    size, numbers = len(text), form_of(text).count(b"0")
+    if size > LESSON_BYTES_MAX or numbers > RUNS_MAX:
+        return 1
+    return max(1, size * numbers // LESSON_WORK)

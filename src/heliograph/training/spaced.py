@@ -18,7 +18,7 @@ sentence are no key, and a step in the middle of a sentence is none.
 import re
 from functools import lru_cache
 
-from heliograph.training import clean, reading
+from heliograph.training import clean, reading, unsigned
 from heliograph.training import fields as fields_of
 from heliograph.training import framework as frameworks
 from heliograph.training.outcome import Outcome
@@ -43,8 +43,8 @@ _UNIT = r"(?:[KMGT]i?B|[mu]?s|secs?|%|tokens/s|TFLOPs?)"
 _END = r"(?=[\s,;)\]}'\"|]|/[A-Za-z]|\.(?:\s|\Z)|\Z)"
 _VALUE = re.compile(
     r"[:=]\s{0,32}(?:\[?(?:np\.float\d\d|tensor)\(|[\['\"])?"
-    rf"([-+]?(?:{_NUMBER})(?:\s?{_UNIT}(?![\w/]))?"
-    rf"(?:/(?:{_NUMBER})(?![\w.]))?(?:\((?:{_NUMBER})\s?%?\))?){_END}",
+    rf"([-+]?(?:{_NUMBER})(?:(?:\s?{_UNIT}|[KMGTB])(?![\w/]))?"
+    rf"(?:\s{{0,3}}/\s{{0,7}}(?:{_NUMBER})(?![\w.]))?(?:\((?:{_NUMBER})\s?%?\))?){_END}",
     re.IGNORECASE,
 )
 # After a list's first number, and what closes a call or a string.
@@ -60,13 +60,16 @@ _BETWEEN = re.compile(r"[\s,;|/–-]*")
 _OPENING = re.compile(r"[\]>#\[{,;]|:\s|\s-\s|\.\s|\s\|\s?|\s{2,}|\t")
 _COUNT = re.compile(
     r"(?:\b(?:global|training|train|finished training|optimizer)[ _:]{1,2})?"
-    r"\b(step|iteration|iter|epoch|batch)\s?[ \[#]\s?(\d{1,15})(?:\s{0,4}/\s{0,4}(\d{1,15}))?\]?"
-    r"(?=[\s,:.;|\])-]|\Z)(?!\.\d)",
+    r"\b(step|iteration|iter|epoch|batch)(?:\(train\))?(?::(?= \[))?\s?[ \[#]\s?(\d{1,15})"
+    r"(?:\s{0,4}/\s{0,4}(\d{1,15}))?\]?"
+    r"(?=[\s,:.;|\])-]|\[\s?\d|\Z)(?!\.\d)",
     re.IGNORECASE,
 )
+# `Epoch [1][1200/7517]`, `Epoch: [0]  [ 260/9143]`
+_BATCH_OF = re.compile(r" {0,2}\[\s{0,8}(\d{1,15})/(\d{1,15})\](?=[\s,:])")
 _WRITER = re.compile(r"\[(\d{1,15})\] (?:collection=train )?(?=[a-zA-Z])")
 _TIMER = re.compile(r"(?:\A|\s)(\d{1,9})/(\d{1,15}), (?=\w*SamplesPerSec=)")
-_FAIRSEQ = re.compile(r"\bepoch (\d{1,9}): {1,16}\d{1,15} / \d{1,15} (?=\w+=)")
+_FAIRSEQ = re.compile(r"\bepoch (\d{1,9}):? {1,16}(\d{1,15}) / (\d{1,15}) (?=\w+=)")
 _SPELLED = {
     frameworks.FAIRSEQ: {
         "wps": "tokens per second",
@@ -95,6 +98,7 @@ def hinted(text: str) -> bool:
         or "oss:" in text
         or "oss=" in text
         or "iter" in text
+        or "Iter " in text
         or "poch" in text
         or "erSec" in text
         or "TFLOP" in text
@@ -111,8 +115,11 @@ def read(text: str, named: reading.Named = fields_of.named) -> Outcome | None:
     counted = _counts(text, start)
     if counted is None:
         return None
-    counts, at = counted
+    counts, at, within = counted
     pairs, first_at = _pairs(text, at, named, counted=bool(counts))
+    if counts and not pairs:
+        stepped = all(word == "step" for word, _ in counts)
+        pairs = unsigned.pairs(text, at, stepped=stepped)
     if not pairs or _EVALUATION.search(text[start:first_at]):
         return None
     if start and _SAYS_EVALUATION.search(text, 0, first_at):
@@ -130,7 +137,8 @@ def read(text: str, named: reading.Named = fields_of.named) -> Outcome | None:
     if not read_here.measured:
         return None
     if "current_iteration" in fields or ("epoch" in fields and read_here.known >= 2):
-        return Outcome(fields, name, "spaced", head, read_here)
+        rule = "bar" if within and "target_iteration" in fields else "spaced"
+        return Outcome(fields, name, rule, head, read_here)
     # Phases of a step (`Generation => Latency: 3.1s`) are not the step.
     if "=>" in head and "End-to-End =>" not in head:
         return None
@@ -155,23 +163,28 @@ def _nought(value: str) -> bool:
     return not value.strip("0.") and "e" not in value
 
 
-def _counts(text: str, start: int) -> tuple[list[tuple[str, str]], int] | None:
-    """The counts that open the message without a sign, and where they end; None: no training."""
+def _counts(text: str, start: int) -> tuple[list[tuple[str, str]], int, bool] | None:
+    """The counts that open the message without a sign, where they end, and whether the step is one
+    of the epoch, as a bar's is; None: no training."""
     between = _BETWEEN.match(text, start)
     at = between.end() if between is not None else start
     writer = _WRITER.match(text, at)
     if writer is not None:
         if text.startswith("collection=", writer.end()):
             return None
-        return [("step", writer[1])], writer.end()
+        return [("step", writer[1])], writer.end(), False
     fairseq = _FAIRSEQ.search(text, start) if " wps=" in text else None
     if fairseq is not None:
-        return [("epoch", fairseq[1])], fairseq.end()
+        counts = [("epoch", fairseq[1])]
+        if within := "num_updates=" not in text:
+            counts.append(("step", f"{fairseq[2]}/{fairseq[3]}"))
+        return counts, fairseq.end(), within
     timer = _TIMER.search(text, start) if "SamplesPerSec=" in text else None
     if timer is not None:
-        return [("epoch", timer[1]), ("step", timer[2])], timer.end()
-    counts: list[tuple[str, str]] = []
+        return [("epoch", timer[1]), ("step", timer[2])], timer.end(), False
+    counts = []
     at = start
+    within = False
     for _ in range(COUNTS_MAX):
         between = _BETWEEN.match(text, at)
         match = _COUNT.match(text, between.end() if between else at)
@@ -180,7 +193,11 @@ def _counts(text: str, start: int) -> tuple[list[tuple[str, str]], int] | None:
         word = "epoch" if match[1].lower() == "epoch" else "step"
         counts.append((word, f"{match[2]}/{match[3]}" if match[3] else match[2]))
         at = match.end()
-    return counts, at
+        if word == "epoch" and (batch := _BATCH_OF.match(text, at)) is not None:
+            counts.append(("step", f"{batch[1]}/{batch[2]}"))
+            at = batch.end()
+            within = True
+    return counts, at, within
 
 
 def _pairs(

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from heliograph.core.record import Record, record_id
 from heliograph.core.training import TrainingRow
 from heliograph.training import fields
-from heliograph.training.vocabulary import QUADRUPLE, WHOLE
+from heliograph.training.vocabulary import COUNT, QUADRUPLE, WHOLE
 
 STEP = "training_step"
 SOURCE = "wandb"
@@ -171,7 +171,7 @@ def _meaning(name: str) -> _Meaning:
         # A metric that somebody called "step" is a metric: the step is the one it was logged at.
         if key.field == "current_iteration":
             break
-        return _Meaning(key.field, True, key.scale, key.dimension == WHOLE)
+        return _Meaning(key.field, True, key.scale, key.dimension in {WHOLE, COUNT})
     return _Meaning(_extra(name), False, 1.0, False)
 
 

@@ -20,7 +20,8 @@ Keys are canonical here: lower case, words parted by single blanks, `/` kept.
     SHARE,
     MAX_MEMORY,
     STEP,
-) = range(12)
+    COUNT,
+) = range(13)
 # A number beside these is their running average; beside a count it is a target or a total.
 AVERAGED = frozenset({TIME, TFLOPS, RATE, NUMBER, PERCENT})
 
@@ -31,6 +32,8 @@ _MEMORY: dict[str, float] = {
     **dict.fromkeys(("kb", "kib"), 1 / 1024**2),
     **dict.fromkeys(("b", "bytes"), 1 / 1024**3),
 }
+# How people shorten a number of what is counted, or of milliseconds.
+THOUSANDS = {"k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12}
 # dimension → unit → what a number in it is multiplied by to be in ours
 SCALES: dict[int, dict[str, float]] = {
     TIME: {
@@ -53,7 +56,8 @@ SCALES: dict[int, dict[str, float]] = {
             *("tokens/s/device", "tokens/sec/gpu", "tgs"),
         ),
         1.0,
-    ),
+    )
+    | THOUSANDS,
     PERCENT: {"%": 1},
     MEMORY: _MEMORY,
     MAX_MEMORY: _MEMORY,
@@ -62,22 +66,24 @@ SCALES: dict[int, dict[str, float]] = {
     WHOLE: {"": 1},
     NUMBER: {"": 1},
     STEP: {"": 1},
+    # `1.258B`: what was seen so far, as people write it.
+    COUNT: {"": 1, **THOUSANDS, "b": 1e9},
 }
 
 _TIME_MS = "elapsed_time_per_iteration_ms"
 # canonical key → (field, dimension, unit where neither key nor value prints one)
 NAMES: dict[str, tuple[str, int, str]] = {
-    "consumed samples": ("consumed_samples", WHOLE, ""),
-    "samples seen": ("consumed_samples", WHOLE, ""),
-    "consumed tokens": ("consumed_tokens", WHOLE, ""),
-    "num tokens": ("consumed_tokens", WHOLE, ""),
-    "num input tokens seen": ("consumed_tokens", WHOLE, ""),
-    "num tokens seen": ("consumed_tokens", WHOLE, ""),
-    "tokens seen": ("consumed_tokens", WHOLE, ""),
-    "total tokens": ("consumed_tokens", WHOLE, ""),
-    "tokens/total": ("consumed_tokens", WHOLE, ""),
-    "n tokens seen": ("consumed_tokens", WHOLE, ""),
-    "ntokens seen": ("consumed_tokens", WHOLE, ""),
+    "consumed samples": ("consumed_samples", COUNT, ""),
+    "samples seen": ("consumed_samples", COUNT, ""),
+    "consumed tokens": ("consumed_tokens", COUNT, ""),
+    "num tokens": ("consumed_tokens", COUNT, ""),
+    "num input tokens seen": ("consumed_tokens", COUNT, ""),
+    "num tokens seen": ("consumed_tokens", COUNT, ""),
+    "tokens seen": ("consumed_tokens", COUNT, ""),
+    "total tokens": ("consumed_tokens", COUNT, ""),
+    "tokens/total": ("consumed_tokens", COUNT, ""),
+    "n tokens seen": ("consumed_tokens", COUNT, ""),
+    "ntokens seen": ("consumed_tokens", COUNT, ""),
     **dict.fromkeys(
         (
             *("step", "steps", "iter", "iteration", "completed step", "global step"),
@@ -117,6 +123,7 @@ NAMES: dict[str, tuple[str, int, str]] = {
     "throughput per npu": ("tflops", TFLOPS, ""),
     "compute per gpu": ("tflops", TFLOPS, ""),
     "approx flops per gpu": ("tflops", TFLOPS, ""),
+    "model tflops per gpu": ("tflops", TFLOPS, ""),
     "tokens per gpu": ("tokens_per_gpu", RATE, ""),
     "tokens per npu": ("tokens_per_gpu", RATE, ""),
     "tps": ("tokens_per_gpu", RATE, ""),
@@ -149,6 +156,7 @@ NAMES: dict[str, tuple[str, int, str]] = {
                 "loss/train",
                 "loss/global avg loss",
                 "loss/total",
+                "loss/loss",
             ),
         ),
         ("total_loss", NUMBER, ""),
@@ -182,11 +190,18 @@ NAMES: dict[str, tuple[str, int, str]] = {
     "world size": ("world_size", WHOLE, ""),
     # A fraction, although an early model of it said GB.
     "mem usages": ("mem_usage_ratio", FRACTION, ""),
+    "step tokens per second": ("tokens_per_second", RATE, ""),
 }
 # canonical key → its one name under `extra`
 ELSEWHERE = {
     "train runtime": "runtime_s",
     "actor/pg loss": "policy_loss",
+    # TRL's PPO.
+    "loss/policy avg": "policy_loss",
+    "loss/value avg": "value_loss",
+    "objective/kl": "kl",
+    "objective/entropy": "entropy",
+    "objective/rlhf reward": "reward",
     "policy loss": "policy_loss",
     "actor loss": "policy_loss",
     "act loss": "policy_loss",

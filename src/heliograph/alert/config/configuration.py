@@ -18,15 +18,14 @@ from typing import Any
 from msgspec import structs
 
 from heliograph.alert import grammar, intervals
-from heliograph.alert.config import fields, receivers, setup
-from heliograph.alert.config.fields import fail
+from heliograph.alert.config import fields, http_client, receivers, setup
+from heliograph.alert.config.fields import PlaceError, fail
 from heliograph.alert.config.setup import Setup
 from heliograph.alert.inhibition import Inhibition, Source
 from heliograph.alert.intervals import Intervals
 from heliograph.alert.model import Integration, Receiver
 from heliograph.alert.routes import API, FILE, Route, Tree, child_id
 from heliograph.core.duration import HOUR_NS, MINUTE_NS
-from heliograph.core.errors import ConfigError
 from heliograph.core.matcher import Matcher
 
 PLACE = "alerting"
@@ -44,9 +43,9 @@ _INHIBIT = (
     "name", "source_match", "source_match_re", "source_matchers", "sources", "target_match",
     "target_match_re", "target_matchers", "equal",
 )  # fmt: skip
-_GLOBAL: dict[str, receivers.Read] = {
+_GLOBAL: dict[str, fields.Read] = {
     "resolve_timeout": fields.span_ns,
-    "http_config": receivers.http_config,
+    "http_config": http_client.http_config,
     "slack_api_url": receivers.KINDS["slack"].read["api_url"],
     "slack_api_url_file": fields.text,
     "slack_app_token": fields.text,
@@ -113,7 +112,7 @@ def matchers_of(document: Mapping[str, Any], prefix: str, place: str) -> tuple[M
         try:
             found += grammar.matchers(line)
         except ValueError as error:
-            raise ConfigError(f"{here}[{index}]: {error}") from error
+            raise PlaceError(f"{here}[{index}]", str(error)) from error
     return tuple(found)
 
 
@@ -121,7 +120,7 @@ def _matcher(name: str, op: str, value: str, place: str) -> Matcher:
     try:
         return Matcher(name, op, value)
     except ValueError as error:
-        raise ConfigError(f"{place}: {error}") from error
+        raise PlaceError(place, str(error)) from error
 
 
 def _global(document: Any, place: str) -> dict[str, Any]:
@@ -145,7 +144,7 @@ def _global(document: Any, place: str) -> dict[str, Any]:
         "slack_api_url",
         "slack_app_token",
     ):
-        receivers.at_most_one(defaults, place, secret, f"{secret}_file")
+        fields.at_most_one(defaults, place, secret, f"{secret}_file")
     token = defaults.get("slack_app_token") or defaults.get("slack_app_token_file")
     url = defaults.get("slack_api_url") or defaults.get("slack_api_url_file")
     if token and url and url != defaults.get("slack_app_url", receivers.SLACK_APP_URL):
@@ -318,7 +317,7 @@ def _check_names(
 def _inhibition(document: Any, place: str) -> Inhibition:
     given = fields.mapping(document, place, _INHIBIT)
     own = matchers_of(given, "source_", place)
-    equal = tuple(fields.texts(given.get("equal"), f"{place}.equal"))
+    equal = _equal(given, place)
     several = fields.items(given.get("sources"), f"{place}.sources")
     if several and (own or equal):
         fail(f"{place}.sources", "stands instead of source_match, source_matchers and equal")
@@ -335,4 +334,11 @@ def _source(document: Any, place: str) -> Source:
     matchers = matchers_of(given, "", place)
     if all(matcher.matches("") for matcher in matchers):
         fail(f"{place}.matchers", "at least one matcher must not match the empty string")
-    return Source(matchers, tuple(fields.texts(given.get("equal"), f"{place}.equal")))
+    return Source(matchers, _equal(given, place))
+
+
+def _equal(given: Mapping[str, Any], place: str) -> tuple[str, ...]:
+    names = tuple(fields.texts(given.get("equal"), f"{place}.equal"))
+    if "" in names:
+        fail(f"{place}.equal", "a label name is empty")
+    return names

@@ -5,8 +5,8 @@ asked for is its text, and `yes`, `on` and `no`, `off` are truth values. A fract
 has become 1.1 before anybody asks, so it must be written in quotes.
 """
 
-from collections.abc import Iterable, Mapping
-from typing import Any, NoReturn
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NoReturn, TypeAlias
 
 from heliograph.core import duration
 from heliograph.core.duration import DAY_NS
@@ -16,10 +16,25 @@ _TRUE = {"yes", "on", "y", "true"}
 _FALSE = {"no", "off", "n", "false"}
 YEAR_NS = 365 * DAY_NS
 
+# (value, place) → what is meant; raises PlaceError.
+Read: TypeAlias = Callable[[Any, str], Any]
 
-def fail(place: str, why: str) -> NoReturn:
-    """Raise ConfigError: *place* is wrong because of *why*."""
-    raise ConfigError(f"{place}: {why}")
+
+class PlaceError(ConfigError):
+    """*place* is wrong because of *why*; *part* is the key below it that is at fault.
+
+    part   not said in the text, which names it in its own words
+    """
+
+    def __init__(self, place: str, why: str, part: str = "") -> None:
+        super().__init__(f"{place}: {why}")
+        self.place = f"{place}.{part}" if part else place
+        self.why = why
+
+
+def fail(place: str, why: str, part: str = "") -> NoReturn:
+    """Raise PlaceError."""
+    raise PlaceError(place, why, part)
 
 
 def mapping(value: Any, place: str, known: Iterable[str] | None = None) -> Mapping[str, Any]:
@@ -32,8 +47,15 @@ def mapping(value: Any, place: str, known: Iterable[str] | None = None) -> Mappi
         if not isinstance(key, str):
             fail(place, f"key {key!r} must be text")
         if known is not None and key not in known:
-            fail(place, f"unknown key {key} (known: {', '.join(sorted(known))})")
+            fail(place, f"unknown key {key} (known: {', '.join(sorted(known))})", key)
     return value
+
+
+def at_most_one(settings: Mapping[str, Any], place: str, *keys: str) -> None:
+    """Raises ConfigError when more than one of *keys* is in *settings*."""
+    given = [key for key in keys if settings.get(key)]
+    if len(given) > 1:
+        fail(place, f"at most one of {' and '.join(given)} may be given")
 
 
 def items(value: Any, place: str) -> list[Any]:
@@ -80,15 +102,17 @@ def number(value: Any, place: str) -> int:
 
 
 def span_ns(value: Any, place: str) -> int:
-    """*value* (`30s`, `1h30m`, `1y`) in nanoseconds."""
+    """*value* (`30s`, `1h30m`, `1y`) in nanoseconds; 100 years at most, more is as good as never."""
     written = text(value, place)
     years, unit, rest = written.partition("y")
     try:
         if unit and years.isdecimal() and len(years) < 4:
-            return int(years) * YEAR_NS + (duration.parse(rest) if rest else 0)
+            total_ns = int(years) * YEAR_NS + (duration.parse(rest) if rest else 0)
+            # An instant so much later still has 64 bits.
+            return min(total_ns, duration.DURATION_NS_MAX)
         return duration.parse(written)
     except ValueError as error:
-        raise ConfigError(f"{place}: {error}") from error
+        raise PlaceError(place, str(error)) from error
 
 
 def _kind(value: Any) -> str:

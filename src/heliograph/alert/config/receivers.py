@@ -15,13 +15,14 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from heliograph.alert.config import fields
-from heliograph.alert.config.fields import fail
+from heliograph.alert.config import fields, http_client
+from heliograph.alert.config.fields import Read, at_most_one, fail
 
 SLACK_APP_URL = "https://slack.com/api/chat.postMessage"
 FORMATS = ("alertmanager", "heliograph")
 
-Read = Callable[[Any, str], Any]
+# The provider's own names, and ours.
+_MENTIONED = ("mobiles", "atMobiles", "user_ids", "atUserIds")
 
 
 class Keys(NamedTuple):
@@ -81,9 +82,41 @@ def _headers(value: Any, place: str) -> dict[str, str]:
     return named
 
 
-def _texts_map(value: Any, place: str) -> dict[str, str]:
-    given = fields.mapping(value, place)
-    return {key: fields.text(one, f"{place}.{key}") for key, one in given.items()}
+def _slack_fields(value: Any, place: str) -> list[Any]:
+    return _with_parts(value, place, ("title", "value"))
+
+
+def _slack_actions(value: Any, place: str) -> list[Any]:
+    found = _with_parts(value, place, ("type", "text"))
+    for index, one in enumerate(found):
+        if not (one.get("url") or one.get("name")):
+            fail(f"{place}[{index}]", "url or name is required", "url")
+    return found
+
+
+def _with_parts(value: Any, place: str, needed: tuple[str, ...]) -> list[Any]:
+    """A list of mappings, each with the parts *needed*."""
+    found = fields.items(value, place)
+    for index, one in enumerate(found):
+        given = fields.mapping(one, f"{place}[{index}]")
+        for key in needed:
+            if not fields.text(given.get(key), f"{place}[{index}].{key}"):
+                fail(f"{place}[{index}].{key}", "required")
+    return found
+
+
+def _mentioned(value: Any, place: str) -> Any:
+    """Who is mentioned: `{mobiles, user_ids, all}`, telephone numbers alone, or "all"."""
+    if value in {"all", ""} if isinstance(value, str) else value is None:
+        return value
+    if isinstance(value, list):
+        return fields.texts(value, place)
+    known = (*_MENTIONED, "all", "isAtAll")
+    return {
+        key: (fields.texts if key in _MENTIONED else fields.flag)(one, f"{place}.{key}")
+        for key, one in fields.mapping(value, place, known).items()
+        if one is not None
+    }
 
 
 def _format(value: Any, place: str) -> str:
@@ -93,94 +126,49 @@ def _format(value: Any, place: str) -> str:
     return text
 
 
-_TLS = {
-    "ca": fields.text, "ca_file": fields.text, "cert": fields.text, "cert_file": fields.text,
-    "key": fields.text, "key_file": fields.text, "server_name": fields.text,
-    "insecure_skip_verify": fields.flag, "min_version": fields.text, "max_version": fields.text,
-    "ca_ref": fields.text, "cert_ref": fields.text, "key_ref": fields.text,
-}  # fmt: skip
-_BASIC_AUTH = {
-    "username": fields.text, "username_file": fields.text, "password": fields.text,
-    "password_file": fields.text, "username_ref": fields.text, "password_ref": fields.text,
-}  # fmt: skip
-_AUTHORIZATION = {
-    "type": fields.text, "credentials": fields.text, "credentials_file": fields.text,
-    "credentials_ref": fields.text,
-}  # fmt: skip
-
-
-def _nested(read: Mapping[str, Read]) -> Read:
-    def nested(value: Any, place: str) -> dict[str, Any]:
-        given = fields.mapping(value, place, read)
-        return {
-            key: read[key](one, f"{place}.{key}")
-            for key, one in given.items()
-            if one is not None
-        }
-
-    return nested
-
-
-_HTTP = {
-    "basic_auth": _nested(_BASIC_AUTH),
-    "authorization": _nested(_AUTHORIZATION),
-    "oauth2": _any,
-    "bearer_token": fields.text,
-    "bearer_token_file": fields.text,
-    "proxy_url": fields.text,
-    "no_proxy": fields.text,
-    "proxy_from_environment": fields.flag,
-    "proxy_connect_header": _any,
-    "tls_config": _nested(_TLS),
-    "follow_redirects": fields.flag,
-    "enable_http2": fields.flag,
-    "http_headers": _any,
-}
-http_config = _nested(_HTTP)
-
 _EMAIL = {
     "to": fields.text, "from": fields.text, "smarthost": _smarthost, "hello": fields.text,
     "auth_username": fields.text, "auth_password": fields.text,
     "auth_password_file": fields.text, "auth_secret": fields.text,
     "auth_secret_file": fields.text, "auth_identity": fields.text, "require_tls": fields.flag,
-    "force_implicit_tls": fields.flag, "tls_config": _nested(_TLS), "headers": _headers,
+    "force_implicit_tls": fields.flag, "tls_config": http_client.tls_config, "headers": _headers,
     "html": fields.text, "text": fields.text, "threading": _any,
 }  # fmt: skip
 _SLACK = {
     "api_url": _url, "api_url_file": fields.text, "app_token": fields.text,
-    "app_token_file": fields.text, "app_url": _url, "http_config": http_config,
+    "app_token_file": fields.text, "app_url": _url, "http_config": http_client.http_config,
     "channel": fields.text, "username": fields.text, "icon_emoji": fields.text,
     "icon_url": fields.text, "link_names": fields.flag, "mrkdwn_in": fields.texts,
-    "color": fields.text, "fallback": fields.text, "fields": fields.items,
+    "color": fields.text, "fallback": fields.text, "fields": _slack_fields,
     "pretext": fields.text, "short_fields": fields.flag, "text": fields.text,
     "message_text": fields.text, "title": fields.text, "title_link": fields.text,
     "footer": fields.text, "image_url": fields.text, "thumb_url": fields.text,
-    "callback_id": fields.text, "actions": fields.items, "update_message": fields.flag,
+    "callback_id": fields.text, "actions": _slack_actions, "update_message": fields.flag,
     "timeout": _span,
 }  # fmt: skip
 _ROBOT = {
-    "webhook_url": _url, "webhook_url_file": fields.text, "http_config": http_config,
+    "webhook_url": _url, "webhook_url_file": fields.text, "http_config": http_client.http_config,
     "title": fields.text, "text": fields.text, "timeout": _span,
 }  # fmt: skip
 
 KINDS: dict[str, Keys] = {
     "webhook": Keys(
         {
-            "url": _url, "url_file": fields.text, "http_config": http_config,
+            "url": _url, "url_file": fields.text, "http_config": http_client.http_config,
             "max_alerts": fields.number, "timeout": _span, "format": _format,
-            "headers": _texts_map, "payload": _any,
+            "headers": http_client.headers, "payload": _any,
         },
         send_resolved=True,
     ),
     "email": Keys(_EMAIL, send_resolved=False),
     "slack": Keys(_SLACK, send_resolved=False),
     "dingtalk": Keys(
-        _ROBOT | {"secret": fields.text, "secret_file": fields.text, "at": _any},
+        _ROBOT | {"secret": fields.text, "secret_file": fields.text, "at": _mentioned},
         send_resolved=True,
     ),
     "wecom": Keys(_ROBOT, send_resolved=True),
     "alertmanager": Keys(
-        {"url": _urls, "http_config": http_config, "timeout": _span}, send_resolved=True
+        {"url": _urls, "http_config": http_client.http_config, "timeout": _span}, send_resolved=True
     ),
 }  # fmt: skip
 # Alertmanager's, which we lack: a file that has them is refused by their name.
@@ -217,17 +205,10 @@ def decode(
     return settings, fields.flag(told, f"{place}.send_resolved")
 
 
-def at_most_one(settings: Mapping[str, Any], place: str, *keys: str) -> None:
-    """Raises ConfigError when more than one of *keys* is in *settings*."""
-    given = [key for key in keys if settings.get(key)]
-    if len(given) > 1:
-        fail(place, f"at most one of {' and '.join(given)} may be given")
-
-
 def _one_of(settings: Mapping[str, Any], place: str, *keys: str) -> None:
     at_most_one(settings, place, *keys)
     if not any(settings.get(key) for key in keys):
-        fail(place, f"{' or '.join(keys)} is required")
+        fail(place, f"{' or '.join(keys)} is required", keys[0])
 
 
 def _webhook(settings: dict[str, Any], _: Mapping[str, Any], place: str) -> None:
@@ -265,7 +246,8 @@ def _slack(settings: dict[str, Any], defaults: Mapping[str, Any], place: str) ->
                 settings[key] = defaults[f"slack_{key}"]
                 break
         else:
-            fail(place, "api_url or app_token is required, here or as global.slack_api_url")
+            words = "api_url or app_token is required, here or as global.slack_api_url"
+            fail(place, words, "api_url")
     if "app_token" in settings or "app_token_file" in settings:
         _fill(settings, "app_url", defaults.get("slack_app_url") or SLACK_APP_URL)
     by_webhook = settings.get("api_url", SLACK_APP_URL) != SLACK_APP_URL

@@ -12,11 +12,13 @@ dingtalk, wechat (the robot of WeCom), slack, alertmanager. Their secrets are wr
 still goes where it went, or whoever may edit could have the secrets sent to a server of their own.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from heliograph.alert import matching
 from heliograph.alert.config import configuration, fields, receivers
+from heliograph.alert.config.fields import PlaceError
 from heliograph.alert.config.setup import Setup
 from heliograph.alert.model import Integration, Receiver
 from heliograph.alert.routes import (
@@ -26,7 +28,7 @@ from heliograph.alert.routes import (
     REPEAT_INTERVAL_NS,
     Route,
 )
-from heliograph.core.errors import ConfigError, Refused
+from heliograph.core.errors import Refused
 
 CHANNELS_MAX = 32
 MASK = "<secret>"
@@ -52,6 +54,8 @@ _RENAMED = {
     "dingtalk": {"url": "webhook_url"},
     "wecom": {"url": "webhook_url"},
 }
+# A name, or an address, with or without the brackets of the sixth version.
+_HOST = re.compile(r"[A-Za-z0-9_\[:](?:[A-Za-z0-9_.:-]{0,253}[A-Za-z0-9_.:\]])?\Z")
 _OPERATORS_OWN = {"proxy_url", "proxy_from_environment", "proxy_connect_header", "oauth2"}
 _SECRET_WORDS = ("url", "password", "secret", "token", "credentials", "headers", "key")
 # What says where a channel goes, and how well it knows who answers there.
@@ -70,8 +74,9 @@ def from_document(
     *setup* lends the time intervals and the mail server of the file. Raises Refused that names the
     field at fault.
     """
-    given = _read(lambda: fields.mapping(document, "route", _KEYS))
-    matchers, warnings = matching.from_documents(given.get("matchers") or [])
+    given = _top(document)
+    stated = given.get("matchers")
+    matchers, warnings = matching.from_documents([] if stated is None else stated)
     name = f"{API}{route_id}"
     receiver = Receiver(name, _integrations(name, given.get("channels"), setup))
     for key in ("mute_time_intervals", "active_time_intervals"):
@@ -88,9 +93,41 @@ def from_document(
         repeat_interval_ns=_span_ns(given, "repeat_interval", REPEAT_INTERVAL_NS),
         mute_time_intervals=tuple(given.get("mute_time_intervals") or ()),
         active_time_intervals=tuple(given.get("active_time_intervals") or ()),
-        continue_=_read(lambda: fields.flag(given.get("continue") or False, "continue")),
+        continue_=given.get("continue") is not None
+        and _read(lambda: fields.flag(given["continue"], "continue")),
     )
     return route, receiver, warnings
+
+
+def _top(document: Any) -> Mapping[str, Any]:
+    if not isinstance(document, Mapping):
+        raise _refused("body", "expected an object")
+    for key in document:
+        if key not in _KEYS:
+            raise _refused(str(key), f"unknown key (known: {', '.join(sorted(_KEYS))})")
+    return document
+
+
+def place_of(document: Mapping[str, Any], index: int, setting: str) -> str:
+    """Where *document*, which was read, has *setting* of its channel *index*."""
+    return (
+        f"channels[{index}].config.{_spelt(document['channels'][index]).get(setting, setting)}"
+    )
+
+
+def _spelt(channel: Mapping[str, Any]) -> dict[str, str]:
+    """Settings of *channel* that go by another name there: {setting: key}."""
+    config = channel.get("config") or {}
+    kind = KINDS[channel["type"]]
+    renamed = _RENAMED.get(kind, {})
+    if kind == "email" and "smarthost" not in config:
+        renamed = {**renamed, "smtp_host": "smarthost"}
+    # What is missing goes by its documented name, of which `url` is a shorter form.
+    return {
+        name: key
+        for key, name in renamed.items()
+        if key in config or (name not in config and key != "url")
+    }
 
 
 def masked(document: Any) -> Any:
@@ -221,7 +258,8 @@ def _integrations(name: str, channels: Any, setup: Setup) -> tuple[Integration, 
         config = _mapped(kind, given.get("config"), place)
         lent = _lent(config, setup.defaults)
         settings, send_resolved = _read(
-            lambda k=kind, c=config, d=lent, p=place: receivers.decode(k, c, d, p)
+            lambda k=kind, c=config, d=lent, p=place: receivers.decode(k, c, d, p),
+            {f"{place}.{name}": f"{place}.{key}" for name, key in _spelt(channel).items()},
         )
         number = counts[kind] = counts.get(kind, -1) + 1
         found.append(
@@ -283,10 +321,10 @@ def _lent(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, A
 def _map_mail(given: dict[str, Any], place: str) -> None:
     host, port = given.pop("smtp_host", None), given.pop("smtp_port", None)
     if host is not None:
-        if not isinstance(host, str) or not host or any(c.isspace() for c in host):
+        if not isinstance(host, str) or not _HOST.match(host):
             raise _refused(f"{place}.smtp_host", "expected the name of a host")
-        if port is not None and (isinstance(port, bool) or not isinstance(port, int)):
-            raise _refused(f"{place}.smtp_port", "expected a number")
+        if port is not None and not (type(port) is int and 0 < port < 65536):
+            raise _refused(f"{place}.smtp_port", "expected a number of 1 to 65535")
         given["smarthost"] = (
             f"[{host}]:{port or 587}" if ":" in host else f"{host}:{port or 587}"
         )
@@ -308,13 +346,16 @@ def _span_ns(given: Mapping[str, Any], key: str, default_ns: int, *, least_ns: i
     return int(span_ns)
 
 
-def _read(reading: Any) -> Any:
-    """What *reading* gives; what it finds wrong in the configuration is the sender's fault here."""
+def _read(reading: Any, spelt: Mapping[str, str] | None = None) -> Any:
+    """What *reading* gives; what it finds wrong in the configuration is the sender's fault here.
+
+    *spelt*: places as the sender wrote them, where they are read under others.
+    """
     try:
         return reading()
-    except ConfigError as error:
-        field, _, _ = str(error).partition(":")
-        raise Refused(str(error), field=field) from error
+    except PlaceError as error:
+        field = (spelt or {}).get(error.place, error.place)
+        raise _refused(field, error.why) from error
 
 
 def _refused(field: str, detail: str) -> Refused:

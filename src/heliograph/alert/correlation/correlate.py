@@ -1,6 +1,7 @@
 """Which alerts belong together: by time, by entity, across sources, and by known causes.
 
     correlator.add(alert)      →  (correlations that came or changed, ids of those that are gone)
+    correlator.add_all(alerts) →  the same for all of them
     correlator.resolve(alert)  →  the same
     correlator.commit() | correlator.abort()
 
@@ -42,6 +43,8 @@ from heliograph.core.duration import MINUTE_NS
 KEYS_MAX = 16
 # An alert with more is about a pod, not about its devices: the pod and the node stand for them.
 DEVICES_MAX = 2
+# Names of which is remembered whether they are in a known cause.
+NAMES_MAX = 4096
 SCORE_SUM_MAX = 1.8
 WINDOWS_LOADED = 12
 
@@ -70,6 +73,7 @@ class Correlator:
     ) -> None:
         self._table = table or Table()
         self._window_ns = window_ns
+        self._is_quiet: dict[str, bool] = {}
         self._ties = Ties(
             window_ns=window_ns,
             members_max=members_max,
@@ -103,6 +107,20 @@ class Correlator:
         ties.meet(_TIME, ref, near, at_ns)
         return [self._shown(group) for group in near.groups], []
 
+    def add_all(self, alerts: Sequence[Alert]) -> tuple[list[Correlation], list[str]]:
+        """`add` for each of *alerts*, in order: what it came to for all of them."""
+        found: dict[str, Correlation] = {}
+        at, count = 0, len(alerts)
+        while at < count:
+            at = self._ties.begin_in_storm(alerts, at, self._is_quiet)
+            if at < count:
+                alert = alerts[at]
+                if alert.name not in self._is_quiet:
+                    self._learn(alert.name)
+                found |= {one.id: one for one in self.add(alert)[0]}
+                at += 1
+        return list(found.values()), []
+
     def resolve(self, alert: Alert) -> tuple[list[Correlation], list[str]]:
         """An episode is over: its groups are as they were, and were updated."""
         groups = self._ties.groups_of(alert.id)
@@ -134,6 +152,12 @@ class Correlator:
             if alert.created_ns >= floor_ns:
                 self.add(alert)
                 self.commit()
+
+    def _learn(self, name: str) -> None:
+        """Whether alerts of *name* are in no known cause."""
+        if len(self._is_quiet) >= NAMES_MAX:
+            self._is_quiet.clear()
+        self._is_quiet[name] = not any(self._table.roles(name, ()))
 
     def _join_cause(
         self, number: int, ref: Ref, keys: Sequence[str], near: Near, at_ns: int

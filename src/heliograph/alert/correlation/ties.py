@@ -10,6 +10,7 @@ Everything can be undone back to the last commit.
 """
 
 import hashlib
+from array import array
 from bisect import insort
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
@@ -17,7 +18,10 @@ from typing import Any
 
 from msgspec import Struct
 
+from heliograph.alert.model import Alert
+from heliograph.core import instant
 from heliograph.core.duration import MINUTE_NS
+from heliograph.kernels import alert_ties
 
 WINDOW_NS = 5 * MINUTE_NS
 CANDIDATES_MAX = 100
@@ -100,12 +104,12 @@ class Ties:
         self._ties_max = ties_max
         # By the hash of the name: of 64 bits two are alike once in a million years, and a name is
         # three times as large. A single alert stands for itself: most ties never have a second.
-        self._ties: dict[int, Ref | _Tie] = {}
+        self._ties = alert_ties.Held(Ref)
         self._in: dict[str, tuple[Group, ...]] = {}
         # Ties that began since the last commit.
-        self._came: list[int] = []
+        self._came = array("q")
         # When to look whether ties, or a group that its tie has left, may be forgotten.
-        self._queue: deque[tuple[int, list[int]]] = deque()
+        self._queue: deque[tuple[int, array[int]]] = deque()
         self._left: deque[tuple[int, Group]] = deque()
         self._undo: list[tuple[Callable[..., Any], tuple[Any, ...]]] = []
         self._now_ns = 0
@@ -118,6 +122,25 @@ class Ties:
         """*group* was updated at *at_ns*."""
         self._undo.append((_set_updated, (group, group.updated_ns)))
         group.updated_ns = max(group.updated_ns, at_ns)
+
+    def begin_in_storm(
+        self, alerts: Sequence[Alert], at: int, is_quiet: dict[str, bool]
+    ) -> int:
+        """`meet` for alerts that nothing has to do with but a full group of time alone, from *at* on
+        until one is another; where that is. *is_quiet*: names that are in no known cause."""
+        held = self._ties.get(hash("time"))
+        group = held.group if isinstance(held, _Tie) else None
+        if group is None or len(group.refs) < self._members_max:
+            return at
+        begin_ns = max(group.refs[0].starts_ns - self._window_ns, instant.AT_NS_MIN)
+        end_ns = min(group.refs[-1].starts_ns + self._window_ns, instant.AT_NS_MAX)
+        end, latest_ns = alert_ties.begin(
+            alerts, at, self._ties, self._came, is_quiet, begin_ns, end_ns
+        )
+        if end > at:
+            self.counts["members_full"] += end - at
+            self._now_ns = max(self._now_ns, latest_ns)
+        return end
 
     def meet(self, name: str, ref: Ref, near: Near, at_ns: int) -> None:
         """`look`, and `remember` what found nobody."""
@@ -188,7 +211,7 @@ class Ties:
         if self._came:
             # The last is looked at first.
             self._queue.append((self._now_ns, self._came[::-1]))
-            self._came.clear()
+            self._came = array("q")
         floor_ns = self._now_ns - WINDOWS_KEPT * self._window_ns
         while self._queue:
             at_ns, keys = self._queue[0]
@@ -203,7 +226,7 @@ class Ties:
                 continue
             touched_ns = at_ns if isinstance(held, Ref) else held.touched_ns
             if touched_ns >= floor_ns and not crowded:
-                self._queue.append((touched_ns, [key]))
+                self._queue.append((touched_ns, array("q", (key,))))
                 continue
             del self._ties[key]
             self.counts["ties_evicted"] += crowded
@@ -223,7 +246,7 @@ class Ties:
         self._undo.clear()
         for key in self._came:
             self._ties.pop(key, None)
-        self._came.clear()
+        self._came = array("q")
 
     def _begin_tie(self, name: str, ref: Ref, at_ns: int) -> None:
         key = hash(name)

@@ -4,14 +4,14 @@ A slot is a place in the book. What changes with every repeat (`ends`, `updated`
 number in a column; what an alert *is* (labels, annotations, context) is packed in `cold`, and read
 when somebody wants to see it. 100,000 alerts take about 60 MB.
 
-    slot = book.add(alert)          book.view(slot) == alert, but for its documents
+    slots = book.add(alerts, saids)      book.view(slots[0]) == alerts[0], but for its documents
 
 What `change` was called for can be put back by `abort`; a `touch` (a repeat that moves nothing
 but the end) cannot, and need not be: it is written by the next checkpoint.
 """
 
 from array import array
-from collections.abc import Iterable, Iterator, KeysView, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -21,12 +21,13 @@ from heliograph.alert.engine.cold import Cold
 from heliograph.alert.engine.pages import Pages
 from heliograph.alert.engine.pairs import Pair, Pairs
 from heliograph.alert.model import Alert
+from heliograph.kernels import alert_columns
+from heliograph.kernels.alert_columns import Columns
 
-# The end of what has none, so that ends are numbers that can be compared.
-FOREVER_NS = 2**63 - 1
-_OVER, _GUESS, _FIRED = 1, 2, 4
+FOREVER_NS = alert_columns.FOREVER_NS
+_OVER, _GUESS, _FIRED = alert_columns.OVER, alert_columns.GUESS, alert_columns.FIRED
 # Slots that are made at once.
-_GROWTH = 256
+_GROWTH = 1024
 
 
 # Cold, groups, flags, and the numbers of one slot.
@@ -56,6 +57,12 @@ class Book:
         self._by_id: dict[str, int] = {}
         # The latest episode of each identity.
         self._latest: dict[str, int] = {}
+        # The same objects, which grow where they are.
+        self._into = Columns(
+            *(self.starts, self.ends, self.count, self.seq, self._updated, self._created),
+            *(self._wake, self._said, self._episode, self._flags, self.ids, self.fingerprints),
+            *(self._by_id, self._latest),
+        )
         self._free: list[int] = []
         self._next_ns = FOREVER_NS
         # Slots that `change` was called for; those that are new have the slot of the episode before.
@@ -77,49 +84,41 @@ class Book:
         """The slot of the latest episode of an identity, or None."""
         return self._latest.get(fingerprint)
 
-    @property
-    def identities(self) -> KeysView[str]:
-        """Fingerprints of which there is an episode."""
-        return self._latest.keys()
+    def is_new(self, fingerprints: Collection[str]) -> bool:
+        """Whether there is no episode of any of *fingerprints*."""
+        return self._latest.keys().isdisjoint(fingerprints)
+
+    def is_free(self, ids: Collection[str]) -> bool:
+        """Whether no episode has one of *ids*."""
+        return self._by_id.keys().isdisjoint(ids)
 
     def add(
         self,
-        alert: Alert,
-        seen: Mapping[str, str],
-        said: int,
+        alerts: Sequence[Alert],
+        saids: Sequence[int],
         *,
-        over: bool,
-        ended_ns: int,
-    ) -> int:
-        """A slot for *alert*, which is found by what matchers see of it; *said* as of `said_of`.
+        over: Sequence[bool] | None = None,
+        ended_ns: int = 0,
+    ) -> list[int]:
+        """Slots for *alerts*, in order, which are found by what matchers see of them; *saids* as of
+        `said_of`.
 
-        *over*: its end was taken note of, and it is kept for *ended_ns*.
+        *over*: the end of which was taken note of, None: of none; those are kept for *ended_ns*.
         """
-        ends_ns = FOREVER_NS if alert.ends_ns is None else alert.ends_ns
-        wake_ns = ends_ns + ended_ns if over else ends_ns
-        if not self._free:
+        # First of all: what cannot be packed must not be here by half.
+        pieces = cold.packed_all(alerts)
+        while len(self._free) < len(alerts):
             self._grow()
-        slot = self._free.pop()
-        alert_id, fingerprint = alert.id, alert.fingerprint
-        self.ids[slot], self.fingerprints[slot] = alert_id, fingerprint
-        self.starts[slot], self.ends[slot] = alert.starts_ns, ends_ns
-        self.count[slot], self.seq[slot] = alert.count, alert.seq
-        self._updated[slot], self._created[slot] = alert.updated_ns, alert.created_ns
-        self._wake[slot], self._episode[slot] = wake_ns, alert.episode
-        fired = not over or ends_ns > alert.created_ns or alert.count > 1
-        self._flags[slot] = (
-            (_OVER if over else 0)
-            | (_GUESS if alert.timed_out else 0)
-            | (_FIRED if fired else 0)
+        slots = self._free[: -len(alerts) - 1 : -1]
+        del self._free[len(self._free) - len(alerts) :]
+        first_ns = alert_columns.keep(
+            alerts, saids, over, ended_ns, slots, self._into, self._new
         )
-        self._said[slot] = said
-        self._cold.put(slot, cold.packed(alert))
-        self._pairs.put(slot, seen.items())
-        self._new[slot] = self._latest.get(fingerprint)
-        self._by_id[alert_id] = self._latest[fingerprint] = slot
-        self.firing += not over
-        self._next_ns = min(self._next_ns, wake_ns)
-        return slot
+        self._next_ns = min(self._next_ns, first_ns)
+        self._cold.put_all(slots, pieces)
+        self._pairs.put_all(alerts, slots)
+        self.firing += len(alerts) - (sum(over) if over is not None else 0)
+        return slots
 
     def view(self, slot: int) -> Alert:
         """The alert in *slot* as it is now; its documents are in the store."""
@@ -339,10 +338,10 @@ class Book:
         self._flags += bytes(_GROWTH)
         for column in self._columns():
             column.frombytes(bytes(8 * _GROWTH))
-        for slot in range(begin, begin + _GROWTH):
-            self._wake[slot] = FOREVER_NS
+        self._wake[begin:] = array("q", (FOREVER_NS,)) * _GROWTH
         self._pairs.grow(_GROWTH)
-        self._free += range(begin + _GROWTH - 1, begin - 1, -1)
+        # What is free already goes first.
+        self._free = [*range(begin + _GROWTH - 1, begin - 1, -1), *self._free]
 
     def _vacate(self, slot: int) -> None:
         self.ids[slot] = self.fingerprints[slot] = ""
@@ -353,14 +352,4 @@ class Book:
         self._free.append(slot)
 
     def _columns(self) -> "tuple[array[int], ...]":
-        return (
-            self.starts,
-            self.ends,
-            self.count,
-            self.seq,
-            self._updated,
-            self._created,
-            self._wake,
-            self._said,
-            self._episode,
-        )
+        return self._into[:9]

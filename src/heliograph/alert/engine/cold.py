@@ -3,10 +3,14 @@
 cold.unpack(cold.packed(alert)).labels == alert.labels
 """
 
+from collections.abc import Sequence
+
 from msgspec import Struct, msgpack, structs
 
+from heliograph.alert.matching import seen
 from heliograph.alert.model import NOBODY, Alert, Context, Post
 from heliograph.core.labels import Labels
+from heliograph.kernels import alert_columns
 
 
 class Cold(Struct, frozen=True, array_like=True, gc=False):
@@ -46,9 +50,22 @@ def packed(alert: Alert) -> bytes:
     )
 
 
+def packed_all(alerts: Sequence[Alert]) -> list[bytes]:
+    """`packed` of each."""
+    return alert_columns.packed(alerts, packed)
+
+
 def said_of(alert: Alert | Post) -> int:
     """A number that stands for the words of an alert, in this process alone."""
     return hash((alert.annotations, alert.severity, alert.generator_url))
+
+
+def seen_of(alert: Cold | Alert) -> dict[str, str]:
+    """What matchers see of *alert*."""
+    values = seen(alert.labels, alert.context, alert.source)
+    if alert.severity:
+        values.setdefault("severity", alert.severity)
+    return values
 
 
 def _about(context: Context) -> tuple[str, ...]:

@@ -20,7 +20,16 @@ from msgspec import structs
 from heliograph.alert import silences
 from heliograph.alert.changes import Changes, Kept
 from heliograph.alert.config.setup import Setup
-from heliograph.alert.engine import regroup, resends, sending, starting, taking, telling, views
+from heliograph.alert.engine import (
+    news,
+    regroup,
+    resends,
+    sending,
+    starting,
+    taking,
+    telling,
+    views,
+)
 from heliograph.alert.engine.book import FOREVER_NS
 from heliograph.alert.engine.limits import Limits
 from heliograph.alert.engine.state import Correlator, State
@@ -28,6 +37,7 @@ from heliograph.alert.engine.taking import Enrich, Taken
 from heliograph.alert.model import (
     Alert,
     Delivery,
+    Enriched,
     Group,
     Integration,
     Message,
@@ -126,11 +136,20 @@ class Engine:
         """
         return taking.take(self._state, post, enrich, now_ns, said)
 
+    def news(self, fingerprints: Sequence[str]) -> bool:
+        """Whether `take_new` may be asked: *fingerprints* are new and different, with room for all."""
+        return news.are_new(self._state, fingerprints)
+
     def take_new(
-        self, posts: Sequence[tuple[Post, Enrich, int]], now_ns: int
-    ) -> list[Taken] | None:
-        """Take *posts*, each with *enrich* and *said*, or None: they are to be taken one by one."""
-        return taking.take_new(self._state, posts, now_ns)
+        self,
+        posts: Sequence[Post],
+        enriched: Sequence[Enriched],
+        saids: Sequence[int],
+        now_ns: int,
+    ) -> list[Alert] | None:
+        """Take *posts*, which are `news`, what is known of each, its *said*: the episodes; None: some
+        begin in another way, take them one by one."""
+        return news.take(self._state, posts, enriched, saids, now_ns)
 
     def put_silence(self, silence: Silence) -> None:
         """Have *silence*, new or instead of the one of its id (`alert.silences` makes it)."""
@@ -208,7 +227,7 @@ class Engine:
                 state.settle(slot)
         moved = [book.move_of(slot) for slot in self._moving]
         return Changes(
-            alerts=[self._whole(slot, alert) for slot, alert in state.changed.items()],
+            alerts=[alert or self._whole(slot) for slot, alert in state.changed.items()],
             moved=moved,
             groups=state.groups.rows.written(),
             groups_gone=state.groups.rows.gone(),
@@ -238,7 +257,8 @@ class Engine:
         self._moving = {}
         state.ledger.commit()
         self._loaded = False
-        self._forget()
+        state.forget(self._leaving)
+        self._leaving = {}
 
     def abort(self) -> None:
         """The changes could not be stored: put back what there was at the last commit. Ends that
@@ -326,21 +346,28 @@ class Engine:
         slot = self._state.book.slot(alert_id)
         return None if slot is None else self._state.book.view(slot)
 
-    def active(self, now_ns: int) -> Iterator[Alert]:
-        """All that fires, oldest first."""
-        return views.found(self._state, (), now_ns)
+    def newest(self, limit: int, now_ns: int) -> list[Alert]:
+        """The *limit* alerts that fire and began last."""
+        return views.newest(self._state, limit, now_ns)
 
-    def find(self, matchers: Sequence[Matcher], now_ns: int) -> Iterator[Alert]:
-        """What fires and fulfils all *matchers*, oldest first where they have no equality."""
-        return views.found(self._state, matchers, now_ns)
+    def find(
+        self, matchers: Sequence[Matcher], now_ns: int, told: views.Told | None = None
+    ) -> Iterator[Alert]:
+        """What fires, fulfils all *matchers*, and of which a receiver is told that *told* holds for."""
+        return views.found(self._state, matchers, now_ns, told)
 
     def suppression(self, alert_id: str, now_ns: int) -> Suppression:
         """What keeps an alert from being told at *now_ns*."""
         return views.suppression(self._state, alert_id, now_ns)
 
-    def groups(self, now_ns: int) -> Iterator[views.GroupView]:
-        """Every group with what fires in it, by key."""
-        return views.groups(self._state, now_ns)
+    def groups(
+        self,
+        now_ns: int,
+        matchers: Sequence[Matcher] = (),
+        told: views.Told | None = None,
+    ) -> Iterator[views.GroupView]:
+        """Every group of such a receiver, by key, with what fires in it and fulfils *matchers*."""
+        return views.groups(self._state, now_ns, matchers, told)
 
     def groups_of(self, alert_id: str) -> tuple[Group, ...]:
         """The groups that an alert is in."""
@@ -358,41 +385,10 @@ class Engine:
         """The channel of *integration_id* as it is configured now, or None."""
         return self._state.integrations.get(integration_id)
 
-    def fires(self, fingerprint: str) -> bool:
-        """Whether an episode of this identity goes on."""
-        slot = self._state.book.latest(fingerprint)
-        return slot is not None and not self._state.book.over(slot)
-
     def gauges(self) -> dict[str, int]:
         """How much there is of everything that can grow."""
-        state = self._state
-        return {
-            "alerts_firing": state.book.firing,
-            "episodes_held": len(state.book),
-            "groups": len(state.groups),
-            "outbox": len(state.outbox.rows),
-            "silences": len(state.silences),
-        }
+        return views.gauges(self._state)
 
-    def _whole(self, slot: int, alert: Alert | None) -> Alert:
-        if alert is not None:
-            return alert
+    def _whole(self, slot: int) -> Alert:
         raw, enriched = self._state.documents.get(slot, (b"", b""))
         return structs.replace(self._state.book.view(slot), raw=raw, enriched=enriched)
-
-    def _forget(self) -> None:
-        """Let go of ended episodes that no group and no sender asks for any more."""
-        state, book = self._state, self._state.book
-        over = len(book) - book.firing - state.limits.ended
-        if over > len(self._leaving):
-            ended = [slot for slot in book if book.over(slot)]
-            state.counts["ended_forgotten"] += over
-            self._leaving |= dict.fromkeys(ended[:over])
-        for slot in self._leaving:
-            if not book.over(slot) or book.groups[slot]:
-                book.keep(slot, state.now_ns + state.limits.ended_ns)
-                continue
-            state.ledger.forget([book.ids[slot]])
-            state.settle(slot)
-            book.forget(slot)
-        self._leaving = {}

@@ -8,8 +8,8 @@ something else of the group is, for a restart waits `group_wait` again in any ca
 
 import heapq
 from array import array
-from collections.abc import Collection, Mapping
-from typing import NamedTuple
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from msgspec import structs
 
@@ -26,12 +26,23 @@ ORPHAN_INTERVAL_NS = 60 * 1_000_000_000
 
 
 class Place(NamedTuple):
-    """One group that an alert belongs to; *alone*: the key, for alerts that are in no other."""
+    """One group that an alert belongs to."""
 
     route: Route
     key: str
     labels: Labels
-    alone: tuple[str]
+
+
+class Places(NamedTuple):
+    """The groups that an alert belongs to, and their *keys*, which many alerts share."""
+
+    places: tuple[Place, ...]
+    keys: tuple[str, ...]
+
+
+NOWHERE = Places((), ())
+# A place, and slots that belong there.
+Members = list[Any]
 
 
 def first_flush_ns(now_ns: int, starts_ns: int, wait_ns: int, opens_ns: int) -> int:
@@ -53,6 +64,8 @@ class Groups:
         # What members there were at the last commit: the array, and how much of it.
         self._before: dict[str, tuple[array[int], int] | None] = {}
         self._keys: dict[tuple[str | None, ...], Place] = {}
+        # By what the routes ask of an alert.
+        self.known: dict[tuple[str | None, ...], Places] = {}
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -60,39 +73,51 @@ class Groups:
     def place(self, route: Route, labels: Labels, seen: Mapping[str, str]) -> Place:
         """The group of *route* that an alert of *labels*, of which matchers see *seen*, is in."""
         if route.group_by is None:
-            key = routes.group_key(route, labels)
-            return Place(route, key, labels, (key,))
+            return Place(route, routes.group_key(route, labels), labels)
         values = (route.id, *map(seen.get, route.group_by))
         found = self._keys.get(values)
         if found is None:
             if len(self._keys) >= KEYS_MAX:
                 self._keys.clear()
             named = routes.group_labels(route, labels, seen)
-            key = routes.group_key(route, named)
-            found = self._keys[values] = Place(route, key, named, (key,))
+            found = self._keys[values] = Place(route, routes.group_key(route, named), named)
         return found
 
+    def remember(self, asked: tuple[str | None, ...], places: Places) -> None:
+        """Note that alerts of which the routes see *asked* belong to *places*."""
+        if len(self.known) >= KEYS_MAX:
+            self.known.clear()
+        self.known[asked] = places
+
     def join(
-        self, place: Place, slot: int, *, now_ns: int, starts_ns: int, opens_ns: int
+        self, members: Iterable[Members], starts: Sequence[int], *, now_ns: int, started_ns: int
     ) -> None:
-        """Have *slot* in the group of *place*, which may begin with it."""
-        route, key, labels, _ = place
-        row = self.rows.get(key)
-        if row is None:
-            at_ns = first_flush_ns(now_ns, starts_ns, route.group_wait_ns, opens_ns)
-            self.rows.put(key, Group(key, route.id, route.receiver, labels, at_ns, now_ns))
-            self.set_timer(key, at_ns)
-            self._before.setdefault(key, None)
-            self._members[key] = array("I", (slot,))
-            return
-        if not row.flushed:
-            at_ns = first_flush_ns(now_ns, starts_ns, route.group_wait_ns, opens_ns)
-            if at_ns < self.timer_ns(key):
+        """Have slots in groups, which may begin with the first of them; *members*: lists of a place
+        and its slots, *starts*: of alerts, by slot; *started_ns*: of the engine."""
+        rows, there, before = self.rows, self._members, self._before
+        for place, *slots in members:
+            route, key, labels = place
+            wait_ns = route.group_wait_ns
+            opens_ns = started_ns + wait_ns
+            row = rows.get(key)
+            if row is None:
+                at_ns = first_flush_ns(now_ns, starts[slots[0]], wait_ns, opens_ns)
+                row = Group(key, route.id, route.receiver, labels, at_ns, now_ns)
+                rows.put(key, row)
                 self.set_timer(key, at_ns)
-        members = self._members[key]
-        if key not in self._before:
-            self._before[key] = (members, len(members))
-        members.append(slot)
+                before.setdefault(key, None)
+                there[key] = array("I")
+            # Not before the soonest: mostly that is told without a look at all their starts.
+            soonest_ns = min(now_ns + wait_ns, max(now_ns, opens_ns))
+            if not row.flushed and soonest_ns < self.timer_ns(key):
+                first_ns = min([starts[slot] for slot in slots])
+                at_ns = first_flush_ns(now_ns, first_ns, wait_ns, opens_ns)
+                if at_ns < self.timer_ns(key):
+                    self.set_timer(key, at_ns)
+            known = there[key]
+            if key not in before:
+                before[key] = (known, len(known))
+            known.extend(slots)
 
     def adopt(self, row: Group, slots: Collection[int], at_ns: int) -> None:
         """Have the group of *row*, with *slots*, looked at next at *at_ns*; instead of what was
@@ -164,6 +189,7 @@ class Groups:
     def forget_keys(self) -> None:
         """The routes have changed."""
         self._keys.clear()
+        self.known.clear()
 
     def commit(self) -> None:
         """What there is, is stored."""

@@ -8,6 +8,8 @@ Alerts that come together are much alike. `kept` and `restore` are for an abort:
 """
 
 from array import array
+from collections.abc import Sequence
+from itertools import accumulate
 
 import cramjam
 
@@ -25,12 +27,10 @@ class _Page:
 
     __slots__ = ("ends", "left", "packed", "slots")
 
-    def __init__(self, slots: list[int], pieces: list[bytes]) -> None:
+    def __init__(self, slots: Sequence[int], pieces: Sequence[bytes]) -> None:
         self.packed = bytes(cramjam.snappy.compress_raw(b"".join(pieces)))
         self.slots = array("I", slots)
-        self.ends = array("I", (0,))
-        for piece in pieces:
-            self.ends.append(self.ends[-1] + len(piece))
+        self.ends = array("I", accumulate(map(len, pieces), initial=0))
         self.left = len(slots)
 
 
@@ -63,6 +63,15 @@ class Pages:
         if 0 < len(piece) <= SIZE_BYTES_MAX:
             self._waiting.append(slot)
 
+    def put_all(self, slots: Sequence[int], pieces: Sequence[bytes]) -> None:
+        """Have *slots*, which hold nothing, hold *pieces*; in pages as far as they fill them."""
+        full = len(slots) - len(slots) % PAGE
+        if full and max(map(len, pieces)) > SIZE_BYTES_MAX:
+            full = 0
+        self._fill(slots[:full], pieces)
+        for slot, piece in zip(slots[full:], pieces[full:], strict=True):
+            self.put(slot, piece)
+
     def get(self, slot: int) -> bytes:
         """What *slot* holds."""
         held = self._held[slot]
@@ -94,12 +103,18 @@ class Pages:
         # What was put twice, or has gone again, is there once, or not at all.
         waiting = [slot for slot in dict.fromkeys(self._waiting) if self._waits(slot)]
         full = len(waiting) - len(waiting) % PAGE
-        for begin in range(0, full, PAGE):
-            slots = waiting[begin : begin + PAGE]
-            page = _Page(slots, [self.get(slot) for slot in slots])
-            for at, slot in enumerate(slots):
-                self._held[slot], self._at[slot] = page, at
+        self._fill(waiting[:full], [self.get(slot) for slot in waiting[:full]])
         self._waiting = waiting[full:]
+
+    def _fill(self, slots: Sequence[int], pieces: Sequence[bytes]) -> None:
+        """Have *slots*, so many pages full, hold *pieces*, and no page that they held before."""
+        held, places = self._held, self._at
+        for begin in range(0, len(slots), PAGE):
+            some = slots[begin : begin + PAGE]
+            page = _Page(some, pieces[begin : begin + PAGE])
+            for at, slot in enumerate(some):
+                held[slot] = page
+                places[slot] = at
 
     def _waits(self, slot: int) -> bool:
         held = self._held[slot]

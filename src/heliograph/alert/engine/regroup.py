@@ -106,9 +106,9 @@ def _planned(state: State, now_ns: int) -> _Plan:
     book = state.book
     for slot in book:
         if book.ends[slot] > now_ns or book.ids[slot] in owed:
-            places = beginning.places(state, slot)
-            plan.keys[slot] = tuple(place.key for place in places)
-            for place in places:
+            found = beginning.places_of(state, book.view(slot))
+            plan.keys[slot] = found.keys
+            for place in found.places:
                 plan.places[place.key] = place
                 plan.slots.setdefault(place.key, []).append(slot)
     return plan

@@ -5,13 +5,17 @@ While we were away no sender could repeat anything, so every end that was ahead 
 time. An attempt that was in flight may have arrived or not: it is made again, with its key.
 """
 
+from itertools import compress
+
 from msgspec import structs
 
 from heliograph.alert.changes import Kept
 from heliograph.alert.engine import regroup, sending
 from heliograph.alert.engine.cold import said_of
 from heliograph.alert.engine.state import State
+from heliograph.alert.model import Alert
 from heliograph.alert.silences import forgettable
+from heliograph.core.instant import AT_NS_MAX
 
 
 def start(state: State, kept: Kept, now_ns: int) -> None:
@@ -20,16 +24,22 @@ def start(state: State, kept: Kept, now_ns: int) -> None:
     alive_ns = kept.alive_ns or min((one.updated_ns for one in kept.alerts), default=now_ns)
     away_ns = max(0, now_ns - alive_ns)
     book = state.book
+    alerts: list[Alert] = []
+    ended: list[bool] = []
+    moved: list[bool] = []
     for alert in sorted(kept.alerts, key=lambda one: one.id):
         over = alert.ends_ns is not None and alert.ends_ns <= alert.updated_ns
         moves = not over and alert.ends_ns is not None and away_ns > 0
         if moves and alert.ends_ns is not None:
-            alert = structs.replace(alert, ends_ns=alert.ends_ns + away_ns)  # noqa: PLW2901
-        seen = state.seen(alert)
-        said = said_of(alert)
-        slot = book.add(alert, seen, said, over=over, ended_ns=state.limits.ended_ns)
-        if moves:
-            state.moved[slot] = 0
+            ends_ns = min(alert.ends_ns + away_ns, AT_NS_MAX)
+            alert = structs.replace(alert, ends_ns=ends_ns)  # noqa: PLW2901
+        alerts.append(alert)
+        ended.append(over)
+        moved.append(moves)
+    slots = book.add(
+        alerts, list(map(said_of, alerts)), over=ended, ended_ns=state.limits.ended_ns
+    )
+    state.moved.update(dict.fromkeys(compress(slots, moved), 0))
     book.commit()
     for silence in kept.silences:
         if not forgettable(silence, now_ns):

@@ -5,12 +5,12 @@ commit; indexes beside them (what silences, what inhibits) are told of every cha
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Sequence
 from typing import Protocol
 
 from heliograph.alert.config.setup import Setup
 from heliograph.alert.engine.book import Book
-from heliograph.alert.engine.cold import Cold
+from heliograph.alert.engine.cold import Cold, seen_of
 from heliograph.alert.engine.groups import Groups
 from heliograph.alert.engine.ledger import Ledger
 from heliograph.alert.engine.limits import Limits
@@ -18,7 +18,6 @@ from heliograph.alert.engine.outbox import Outbox
 from heliograph.alert.engine.rows import Rows
 from heliograph.alert.engine.tally import Tally
 from heliograph.alert.inhibition import Inhibitor
-from heliograph.alert.matching import seen
 from heliograph.alert.model import Alert, Correlation, Integration, Silence
 from heliograph.alert.silences import Silencer
 
@@ -26,8 +25,8 @@ from heliograph.alert.silences import Silencer
 class Correlator(Protocol):
     """What finds alerts that belong together; bounded and pure. `correlation.correlate` is one."""
 
-    def add(self, alert: Alert) -> tuple[list[Correlation], list[str]]:
-        """*alert* fires: groups that are new or changed, ids of those that are no more."""
+    def add_all(self, alerts: Sequence[Alert]) -> tuple[list[Correlation], list[str]]:
+        """*alerts* fire: groups that are new or changed, each once, ids of those that are no more."""
         ...
 
     def resolve(self, alert: Alert) -> tuple[list[Correlation], list[str]]:
@@ -52,9 +51,9 @@ class State:
 
     started_ns   when this engine started: inhibitors may still be on their way
     now_ns       of the last step
-    documents    raw and enriched of episodes that the store does not have yet, by slot
     changed      slots to be written whole, in the order they were touched; with the alert where it
                  is known as it is to be written
+    documents    raw and enriched that the store does not have yet of those without, by slot
     moved        slots whose end moved, to be written by a checkpoint, and since when they wait
     hurried      those of them whose stored end is near: the next checkpoint has to write them
     orphans      integrations that groups without a route owe an end, by group
@@ -74,7 +73,7 @@ class State:
         self.silencer = Silencer()
         self.inhibitor = Inhibitor(setup.inhibitions)
         self.correlator: Correlator | None = None
-        self.uncorrelated: list[tuple[Alert, bool]] = []
+        self.uncorrelated: list[tuple[Sequence[Alert], bool]] = []
         self.correlations: dict[str, Correlation] = {}
         self.correlations_gone: dict[str, None] = {}
         self.integrations: dict[str, Integration] = {}
@@ -107,37 +106,59 @@ class State:
             if stored_ns - now_ns < max(self.limits.hurried_ns, half_ns):
                 self.hurried[slot] = None
 
+    def touched(self, slot: int) -> None:
+        """What is in *slot* is to be written whole, as it is then."""
+        alert = self.changed.get(slot)
+        if alert is not None:
+            self.documents[slot] = (alert.raw, alert.enriched)
+        self.changed[slot] = None
+
     def settle(self, slot: int) -> None:
         """The end in *slot* is written, or with something else."""
         self.moved.pop(slot, None)
         self.hurried.pop(slot, None)
 
-    def seen(self, cold: Cold | Alert, said: Mapping[str, str] | None = None) -> dict[str, str]:
-        """What matchers see of an alert; *said*: its labels by name, where they are at hand."""
-        values = seen(cold.labels if said is None else said, cold.context, cold.source)
-        if cold.severity:
-            values.setdefault("severity", cold.severity)
-        return values
+    def seen(self, alert: Cold | Alert) -> dict[str, str]:
+        """What matchers see of *alert*."""
+        return seen_of(alert)
 
-    def correlated(self, alert: Alert, *, fires: bool) -> None:
-        """Let the correlator know that *alert* fires, or is over; when `correlate` is called."""
+    def correlated(self, alerts: Sequence[Alert], *, fires: bool) -> None:
+        """Let the correlator know that *alerts* fire, or are over; when `correlate` is called."""
         if self.correlator is not None:
-            self.uncorrelated.append((alert, fires))
+            self.uncorrelated.append((alerts, fires))
 
     def correlate(self) -> None:
         """Correlate what was taken. All of it together: by turns with the rest of intake it, and
         the rest, take twice as long."""
         correlator, waiting = self.correlator, self.uncorrelated
         self.uncorrelated = []
-        for alert, fires in waiting:
+        for alerts, fires in waiting:
             assert correlator is not None
-            found, gone = (correlator.add if fires else correlator.resolve)(alert)
-            for one in found:
-                self.correlations[one.id] = one
-                self.correlations_gone.pop(one.id, None)
-            for one_id in gone:
-                self.correlations.pop(one_id, None)
-                self.correlations_gone[one_id] = None
+            steps = [correlator.add_all(alerts)] if fires else map(correlator.resolve, alerts)
+            for found, gone in steps:
+                for one in found:
+                    self.correlations[one.id] = one
+                    self.correlations_gone.pop(one.id, None)
+                for one_id in gone:
+                    self.correlations.pop(one_id, None)
+                    self.correlations_gone[one_id] = None
+
+    def forget(self, leaving: Collection[int]) -> None:
+        """Let go of ended episodes that no group and no sender asks for any more: *leaving*, and
+        the oldest where more are kept than may be."""
+        book = self.book
+        over = len(book) - book.firing - self.limits.ended
+        if over > len(leaving):
+            ended = [slot for slot in book if book.over(slot)]
+            self.counts["ended_forgotten"] += over
+            leaving = dict.fromkeys((*leaving, *ended[:over]))
+        for slot in leaving:
+            if not book.over(slot) or book.groups[slot]:
+                book.keep(slot, self.now_ns + self.limits.ended_ns)
+                continue
+            self.ledger.forget([book.ids[slot]])
+            self.settle(slot)
+            book.forget(slot)
 
     def clear(self) -> None:
         """What was changed is stored, or never was."""

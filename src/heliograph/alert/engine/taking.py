@@ -10,13 +10,12 @@ from typing import NamedTuple
 from msgspec import structs
 
 from heliograph.alert.engine import beginning, intake
-from heliograph.alert.engine.beginning import Fresh
 from heliograph.alert.engine.book import FOREVER_NS
 from heliograph.alert.engine.cold import said_of
-from heliograph.alert.engine.groups import Place
+from heliograph.alert.engine.groups import NOWHERE, Places
 from heliograph.alert.engine.intake import Span, Step
 from heliograph.alert.engine.state import State
-from heliograph.alert.model import Enriched, Post, Status
+from heliograph.alert.model import Alert, Enriched, Post, Status
 from heliograph.core.duration import HOUR_NS
 from heliograph.core.errors import Unavailable
 
@@ -34,6 +33,11 @@ class Taken(NamedTuple):
     new: bool
     status: Status
     durable: bool
+
+
+def began(alert: Alert, now_ns: int) -> Taken:
+    """What became of the post with which *alert* begins, at *now_ns*."""
+    return Taken(alert.id, True, alert.status(now_ns), False)
 
 
 def take(
@@ -135,7 +139,7 @@ def touch(state: State, slot: int, span: Span, now_ns: int) -> None:
     state.book.touch(slot, ends_ns, span.timed_out, now_ns)
     state.counts["repeats"] += 1
     if state.book.in_change(slot):
-        state.changed[slot] = None
+        state.touched(slot)
     else:
         state.move(slot, old_ns, now_ns)
 
@@ -153,11 +157,11 @@ def end(state: State, slot: int, now_ns: int) -> None:
     book.end(slot, state.limits.ended_ns, now_ns)
     alert = book.view(slot)
     state.tally.add(alert, fired=False, over=True)
-    state.changed[slot] = None
+    state.touched(slot)
     state.settle(slot)
     if state.setup.inhibitions:
         state.inhibitor.update(alert.id, state.seen(book.cold(slot)), False)
-    state.correlated(alert, fires=False)
+    state.correlated([alert], fires=False)
     state.counts["resolved"] += 1
 
 
@@ -177,38 +181,42 @@ def _begun(
         state.counts["alerts_refused"] += 1
         raise Unavailable("too many alerts fire", code="alerts_full", retry_after_s=30)
     enriched = enrich(post) if callable(enrich) else enrich
-    fresh = Fresh(post, enriched, span, resolved, episode, said)
-    return _begin(state, [fresh], now_ns)[0]
+    alert = _alert(state, post, enriched, span, episode, now_ns)
+    if resolved:
+        beginning.begin_over(state, alert, said)
+    else:
+        places = beginning.places_of(state, alert)
+        beginning.begin(state, [alert], [said], [places], now_ns)
+    return began(alert, now_ns)
 
 
-def take_new(
-    state: State, posts: Sequence[tuple[Post, Enrich, int]], now_ns: int
-) -> list[Taken] | None:
-    """Take *posts*, each with what is known of it and its `said_of`, when all of them are of new
-    identities and there is room; else None, and nothing has changed. All together: one by one
-    the steps of `beginning` take half as long again."""
-    book, limits, count = state.book, state.limits, len(posts)
-    known = {post.fingerprint for post, _, _ in posts}
-    if (
-        len(known) < count
-        or book.firing + count > limits.alerts
-        or len(state.groups) + count * limits.groups_per_alert > limits.groups
-        or not book.identities.isdisjoint(known)
-    ):
-        return None
-    fresh = []
-    for post, enrich, said in posts:
-        enriched = enrich(post) if callable(enrich) else enrich
-        offer = intake.offered(post, now_ns)
-        fresh.append(Fresh(post, enriched, offer.span, offer.resolved, 1, said))
-    return _begin(state, fresh, now_ns)
-
-
-def _begin(state: State, fresh: Sequence[Fresh], now_ns: int) -> list[Taken]:
-    return [
-        Taken(alert.id, True, Status.RESOLVED if one.resolved else Status.FIRING, False)
-        for one, alert in zip(fresh, beginning.begin(state, fresh, now_ns), strict=True)
-    ]
+def _alert(
+    state: State, post: Post, enriched: Enriched, span: Span, episode: int, now_ns: int
+) -> Alert:
+    created_ns, tail = now_ns, post.fingerprint[:12]
+    while state.book.slot(alert_id := f"{created_ns:016x}{tail}") is not None:
+        created_ns += 1
+    return Alert(
+        alert_id,
+        post.fingerprint,
+        post.source,
+        post.labels,
+        post.annotations,
+        span.starts_ns,
+        span.ends_ns,
+        span.timed_out,
+        created_ns,
+        now_ns,
+        post.generator_url,
+        post.severity,
+        enriched.context,
+        1,
+        episode,
+        post.seq,
+        enriched.entities,
+        post.raw,
+        enriched.document,
+    )
 
 
 def _refresh(state: State, slot: int, post: Post, span: Span, now_ns: int) -> None:
@@ -230,10 +238,10 @@ def _refresh(state: State, slot: int, post: Post, span: Span, now_ns: int) -> No
     over, fired = book.over(slot), book.fired(slot)
     rerouted = old.severity != new.severity and not over
     # Before anything changes: there may be no room for its groups.
-    more = beginning.places_of(state, new, state.seen(new)) if rerouted else []
+    more = beginning.places_of(state, new) if rerouted else NOWHERE
     book.change(slot)
     book.refresh(slot, new)
-    state.changed[slot] = None
+    state.touched(slot)
     state.settle(slot)
     enriched = state.documents[slot][1] if slot in state.documents else b""
     state.documents[slot] = (post.raw, enriched)
@@ -248,10 +256,11 @@ def _refresh(state: State, slot: int, post: Post, span: Span, now_ns: int) -> No
         _rerouted(state, slot, more, now_ns)
 
 
-def _rerouted(state: State, slot: int, wanted: list[Place], now_ns: int) -> None:
+def _rerouted(state: State, slot: int, wanted: Places, now_ns: int) -> None:
     """What matchers see has changed: into the groups that it belongs to now, and was not in yet."""
     there = state.book.groups[slot]
-    beginning.join(state, slot, [place for place in wanted if place.key not in there], now_ns)
+    more = [place for place in wanted.places if place.key not in there]
+    beginning.join(state, slot, more, now_ns)
     if state.setup.inhibitions:
         seen = state.seen(state.book.cold(slot))
         state.inhibitor.update(state.book.ids[slot], seen, True)

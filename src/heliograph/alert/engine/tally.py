@@ -4,11 +4,13 @@ An episode counts in the hour in which it starts: once when it fires, once more,
 took, when it is over. When something of that changes later, it is taken out and put in again.
 """
 
+from collections.abc import Sequence
 from typing import TypeAlias
 
 from heliograph.alert.changes import StatDelta
 from heliograph.alert.model import Alert
 from heliograph.core.duration import DAY_NS, HOUR_NS
+from heliograph.kernels import alert_columns
 
 # What starts before counts in this hour: of all eras of 64 days the first whose begin has 64 bits.
 EARLIEST_NS = -106_688 * DAY_NS
@@ -44,6 +46,10 @@ class Tally:
             assert alert.ends_ns is not None
             sums[1] += sign
             sums[2] += sign * max(0, alert.ends_ns - alert.starts_ns)
+
+    def begun(self, alerts: Sequence[Alert]) -> None:
+        """Count *alerts*, which were seen to fire and are not over."""
+        alert_columns.count(alerts, self._sums, HOUR_NS, EARLIEST_NS)
 
     def deltas(self) -> list[StatDelta]:
         """What to add, rows that come to nothing left out."""

@@ -18,7 +18,7 @@ rule_config by rule_type; what stands under the type's own name may also stand d
                 window, for, by
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from heliograph.alert import matching
@@ -330,7 +330,7 @@ def _threshold(config: Part) -> Threshold:
     return Threshold(
         count=count,
         window_ns=_window(part, default_ns=0),
-        by=part.texts("by") if isinstance(part.values.get("by"), Sequence) else None,
+        by=part.texts("by") if part.values.get("by") is not None else None,
     )
 
 

@@ -62,7 +62,8 @@ class Listening:
             return None
         name = self._know(key)
         ended = self._absences.heard(name, arrival_ns)
-        self._bound()
+        if len(self._labels) > self._absences.keys_max:
+            self._bound()
         if (
             ended
             or arrival_ns - self._written.get(name, -(2**62)) >= self._body.window_ns // _PARTS
@@ -140,9 +141,8 @@ class Listening:
         self._dirty.add(name)
 
     def _bound(self) -> None:
-        if len(self._labels) > self._absences.keys_max:
-            for name in [n for n in self._labels if self._absences.entry(n) is None]:
-                self._drop(name)
+        for name in [n for n in self._labels if self._absences.entry(n) is None]:
+            self._drop(name)
 
     def _silent(self, key: Labels, last_ns: int, now_ns: int) -> Post:
         begin_ns = max(last_ns, self._absences.since_ns)

@@ -4,7 +4,7 @@ occurring.occurred(rule, threshold, said, values, extra, came)      counted, and
 occurring.heard(rule, absence, values, came)                        it is not silent
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from heliograph.alert.rules.counts import Counts
 from heliograph.alert.rules.index import RuleIndex
@@ -50,12 +50,13 @@ class Occurring:
         threshold: Threshold,
         said: Said,
         values: Mapping[str, str],
-        extra: dict[str, str],
+        extra: Callable[[], dict[str, str]],
         came: Came,
         *,
         value: float | None = None,
     ) -> None:
-        """What *rule* is about occurred: as *said*, with the labels *values*."""
+        """What *rule* is about occurred: as *said*, with the labels *values*; *extra* is what an alert
+        shows besides, and asked for where there is one."""
         if isinstance(rule.body, Absence):
             self.heard(rule, rule.body, values, came)
             return
@@ -67,23 +68,30 @@ class Occurring:
         found = self.counts[rule.id].add(key, said.client, said.at_ns, identity)
         if not found or self._saying.again(rule, key, came):
             return
+        shown = extra()
         if threshold.count > 1:
             span = duration.format_ns(threshold.window_ns)
-            extra = {**extra, "match_reason": f"{found} occurrences within {span}"}
+            shown["match_reason"] = f"{found} occurrences within {span}"
         told = float(found) if value is None else value
-        self._saying.fire(rule, key, said, values, extra, came, told)
+        self._saying.fire(rule, key, said, values, shown, came, told)
 
     def heard(self, rule: Rule, body: Absence, values: Mapping[str, str], came: Came) -> None:
         """What *body*, of *rule*, listens for was heard."""
-        key = owned_key(body.by, values)
+        self.heard_key(rule, owned_key(body.by, values), came)
+
+    def heard_key(self, rule: Rule, key: Labels, came: Came) -> None:
+        """The same, of the labels *key* that it counts by."""
         # To hear one again in the same frame tells nothing new.
-        if self._heard_in != came:
+        name = rule.id, key
+        if self._heard_in is not came and self._heard_in != came:
             self._heard_in = came
             self._heard_keys.clear()
-        elif (rule.id, key) in self._heard_keys:
+        elif name in self._heard_keys:
             return
-        self._heard_keys.add((rule.id, key))
-        self._saying.say(self.listening[rule.id].heard(key, came.arrival_ns, seq=came.seq))
+        self._heard_keys.add(name)
+        post = self.listening[rule.id].heard(key, came.arrival_ns, seq=came.seq)
+        if post is not None:
+            self._saying.say(post)
 
     def ended(self, rule: Rule, body: Absence, values: Mapping[str, str], came: Came) -> None:
         """Nothing more is expected of the key that *values* make."""

@@ -7,7 +7,8 @@ A *track* is the rows of one pod, source and rank group: whose they are, which r
 which keys these count, and the pasts that their values belong to. It holds while the owner does.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from heliograph.alert.model import Context
 from heliograph.alert.rules import match as rule_match
@@ -19,7 +20,7 @@ from heliograph.alert.rules.pasts import Held, Pasts
 from heliograph.alert.rules.rule import Absence, Anomaly, FieldTest, Rule, Said
 from heliograph.alert.rules.saying import Came, Saying
 from heliograph.core.training import TrainingRow
-from heliograph.rules.anomaly import Scores, is_anomalous
+from heliograph.rules.anomaly import Scores, is_anomalous, look_through
 
 # Tracks that are remembered; one more forgets them all.
 TRACKS_MAX = 4096
@@ -52,30 +53,43 @@ class _Scored:
 
 
 class _Tested:
-    """A rule that asks something of a field, as it looks at the rows of one track."""
+    """A rule that asks something of a field, as it looks at the rows of one track. An absence listens
+    for *key*, and asks no more of what came with a row that it heard."""
 
-    __slots__ = ("absence", "body", "heard_in", "rule")
+    __slots__ = ("absence", "any_number", "body", "heard_in", "key", "rule")
 
-    def __init__(self, rule: Rule, body: FieldTest) -> None:
+    def __init__(self, rule: Rule, body: FieldTest, values: Values) -> None:
         self.rule, self.body = rule, body
         self.absence = rule.body if isinstance(rule.body, Absence) else None
+        self.key = owned_key(self.absence.by, values) if self.absence else ()
+        self.any_number = body.op == "any"
         self.heard_in: Came | None = None
+
+    def hears(self, fields: Mapping[str, Any]) -> bool:
+        """Whether one of *fields* passes."""
+        if self.any_number:
+            for name in self.body.fields:
+                if type(fields.get(name)) in _NUMBERS:
+                    return True
+        return rule_match.field_of(self.body, fields) is not None
 
 
 _Looks = list[_Scored | _Tested]
+_NUMBERS = frozenset({int, float})
+# Which of the scored looks, its field, the value and its score.
+_Beyond = Sequence[tuple[int, str, float, float]]
 
 
 class _Track:
     """What a row of it says, but for its time, the labels of all, and the rules that look at them, in
     order."""
 
-    __slots__ = ("looks", "said", "scored", "scores", "tested", "values")
+    __slots__ = ("looks", "said", "scored", "tested", "values")
 
     def __init__(self, said: Said, values: Values, looks: _Looks) -> None:
         self.said, self.values, self.looks = said, values, looks
         self.scored = [look for look in looks if isinstance(look, _Scored)]
         self.tested = [look for look in looks if isinstance(look, _Tested)]
-        self.scores = Scores(self.scored)
 
 
 class RowRules:
@@ -86,7 +100,7 @@ class RowRules:
     def __init__(self, index: RuleIndex, saying: Saying, occurring: Occurring) -> None:
         self._saying, self._occurring = saying, occurring
         self._owned = Owned(index.rows)
-        self._tracks: dict[tuple[str, str, str], _Track] = {}
+        self._tracks: dict[tuple[str, str, str], Scores] = {}
         self.pasts = {
             rule.id: Pasts(rule.id, size=body.size, least=body.least, of=body.of)
             for rule, body in index.deviating
@@ -94,40 +108,50 @@ class RowRules:
 
     def one(self, row: TrainingRow, said: Said, came: Came) -> None:
         """Evaluate *row*, of which *said* tells time and labels, and perhaps its line."""
-        self._look(self._track(row, said), row, said.at_ns, came)
+        scores = self._scores(row, said)
+        self._look(scores.owner, row, scores.take(row.fields, said.at_ns), said.at_ns, came)
 
-    def several(self, rows: Iterable[TrainingRow], whose: Whose, came: Came) -> None:
+    def several(self, rows: Sequence[TrainingRow], whose: Whose, came: Came) -> None:
         """Evaluate *rows* in their order; *whose* tells, by a pod's uid, all their labels."""
-        tracks = self._tracks
-        for row in rows:
-            name = row[:3]
-            track = tracks.get(name)
-            if track is None:
-                if len(tracks) >= TRACKS_MAX:
-                    tracks.clear()
-                context = whose(row.pod_uid)
-                said = Said(row.at_ns, context.node_name or row.pod_uid, context)
-                track = tracks[name] = self._track(row, said)
-            self._look(track, row, row.at_ns, came)
+        # A list once, not each time that we look on.
+        tracks, some, at = self._tracks, list(rows), 0
+        while True:
+            # Nearly all rows are values as before: they are not looked at one by one here.
+            at, track, beyond = look_through(tracks, some, at, came)
+            if at == len(some):
+                return
+            row = some[at]
+            if track is not None:
+                self._look(track, row, beyond, row.at_ns, came)
+                at += 1
+                continue
+            if len(tracks) >= TRACKS_MAX:
+                tracks.clear()
+            context = whose(row.pod_uid)
+            said = Said(row.at_ns, context.node_name or row.pod_uid, context)
+            tracks[row[:3]] = self._scores(row, said)
 
     def forget_owners(self) -> None:
         """Whose rows are may be another from now on."""
         self._tracks.clear()
 
-    def _track(self, row: TrainingRow, said: Said) -> _Track:
+    def _scores(self, row: TrainingRow, said: Said) -> Scores:
+        """Those of the track of *row*, their owner, which does not know them: a forgotten one is gone
+        at once."""
         values = self._owned.of(said, row.source)
         client = f"{said.client}/{row.rank_group}"
         looks: _Looks = [
             _Scored(rule, body, self.pasts[rule.id], values, client)
             if isinstance(body, Anomaly)
-            else _Tested(rule, body)
+            else _Tested(rule, body, values)
             for rule, body in values.admitted
         ]
-        return _Track(said, values, looks)
+        track = _Track(said, values, looks)
+        return Scores(track.scored, track.tested, track)
 
-    def _look(self, track: _Track, row: TrainingRow, at_ns: int, came: Came) -> None:
-        # All that is seldom is elsewhere: this runs for every training row there is.
-        beyond = track.scores.take(row.fields, at_ns)
+    def _look(
+        self, track: _Track, row: TrainingRow, beyond: _Beyond | None, at_ns: int, came: Came
+    ) -> None:
         if beyond is None:
             for tested in track.tested:
                 if tested.heard_in is not came:
@@ -143,14 +167,14 @@ class RowRules:
     def _test(
         self, tested: _Tested, track: _Track, row: TrainingRow, at_ns: int, came: Came
     ) -> None:
-        found = rule_match.field_of(tested.body, row.fields)
-        if found is None:
+        if tested.absence is not None:
+            if tested.heard_in is not came and tested.hears(row.fields):
+                tested.heard_in = came
+                self._occurring.heard_key(tested.rule, tested.key, came)
             return
-        if tested.absence is None:
+        found = rule_match.field_of(tested.body, row.fields)
+        if found is not None:
             self._passed(tested, track, row, at_ns, came, *found)
-        elif tested.heard_in is not came:
-            tested.heard_in = came
-            self._occurring.heard(tested.rule, tested.absence, track.values, came)
 
     def _deviated(
         self,
@@ -190,7 +214,7 @@ class RowRules:
             tested.body.threshold,
             said,
             track.values,
-            {"field": name, **_shown(row, said)},
+            lambda: {"field": name, **_shown(row, said)},
             came,
             value=value,
         )

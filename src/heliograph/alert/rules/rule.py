@@ -9,6 +9,7 @@
 
 import hashlib
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 
 from msgspec import Struct
@@ -21,6 +22,9 @@ from heliograph.core.record import packed
 from heliograph.rules.patterns import Pattern
 
 NO_LABELS: Mapping[str, str] = {}
+_EXACT = frozenset({"=", "!="})
+# Of longer values it is not remembered which patterns they match.
+_REMEMBERED_CHARS_MAX = 64
 
 
 class Threshold(Struct, frozen=True):
@@ -265,9 +269,21 @@ def admitted(matchers: tuple[Matcher, ...], values: Mapping[str, str]) -> bool:
     """Whether *values* pass all *matchers*; a missing label is ""."""
     # A loop, not all(): this runs for every training row, mostly without any matcher.
     for matcher in matchers:  # noqa: SIM110
-        if not matcher.matches(values.get(matcher.name, "")):
+        if not _fulfils(matcher, values.get(matcher.name, "")):
             return False
     return True
+
+
+def _fulfils(matcher: Matcher, value: str) -> bool:
+    if matcher.op in _EXACT or len(value) > _REMEMBERED_CHARS_MAX:
+        return matcher.matches(value)
+    return _known_to_fulfil(matcher, value)
+
+
+@lru_cache(maxsize=1024)
+def _known_to_fulfil(matcher: Matcher, value: str) -> bool:
+    # A pattern takes microseconds, and the values of a label are few: the codes of Xids.
+    return matcher.matches(value)
 
 
 def key_of(by: tuple[str, ...], values: Mapping[str, str]) -> Labels:

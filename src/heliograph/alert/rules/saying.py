@@ -30,12 +30,14 @@ class Saying:
     dropped    posts beyond POSTS_MAX between two drains
     """
 
-    __slots__ = ("_places", "_posts", "_resolve_after_ns", "dropped")
+    __slots__ = ("_latest", "_places", "_posts", "_resolve_after_ns", "dropped")
 
     def __init__(self, resolve_after_ns: int) -> None:
         self._resolve_after_ns = resolve_after_ns
         self._posts: list[Post] = []
         self._places: dict[tuple[str, Labels], int] = {}
+        # By place of a post, when its rule fired for the same last.
+        self._latest: dict[int, Came] = {}
         self.dropped = 0
 
     @property
@@ -58,8 +60,7 @@ class Saying:
         place = self._places.get((rule.id, key))
         if place is None:
             return False
-        post = self._posts[place]
-        self._posts[place] = structs.replace(post, seq=came.seq, received_ns=came.arrival_ns)
+        self._latest[place] = came
         return True
 
     def fire(
@@ -91,5 +92,10 @@ class Saying:
 
     def drain(self) -> list[Post]:
         """The posts since the last time."""
-        posts, self._posts, self._places = self._posts, [], {}
+        posts = self._posts
+        for place, came in self._latest.items():
+            posts[place] = structs.replace(
+                posts[place], seq=came.seq, received_ns=came.arrival_ns
+            )
+        self._posts, self._places, self._latest = [], {}, {}
         return posts

@@ -41,7 +41,7 @@ from heliograph.alert.rules.sharing import Sharing
 from heliograph.core.duration import HOUR_NS
 from heliograph.core.record import Record
 from heliograph.core.training import TrainingRow
-from heliograph.rules.patterns import encoded
+from heliograph.rules.patterns import Hit, encoded
 
 
 class RuleStream:
@@ -80,11 +80,16 @@ class RuleStream:
         return self._index.patterns.matches(encoded(text))
 
     def matching(
-        self, texts: bytes, ends: Sequence[int], places: Sequence[int] | None = None
-    ) -> list[int]:
-        """Of the lines of *texts*, UTF-8 that ends at *ends*, the places of those that `match`; of
-        *places* only, where they are given."""
-        return self._index.patterns.matching(texts, ends, places)
+        self,
+        texts: bytes,
+        ends: Sequence[int],
+        places: Sequence[int] | None = None,
+        *,
+        together: bool = True,
+    ) -> list[Hit]:
+        """Of the lines of *texts*, UTF-8 that ends at *ends*, those that `match`, and what that is; as
+        `PatternSet.matching`."""
+        return self._index.patterns.matching(texts, ends, places, together=together)
 
     def guard(
         self, text: bytes, free: Sequence[tuple[int, int]]
@@ -113,15 +118,18 @@ class RuleStream:
         hits: tuple[int, ...],
         said: Said,
         *,
+        values: Mapping[str, str] | None = None,
         told: Mapping[str, str] = NO_LABELS,
         seq: int = -1,
         arrival_ns: int,
     ) -> None:
-        """A line that the rules of *hits*, from `match`, may be about. *told* is more that it says (its
-        rank, its device), which a group of that name hides; alerts are annotated with it.
+        """A line that the rules of *hits*, from `match`, may be about. *values* is what is `known` of
+        *said*, where the caller has it. *told* is more that it says (its rank, its device), which a
+        group of that name hides; alerts are annotated with it.
         """
         text = encoded(said.text)
-        values = known(said)
+        if values is None:
+            values = known(said)
         came = Came(seq, arrival_ns)
         for number in hits:
             rule, body = self._index.lines[number]
@@ -131,7 +139,10 @@ class RuleStream:
             all_values = {**groups, **values} if groups else values
             if not admitted(body.match, all_values):
                 continue
-            extra = {"log_line": rule_posts.line_cut(said.text), **groups}
+
+            def extra(groups: Mapping[str, str] = groups) -> dict[str, str]:
+                return {"log_line": rule_posts.line_cut(said.text), **groups}
+
             self._occurring.occurred(rule, body.threshold, said, all_values, extra, came)
 
     def row(self, row: TrainingRow, said: Said, *, seq: int = -1, arrival_ns: int) -> None:
@@ -139,7 +150,7 @@ class RuleStream:
         self._rows.one(row, said, Came(seq, arrival_ns))
 
     def rows(
-        self, rows: Iterable[TrainingRow], whose: Whose, *, seq: int = -1, arrival_ns: int
+        self, rows: Sequence[TrainingRow], whose: Whose, *, seq: int = -1, arrival_ns: int
     ) -> None:
         """Training rows in their order; *whose* tells the owner of a pod, and is asked once for many
         rows, until `forget_owners`."""
@@ -241,9 +252,13 @@ class RuleStream:
                 share.seen(key, said, values, part=part, seq=seq, arrival_ns=arrival_ns)
             )
         else:
-            extra = {"event_type": record.event_type}
-            if record.body:
-                extra["log_line"] = rule_posts.line_cut(record.body)
+
+            def extra() -> dict[str, str]:
+                shown = {"event_type": record.event_type}
+                if record.body:
+                    shown["log_line"] = rule_posts.line_cut(record.body)
+                return shown
+
             self._occurring.occurred(rule, body.threshold, said, values, extra, came)
 
     def _traced(self, trace: Trace, said: Said, came: Came) -> None:
@@ -257,7 +272,10 @@ class RuleStream:
         for rule, body in self._index.traces:
             if rule_match.is_trace(body, trace, values):
                 taken = trace.duration_ms
-                extra = {**own, "duration_ms": rule_posts.number(taken)}
+
+                def extra(taken: float = taken) -> dict[str, str]:
+                    return {**own, "duration_ms": rule_posts.number(taken)}
+
                 self._occurring.occurred(
                     rule, body.threshold, said, values, extra, came, value=taken
                 )

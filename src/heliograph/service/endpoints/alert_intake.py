@@ -5,9 +5,9 @@ be out of order.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 from starlette.requests import Request
@@ -45,12 +45,12 @@ def endpoints(intake: Intake) -> list[Endpoint]:
     """`POST /api/v2/alerts` and its kin, `/v1/alerts/metric|log|trace|webhook`."""
 
     async def post_v2(request: Request) -> Response:
-        with _counted(intake, "alertmanager") as note:
+        with _Counted(intake, "alertmanager") as counted:
             body = await _body(request, intake, strictly=True)
             posted = intake.bodies.take(body)
-            if isinstance(posted, Future):
-                posted = await asyncio.wrap_future(posted)
-            note(posted)
+            if not isinstance(posted, Posted):
+                posted = await posted
+            counted.note(posted)
         return _v2_answer(posted)
 
     async def post_metric(request: Request) -> Response:
@@ -120,11 +120,11 @@ def _endpoint(
 async def _post(
     request: Request, intake: Intake, source: str, decode: Callable[[bytes, Times], Posted]
 ) -> tuple[Posted, list[Taken]]:
-    with _counted(intake, source) as note:
+    with _Counted(intake, source) as counted:
         body = await _body(request, intake, strictly=False)
         future = intake.posts.submit(lambda times: decode(body, times))
         posted, taken = await asyncio.wrap_future(future)
-        note(posted)
+        counted.note(posted)
     return posted, taken
 
 
@@ -137,25 +137,28 @@ async def _body(request: Request, intake: Intake, *, strictly: bool) -> bytes:
     )
 
 
-@contextmanager
-def _counted(intake: Intake, source: str) -> Iterator[Callable[[Posted], None]]:
-    """Count what a body of *source* came to, of which the block tells."""
-    meters = intake.meters
-    started_s = intake.clock.monotonic_s()
+class _Counted(AbstractContextManager["_Counted"]):
+    """Counts what a body of *source* came to, of which the block tells."""
 
-    def note(posted: Posted) -> None:
+    def __init__(self, intake: Intake, source: str) -> None:
+        self._meters = intake.meters
+        self._clock = intake.clock
+        self._source = source
+        self._started_s = intake.clock.monotonic_s()
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if isinstance(error, Refused):
+            self._meters.rejected.add(1, self._source, error.code)
+
+    def note(self, posted: Posted) -> None:
+        """Count *posted*."""
+        meters, source = self._meters, self._source
         meters.received.add(posted.kept, source)
         if posted.truncated:
             meters.truncated.add(posted.truncated, source)
         for one in posted.unfit:
             meters.rejected.add(1, source, one.reason)
-        meters.intake_seconds.observe(intake.clock.monotonic_s() - started_s, source)
-
-    try:
-        yield note
-    except Refused as error:
-        meters.rejected.add(1, source, error.code)
-        raise
+        meters.intake_seconds.observe(self._clock.monotonic_s() - self._started_s, source)
 
 
 def _require_json(request: Request, *, strictly: bool) -> None:

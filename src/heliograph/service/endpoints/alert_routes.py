@@ -1,6 +1,5 @@
 """Routes made over the API: CRUD, and the path that labels would take."""
 
-import asyncio
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
@@ -18,7 +17,7 @@ from heliograph.receive import json_body
 from heliograph.service import params, problem
 from heliograph.service.alerting import Alerting, Turn
 from heliograph.service.executors import Executors
-from heliograph.service.http import Endpoint, Parameter, Surroundings, read_body
+from heliograph.service.http import Endpoint, Parameter, Surroundings, read_document
 from heliograph.service.route_book import RouteBook
 from heliograph.store.state.alert_routes import RouteShown
 
@@ -40,7 +39,7 @@ class Routing(NamedTuple):
 
     async def ask(self, work: Callable[[Turn], T]) -> T:
         """Run *work* on the engine's thread, in a transaction of its own."""
-        return await asyncio.wrap_future(self.alerting.submit(work, alone=True))
+        return await self.alerting.awaited(work, alone=True)
 
 
 def endpoints(routing: Routing) -> list[Endpoint]:
@@ -127,8 +126,7 @@ class _Bound:
     async def test(self, request: Request) -> Response:
         """The path of labels."""
         seen = _seen(await _body(request, self._have))
-        path = self._have.alerting.ask(lambda turn: _path(turn, seen))
-        return problem.answer(await asyncio.wrap_future(path))
+        return problem.answer(await self._have.alerting.ask(lambda turn: _path(turn, seen)))
 
     async def _edit(
         self,
@@ -144,14 +142,18 @@ class _Bound:
 
 
 async def _body(request: Request, routing: Routing) -> dict[str, Any]:
-    return json_body.document(await read_body(request, routing.around), _document)
+    return json_body.document(await read_document(request, routing.around), _document)
 
 
 def _seen(document: Mapping[str, Any]) -> dict[str, str]:
     given = document.get("labels", document)
-    if not isinstance(given, Mapping) or not given:
-        raise Refused("an object of texts, not empty", field="labels")
+    if not isinstance(given, Mapping):
+        raise Refused("expected an object of texts", field="labels")
+    if not document:
+        raise Refused("required; {} are the labels of nothing", field="labels", code="missing")
     for name, value in given.items():
+        if not name:
+            raise Refused("a label has a name", field="labels", code="name")
         if not isinstance(value, str):
             raise Refused("expected text", field=f"labels.{name}"[:200])
     return matching.seen(labels.of(given), NOBODY, given.get("source", ""))

@@ -12,7 +12,7 @@ from heliograph.core.clock import Clock
 from heliograph.receive import json_body
 from heliograph.service import params, problem
 from heliograph.service.executors import Executors
-from heliograph.service.http import Endpoint, Parameter, Surroundings, read_body
+from heliograph.service.http import Endpoint, Parameter, Surroundings, read_document
 from heliograph.service.rule_book import RuleBook, Shown
 
 JSON = ("application/json",)
@@ -134,7 +134,7 @@ class _Bound:
 
 
 async def _body(request: Request, ruling: Ruling) -> dict[str, Any]:
-    return json_body.document(await read_body(request, ruling.around), _document)
+    return json_body.document(await read_document(request, ruling.around), _document)
 
 
 def _caller(request: Request, ruling: Ruling) -> str:

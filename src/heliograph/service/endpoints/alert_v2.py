@@ -4,7 +4,6 @@ Only what is active is listed, as there: an alert that has resolved is not. Sour
 OpenAPI document, v2.
 """
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from operator import itemgetter
@@ -15,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from heliograph import __version__
-from heliograph.alert import matching
+from heliograph.alert.engine.views import Told
 from heliograph.alert.model import Alert, Suppression
 from heliograph.core import instant
 from heliograph.core.errors import Refused
@@ -30,6 +29,8 @@ T = TypeVar("T")
 
 # Alerts of one answer; Alertmanager has no limit, and its clients no paging.
 ALERTS_MAX = 20_000
+# What Alertmanager takes for true; anything else is false.
+_TRUE = {"true", "t", "1", "yes", "y", "ok", "on", "selected", "checked", "enabled"}
 
 
 class Wanted(NamedTuple):
@@ -52,10 +53,17 @@ class Wanted(NamedTuple):
             and (self.muted or not suppression.mutes)
         )
 
-    def told_to(self, names: Sequence[str]) -> bool:
-        """Whether one of the receivers *names* is wanted."""
+    @property
+    def everything(self) -> bool:
+        """Whether there is no alert that is not wanted."""
+        shown = self.active and self.silenced and self.inhibited and self.muted
+        return shown and not self.matchers and self.receiver is None
+
+    @property
+    def told(self) -> Told | None:
+        """Whether a receiver is asked for; None: all are."""
         pattern = self.receiver
-        return pattern is None or any(pattern.fullmatch(name) is not None for name in names)
+        return None if pattern is None else lambda name: pattern.fullmatch(name) is not None
 
 
 class Reading(NamedTuple):
@@ -66,7 +74,7 @@ class Reading(NamedTuple):
 
     async def ask(self, work: Callable[[Turn], T]) -> T:
         """Run *work* on the engine's thread."""
-        return await asyncio.wrap_future(self.alerting.ask(work))
+        return await self.alerting.ask(work)
 
 
 def endpoints(reading: Reading) -> list[Endpoint]:
@@ -127,16 +135,10 @@ def _endpoint(
 
 def _wanted(request: Request) -> Wanted:
     def flag(name: str) -> bool:
-        given = request.query_params.get(name, "true")
-        if given not in {"true", "false"}:
-            raise Refused(
-                f"{name} in query must be of type boolean: {given[:40]!r}",
-                field=name,
-                status=422,
-            )
-        return given == "true"
+        given = request.query_params.get(name)
+        # An empty one is as good as none.
+        return not given or given.lower() in _TRUE
 
-    flag("unprocessed")
     receiver = request.query_params.get("receiver")
     try:
         pattern = compile_pattern(receiver) if receiver else None
@@ -169,15 +171,22 @@ def _status(original: str, started_ns: int) -> dict[str, Any]:
 
 
 def _alerts(turn: Turn, wanted: Wanted) -> list[Mapping[str, Any]]:
+    _check_all(turn, wanted)
     views = (
         view
-        for alert in turn.engine.find(wanted.matchers, turn.now_ns)
+        for alert in turn.engine.find(wanted.matchers, turn.now_ns, wanted.told)
         if (view := _view(turn, alert, wanted)) is not None
     )
     # The engine does nothing else meanwhile, so no list is made that is too long to be given.
     found = list(islice(views, ALERTS_MAX + 1))
     _check_count(len(found))
     return sorted(found, key=itemgetter("fingerprint"))
+
+
+def _check_all(turn: Turn, wanted: Wanted) -> None:
+    """Refuse to list everything, where that is too much, before any of it is made."""
+    if wanted.everything:
+        _check_count(len(turn.engine))
 
 
 def _check_count(count: int) -> None:
@@ -198,8 +207,6 @@ def _view(turn: Turn, alert: Alert, wanted: Wanted) -> Mapping[str, Any] | None:
     receivers = (
         [groups[0].receiver] if len(groups) == 1 else sorted({one.receiver for one in groups})
     )
-    if not wanted.told_to(receivers):
-        return None
     suppression = engine.suppression(alert.id, turn.now_ns)
     if not wanted.has(suppression):
         return None
@@ -208,17 +215,11 @@ def _view(turn: Turn, alert: Alert, wanted: Wanted) -> Mapping[str, Any] | None:
 
 
 def _groups(turn: Turn, wanted: Wanted) -> list[Mapping[str, Any]]:
+    _check_all(turn, wanted)
     found: list[dict[str, Any]] = []
     count = 0
-    for group, members in turn.engine.groups(turn.now_ns):
-        if not wanted.told_to([group.receiver]):
-            continue
-        chosen = (
-            view
-            for alert in members
-            if _fulfils(alert, wanted.matchers)
-            and (view := _view(turn, alert, wanted)) is not None
-        )
+    for group, members in turn.engine.groups(turn.now_ns, wanted.matchers, wanted.told):
+        chosen = (view for alert in members if (view := _view(turn, alert, wanted)) is not None)
         views = list(islice(chosen, ALERTS_MAX + 1 - count))
         # An alert counts in each of its groups, for it is shown in each.
         count += len(views)
@@ -228,15 +229,7 @@ def _groups(turn: Turn, wanted: Wanted) -> list[Mapping[str, Any]]:
                 {
                     "labels": dict(group.labels),
                     "receiver": {"name": group.receiver},
-                    "alerts": sorted(views, key=lambda view: str(view["fingerprint"])),
+                    "alerts": sorted(views, key=itemgetter("fingerprint")),
                 }
             )
     return sorted(found, key=lambda one: (str(one["labels"]), str(one["receiver"])))
-
-
-def _fulfils(alert: Alert, matchers: Sequence[Matcher]) -> bool:
-    """As the list of alerts has it: what matchers see, which is more than the labels."""
-    if not matchers:
-        return True
-    seen = matching.seen(alert.labels, alert.context, alert.source)
-    return matching.all_match(matchers, seen)

@@ -12,7 +12,7 @@ from heliograph.receive import json_body
 from heliograph.service import params, problem
 from heliograph.service.executors import Executors
 from heliograph.service.freshness import Reads
-from heliograph.service.http import Endpoint, Parameter, Surroundings, read_body
+from heliograph.service.http import Endpoint, Parameter, Surroundings, read_document
 from heliograph.service.log_patterns import PatternBook, Shown
 from heliograph.service.pattern_tally import Gap, PatternTally
 from heliograph.training.parse import Parsed
@@ -178,7 +178,7 @@ class _Bound:
 
 
 async def _body(request: Request, have: Patterning) -> dict[str, Any]:
-    return json_body.document(await read_body(request, have.around), _document)
+    return json_body.document(await read_document(request, have.around), _document)
 
 
 def _asked(document: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:

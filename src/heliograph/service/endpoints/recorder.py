@@ -3,7 +3,8 @@
     {"status": "success", "event_id": "f47a…", "timestamp": "…"}                   one, taken
     400 {…problem…, "error": {"code": "INVALID_EVENT", "message", "details"}}      one, refused
     {"status": "success" | "partial" | "error", "received": 3, "accepted": 2, "rejected": 1,
-     "results": [{"status": "success", …}, {"status": "error", "index": 1, "error": {…}}, …]}
+     "results": [{"status": "success", …}, {"status": "error", "index": 1, "error": {…}}, …],
+     "errors": [{"field": "[1].metric_name", "message": "…"}]}
 
 Of a list one bad item costs the others nothing, and the answer is 200. What is answered is durable.
 """
@@ -93,10 +94,8 @@ class _Bound:
             except Refused as refused:
                 if refused.code != recorder_queries.INVALID_AGGREGATION:
                     raise
-                return _fault(
-                    {"code": refused.code, "message": refused.detail, "details": {}},
-                    refused.field,
-                )
+                error = {"code": refused.code, "message": refused.detail, "details": {}}
+                return _fault(error, [{"field": refused.field, "message": refused.detail}])
 
         return await self._with.reads.answer(found)
 
@@ -121,13 +120,11 @@ class _Bound:
 
 
 def _answered(taken: Read) -> Response:
-    results = taken.results
+    results, errors = taken.results, recorder_taking.errors(taken)
     if taken.alone:
         (only,) = results
-        if only["status"] == recorder_taking.OK:
-            return problem.wordy(only)
-        return _fault(only["error"], "")
-    accepted = recorder_taking.accepted(taken)
+        return _fault(only["error"], errors) if errors else problem.wordy(only)
+    accepted = len(results) - len(errors)
     # Nothing, all of it taken, is no error.
     whole = {0: "error", len(results): "success"}
     return problem.wordy(
@@ -135,29 +132,15 @@ def _answered(taken: Read) -> Response:
             "status": whole.get(accepted, "partial"),
             "received": len(results),
             "accepted": accepted,
-            "rejected": len(results) - accepted,
+            "rejected": len(errors),
             "results": results,
+            **({"errors": errors} if errors else {}),
         }
     )
 
 
-def _fault(error: dict[str, Any], field: str) -> Response:
+def _fault(error: dict[str, Any], errors: list[dict[str, str]]) -> Response:
     """A problem that has the error of spec 002 inside."""
-    message = error["message"]
-    errors = [{"field": field or _field(error["details"]), "message": message}]
     return problem.problem(
-        400, message, code=error["code"], errors=errors, extra={"error": error}
-    )
-
-
-def _field(details: dict[str, Any]) -> str:
-    """The part at fault, where the details name one."""
-    told = details.get("validation_errors", details)
-    missing = told.get("missing_fields")
-    return (
-        missing[0]
-        if missing
-        else next(
-            (told[key] for key in ("invalid_type", "too_long", "field") if key in told), "body"
-        )
+        400, error["message"], code=error["code"], errors=errors, extra={"error": error}
     )

@@ -1,6 +1,5 @@
 """Silences over `/v1/silences`, and over Alertmanager's `/api/v2/silences`."""
 
-import asyncio
 import uuid
 from collections.abc import Callable
 from itertools import islice
@@ -10,7 +9,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from heliograph.alert import matching, silence_documents, silences
+from heliograph.alert import grammar, matching, silence_documents, silences
 from heliograph.alert.model import Silence
 from heliograph.alert.silences import Wanted
 from heliograph.core.errors import Refused
@@ -18,7 +17,7 @@ from heliograph.receive import json_body
 from heliograph.service import alert_view, params, problem
 from heliograph.service.alerting import Alerting, Turn
 from heliograph.service.endpoints.foreign import in_foreign_words, v2_paths
-from heliograph.service.http import Endpoint, Parameter, Surroundings, read_body
+from heliograph.service.http import Endpoint, Parameter, Surroundings, read_document
 
 T = TypeVar("T")
 
@@ -40,11 +39,11 @@ class Silencing(NamedTuple):
 
     async def ask(self, work: Callable[[Turn], T]) -> T:
         """What *work*, which changes nothing, answers on the engine's thread."""
-        return await asyncio.wrap_future(self.alerting.ask(work))
+        return await self.alerting.ask(work)
 
     async def change(self, work: Callable[[Turn], T]) -> T:
         """Run *work* on the engine's thread; what it changes is on disk then."""
-        return await asyncio.wrap_future(self.alerting.submit(work))
+        return await self.alerting.awaited(work)
 
 
 def endpoints(silencing: Silencing) -> list[Endpoint]:
@@ -130,7 +129,8 @@ def _foreign(silencing: Silencing) -> list[Endpoint]:
             [
                 alert_view.silence_v2(one, now_ns)
                 for one in found
-                if all(_has(one, matcher) for matcher in matchers)
+                # As there: what a silence holds is asked for, not what it would match.
+                if all(matching.triple(matcher) in one.matchers for matcher in matchers)
             ]
         )
 
@@ -174,7 +174,7 @@ def filters(request: Request) -> list[Any]:
         if len(text) > params.MATCHER_CHARS_MAX:
             raise Refused(f"{len(text)} characters", field="filter")
         try:
-            found += matching.parse_matchers(text)
+            found.append(grammar.matcher(text))
         except ValueError as error:
             raise Refused(f"bad matcher format: {error}", field="filter") from error
     if len(found) > params.MATCHERS_MAX:
@@ -183,7 +183,7 @@ def filters(request: Request) -> list[Any]:
 
 
 async def _body(request: Request, silencing: Silencing) -> Any:
-    return json_body.document(await read_body(request, silencing.around), _document)
+    return json_body.document(await read_document(request, silencing.around), _document)
 
 
 async def _object(request: Request, silencing: Silencing) -> Any:
@@ -236,15 +236,6 @@ def _known(turn: Turn, silence_id: str) -> Silence:
 
 def _unknown() -> Refused:
     return Refused("silence not found", field="id", code="not_found", status=404)
-
-
-def _has(silence: Silence, matcher: Any) -> bool:
-    """Whether *matcher* matches the value that *silence* has for that label, as Alertmanager asks:
-    the last one's of that name, "" where it has none; and any it has is not ""."""
-    values = {name: value for name, _, value in silence.matchers}
-    if matcher.op.startswith("!") and not matcher.value and matcher.name in values:
-        return True
-    return bool(matcher.matches(values.get(matcher.name, "")))
 
 
 def _uuid(request: Request) -> str:

@@ -18,6 +18,8 @@ import cramjam
 import msgspec
 
 from heliograph.core.record import Record
+from heliograph.kernels import record_groups
+from heliograph.kernels.record_groups import Names
 from heliograph.store.records import row
 from heliograph.store.state import document
 
@@ -27,6 +29,10 @@ SPAN_NS_MAX = 300 * 10**9
 # Records whose chunk would be larger before it is compressed are kept alone.
 BYTES_MAX = 256 * 1024
 
+# How a list of so many begins.
+_OPENS = [
+    msgspec.msgpack.encode([None] * many)[: -many or None] for many in range(RECORDS_MAX + 1)
+]
 _RAWS = msgspec.msgpack.Decoder(list[msgspec.Raw])
 
 
@@ -54,60 +60,65 @@ class Piece(NamedTuple):
     chunks: list[Chunk]
 
 
-# Time, place among all that are written together, and the record.
-_Placed = tuple[int, int, Record]
-
-
-def piece(records: Mapping[bytes, Record], *, together: bool = True) -> Piece:
-    """*records* by their ids, in the order they came; each alone unless they may be *together*.
+def piece(
+    records: Mapping[bytes, Record],
+    docs: Sequence[bytes | None] = (),
+    *,
+    together: bool = True,
+) -> Piece:
+    """*records* by their ids, in the order they came; each alone unless they may be *together*. *docs*
+    are what `document.packed` made of each, or nothing.
 
     Refused where one cannot be stored.
     """
-    groups: dict[row.Names, list[_Placed]] = {}
-    for place, each in enumerate(records.values()):
-        names = row.names_of(each)
-        placed = each.timestamp_ns, place, each
-        there = groups.get(names)
-        if there is None:
-            groups[names] = [placed]
-        else:
-            there.append(placed)
     made: list[Chunk] = []
-    for names, alike in groups.items():
+    for names, *placed in record_groups.alike(records.values()):
         keys = row.stored(names)
-        for some in _cut(sorted(alike)) if together else ([one] for one in alike):
-            made += _chunks(keys, some)
+        ats, places, alike = placed
+        first = 0
+        while first < len(ats):
+            past = _past(ats, first) if together else first + 1
+            some = alike[first:past]
+            whole = _whole(some, [docs[place] for place in places[first:past]] if docs else [])
+            made += _chunks(keys, ats[first:past], places[first:past], some, whole)
+            first = past
     return Piece(list(records), made)
 
 
-def _cut(alike: Sequence[_Placed]) -> Iterator[Sequence[_Placed]]:
-    """*alike*, in order of time, in pieces that a chunk may take."""
-    first = 0
-    while first < len(alike):
-        past = min(first + RECORDS_MAX, len(alike))
-        horizon_ns = alike[first][0] + SPAN_NS_MAX
-        while alike[past - 1][0] > horizon_ns:
-            past -= 1
-        yield alike[first:past]
-        first = past
+def _past(ats: Sequence[int], first: int) -> int:
+    """Where a chunk must end whose records, in order of time, begin at *first*."""
+    past = min(first + RECORDS_MAX, len(ats))
+    while ats[past - 1] > ats[first] + SPAN_NS_MAX:
+        past -= 1
+    return past
 
 
-def _chunks(names: row.Names, some: Sequence[_Placed]) -> list[Chunk]:
-    """*some* as one chunk, or each alone where they are large, or MessagePack cannot carry one: what
-    is lost or refused in its other form is that one's alone."""
-    if len(some) > 1:
-        ats, places, records = zip(*some, strict=True)
-        docs = document.packed(records)
-        if docs is not None and len(docs) <= BYTES_MAX:
-            last = max(places)
-            heads = document.encode((ats, [last - place for place in places]))
-            small = bytes(cramjam.lz4.compress_block(docs))
-            return [Chunk(last, *names, ats[0], ats[-1], len(some), heads, small)]
-    return [_alone(names, one) for one in some]
+def _whole(records: Sequence[Record], docs: Sequence[bytes | None]) -> bytes | None:
+    """*records* as `document.packed` has them, of *docs* where there are any."""
+    if not docs:
+        return document.packed(records)
+    there = [doc for doc in docs if doc is not None]
+    return b"".join([_OPENS[len(docs)], *there]) if len(there) == len(docs) else None
 
 
-def _alone(names: row.Names, one: _Placed) -> Chunk:
-    _, place, record = one
+def _chunks(
+    names: Names,
+    ats: Sequence[int],
+    places: Sequence[int],
+    records: Sequence[Record],
+    docs: bytes | None,
+) -> list[Chunk]:
+    """*records*, all of which are *docs*, as one chunk, or each alone where they are large, or
+    MessagePack cannot carry one: what is lost or refused in its other form is that one's alone."""
+    if len(records) > 1 and docs is not None and len(docs) <= BYTES_MAX:
+        last = max(places)
+        heads = document.encode((ats, [last - place for place in places]))
+        small = bytes(cramjam.lz4.compress_block(docs))
+        return [Chunk(last, *names, ats[0], ats[-1], len(records), heads, small)]
+    return [_alone(names, *one) for one in zip(places, records, strict=True)]
+
+
+def _alone(names: Names, place: int, record: Record) -> Chunk:
     at_ns = row.at_ns_of(record)
     return Chunk(place, *names, at_ns, at_ns, 1, None, row.document_of(record))
 

@@ -12,6 +12,7 @@ import threading
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -33,6 +34,8 @@ APPEND_MAX = 5000
 # Rows of `other` that one `retain` deletes.
 RETAIN_ROWS_MAX = 10_000
 _CORRUPT = ".db.corrupt"
+# Where a record has its time.
+_AT = Record._fields.index("timestamp_ns")
 
 
 class _Matches(NamedTuple):
@@ -72,18 +75,27 @@ class RecordFolder:
                 opened._on(newest, lambda: opened._writer(newest))
         return opened
 
-    def append(self, records: Sequence[Record]) -> list[Record]:
-        """Keep *records*, on disk when this returns; return, in order, those not there before.
+    def append(
+        self, records: Sequence[Record], docs: Sequence[bytes | None] = ()
+    ) -> list[Record]:
+        """Keep *records*, on disk when this returns; return, in order, those not there before. *docs*
+        are what `document.packed` made of each, or nothing.
 
         Refused, with nothing kept, when one cannot be stored. Unavailable on a full or failing
         disk: some days may then be kept; appending all again is right.
         """
         by_id = row.by_id(records)
         with self._writing:
-            pieces = [
-                (day, some, chunks.piece(some, together=day != days.OTHER))
+            parts = [
+                (day, some)
                 for day, of_day in sorted(self._by_day(by_id).items())
                 for some in _cut(of_day)
+            ]
+            # They stand where their records do, as long as all of these are written together.
+            theirs = docs if len(parts) == 1 and len(by_id) == len(docs) == len(records) else ()
+            pieces = [
+                (day, some, chunks.piece(some, theirs, together=day != days.OTHER))
+                for day, some in parts
             ]
             fresh: set[bytes] = set()
             for day, some, piece in pieces:
@@ -94,10 +106,10 @@ class RecordFolder:
 
     def _by_day(self, by_id: dict[bytes, Record]) -> dict[int, dict[bytes, Record]]:
         now_ns = self._clock.now_ns()
-        ats = [record.timestamp_ns for record in by_id.values()]
+        ats = list(map(itemgetter(_AT), by_id.values()))
         places = {
             day: days.place(day * days.DAY_NS, now_ns=now_ns, existing=self._days)
-            for day in {at_ns // days.DAY_NS for at_ns in ats}
+            for day in _days_of(ats)
         }
         if len(places) == 1:
             return dict.fromkeys(places.values(), by_id)
@@ -311,6 +323,13 @@ def _cut(records: dict[bytes, Record]) -> Iterator[dict[bytes, Record]]:
         yield records
         return
     yield from map(dict, batches.cut(list(records.items()), APPEND_MAX))
+
+
+def _days_of(ats: Sequence[int]) -> set[int]:
+    """The days that *ats* fall in."""
+    if ats and days.of(min(ats)) == days.of(max(ats)):
+        return {days.of(ats[0])}
+    return {days.of(at_ns) for at_ns in ats}
 
 
 def _matches(

@@ -13,8 +13,11 @@ class RecordStore(Protocol):
 
     counts: Counter[str]
 
-    def append(self, records: Sequence[Record]) -> list[Record]:
-        """Keep *records*, on disk when this returns; those that were not there before."""
+    def append(
+        self, records: Sequence[Record], docs: Sequence[bytes | None] = ()
+    ) -> list[Record]:
+        """Keep *records*, on disk when this returns; those that were not there before. *docs* are what
+        `document.packed` made of each, or nothing."""
         ...
 
     def query(self, **filters: Any) -> Page:

@@ -16,17 +16,16 @@ from typing import NamedTuple
 
 from heliograph.core.errors import Refused
 from heliograph.core.record import Record
+from heliograph.kernels import record_groups
+from heliograph.kernels.record_groups import Names
 from heliograph.store.state import document, text
 
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 DOC_BYTES_MAX = 8 << 20
 COLUMNS = ("id", "stream", "session", "type", "severity", "source", "at_ns", "doc")
 
-Names = tuple[str, str, str, str, str]
-
 # Names whose stored form is remembered: many records have the same few.
 _key = lru_cache(maxsize=4096)(text.key)
-_CANONICAL, _DIGITS = "telemetry-", 32
 
 
 class Row(NamedTuple):
@@ -45,16 +44,8 @@ class Row(NamedTuple):
 def of(id_: bytes, record: Record) -> Row:
     """*record*, whose id is *id_*, as a row. Refused for a value that cannot be stored, or over
     `DOC_BYTES_MAX`."""
-    names = stored(names_of(record))
+    names = stored(record_groups.names_of(record))
     return Row(id_, *names, at_ns_of(record), document_of(record))
-
-
-def names_of(record: Record) -> Names:
-    """What *record* is searched by, but for its time: stream, session, type, severity, source."""
-    pod_uid = record.resource.get("pod_uid")
-    session = record.session_id
-    stream = pod_uid if isinstance(pod_uid, str) and pod_uid else session
-    return stream, session, record.event_type, record.severity or "", record.source_kind
 
 
 def stored(names: Names) -> Names:
@@ -83,22 +74,13 @@ def record(doc: bytes) -> Record:
 
 def by_id(records: Iterable[Record]) -> dict[bytes, Record]:
     """*records* by their ids, the first of each id, in order."""
-    found: dict[bytes, Record] = {}
-    for each in records:
-        found.setdefault(id_of(each.record_id), each)
-    return found
+    return record_groups.by_id(records, _hashed)
 
 
 def id_of(record_id: str) -> bytes:
     """16 bytes that stand for *record_id*."""
-    digits = record_id[len(_CANONICAL) :]
-    if len(digits) == _DIGITS and record_id.startswith(_CANONICAL):
-        try:
-            found = bytes.fromhex(digits)
-        except ValueError:
-            pass
-        else:
-            # Capital letters and spaces are read too, and are another id.
-            if found.hex() == digits:
-                return found
+    return record_groups.digits_of(record_id) or _hashed(record_id)
+
+
+def _hashed(record_id: str) -> bytes:
     return hashlib.sha256(record_id.encode("utf-8", "surrogatepass")).digest()[:16]

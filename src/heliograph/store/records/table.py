@@ -83,8 +83,11 @@ class RecordTable:
             unless_open.pop_all()
         return opened
 
-    def append(self, records: Sequence[Record]) -> list[Record]:
+    def append(
+        self, records: Sequence[Record], docs: Sequence[bytes | None] = ()
+    ) -> list[Record]:
         """As `RecordFolder.append`."""
+        del docs
         by_id = row.by_id(records)
         now_ns = self._clock.now_ns()
         by_day: dict[int, list[row.Row]] = {}

@@ -5,7 +5,8 @@
     is_open       1 until `close` finds that `ends_ns` is past: then the episode joins the history
     ends_ns       NULL: no end known
     document      `_Rest`: labels, annotations and what else nobody searches
-    raw, enriched as in `alert.model`
+    raw, enriched as in `alert.model`. Of a row that came with many others `enriched` is a reference,
+                  and what is empty of the three is on a sheet (`alert_sheets`)
 
 **Indexes.** An index in the order of pods or nodes costs a page of its own for nearly every row
 that it is given (measured: 12 µs a row, each), so a new alert gets none of these. Open episodes
@@ -14,16 +15,19 @@ of the filters. Closing an episode moves it to the indexes of the history. An in
 fires, not `is_open`: see `alert_pages`.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import msgspec
+import sqlalchemy
 from sqlalchemy import Column, Connection, Index, Table
 from sqlalchemy import text as sql
 
 from heliograph.alert.model import Alert, Context
 from heliograph.core.labels import Labels
-from heliograph.store.state import alert_kinds, batches, text
+from heliograph.kernels import alert_rows
+from heliograph.store.state import alert_kinds, alert_sheets, batches, text
+from heliograph.store.state.alert_sheets import Said
 from heliograph.store.state.alert_values import Codec
 from heliograph.store.state.columns import Bytes, Int64, KeyText, metadata, serial
 from heliograph.store.state.upsert import VALUES_MAX, put_stored
@@ -33,6 +37,8 @@ BATCH_MAX = 300
 CLOSE_MAX = 60
 # Ids that one statement may name.
 IDS_MAX = 500
+# Rows whose sheets are looked up together.
+READ_TOGETHER = 500
 
 
 def _index(name: str, *columns: str, where: str) -> Index:
@@ -73,16 +79,21 @@ _CHANGED = (
     *("severity", "cluster_name", *_PLACES, "kind", "is_open", "starts_ns", "ends_ns"),
     *("updated_ns", "count", "document"),
 )
+# What came on a sheet has no `document`, and the `raw` of it takes the place of what the row has.
 _THEN = (
     "(id) DO UPDATE SET "
     + ", ".join(f"{name} = excluded.{name}" for name in _CHANGED)
-    + "".join(
-        f", {name} = CASE WHEN length(excluded.{name}) = 0 THEN alert_events.{name} "
-        f"ELSE excluded.{name} END"
-        for name in ("raw", "enriched")
-    )
+    + ", raw = CASE WHEN length(excluded.raw) = 0 AND length(excluded.document) > 0 "
+    "THEN alert_events.raw ELSE excluded.raw END"
+    ", enriched = CASE WHEN length(excluded.enriched) = 0 THEN alert_events.enriched "
+    "ELSE excluded.enriched END"
 )
-_READ = "id, source, starts_ns, ends_ns, created_ns, updated_ns, count, document"
+_NUMBERS = "id, source, starts_ns, ends_ns, created_ns, updated_ns, count"
+_SAYS = {
+    # What has a document of its own needs no sheet for it.
+    False: "document, CASE WHEN length(document) = 0 THEN enriched END",
+    True: "document, enriched, raw",
+}
 
 
 class _Rest(msgspec.Struct, array_like=True, gc=False):
@@ -109,12 +120,24 @@ def put(tx: Connection, alerts: Sequence[Alert]) -> None:
     Of several with one id the last holds, with the last `raw` and `enriched` that are not b"".
     """
     assert len(alerts) <= BATCH_MAX
-    unique: dict[str, Alert] = {}
-    for alert in alerts:
-        before = unique.get(alert.id)
-        unique[alert.id] = alert if before is None else _over(before, alert)
+    unique = {alert.id: alert for alert in alerts}
+    if len(unique) < len(alerts):
+        unique.clear()
+        for alert in alerts:
+            before = unique.get(alert.id)
+            unique[alert.id] = alert if before is None else _over(before, alert)
+    made = [
+        _with_raw(tx, alert) if alert.enriched and not alert.raw else alert
+        for alert in unique.values()
+    ]
+    says = alert_sheets.laid_out(
+        tx,
+        alert_rows.documents(made, _document),
+        [alert.raw for alert in made],
+        [alert.enriched for alert in made],
+    )
     kinds: dict[int, tuple[str, str, str, str]] = {}
-    rows = [_row(alert, kinds) for alert in unique.values()]
+    rows = alert_rows.rows(made, *says, alert_kinds.stored_kind, text.key, kinds)
     alert_kinds.keep(tx, kinds)
     put_stored(tx, EVENTS, _COLUMNS, rows, _THEN)
 
@@ -173,20 +196,32 @@ def by_number(tx: Connection, numbers: Sequence[int]) -> list[Alert]:
     for some in batches.cut(numbers, IDS_MAX):
         # Numbers of our own.
         wanted = sql(
-            f"SELECT n, {_READ}, raw, enriched FROM alert_events "  # noqa: S608
+            f"SELECT {_NUMBERS}, {_SAYS[True]}, n FROM alert_events "  # noqa: S608
             f"WHERE n IN ({', '.join(map(str, some))})"
         )
-        found |= {row[0]: _alert(row[1:]) for row in tx.execute(wanted)}
+        rows = tx.execute(wanted).all()
+        alerts = _alerts(tx, rows, documents=True)
+        found |= {row[-1]: alert for row, alert in zip(rows, alerts, strict=True)}
     return [found[n] for n in numbers if n in found]
 
 
 def select(
     tx: Connection, where: str, values: dict[str, Any], *, documents: bool = False
-) -> Iterable[Alert]:
+) -> Iterator[Alert]:
     """The episodes for which the SQL *where* with *values* holds, as `many`."""
-    more = ", raw, enriched" if documents else ""
-    wanted = sql(f"SELECT {_READ}{more} FROM alert_events WHERE {where}")  # noqa: S608
-    return (_alert(row) for row in tx.execute(wanted, values))
+    says = _SAYS[documents]
+    wanted = sql(f"SELECT {_NUMBERS}, {says} FROM alert_events WHERE {where}")  # noqa: S608
+    for rows in tx.execute(wanted, values).partitions(READ_TOGETHER):
+        yield from _alerts(tx, rows, documents=documents)
+
+
+def delete(tx: Connection, ids: Sequence[str]) -> int:
+    """Have no episodes with these *ids* any more (at most `IDS_MAX`); how many there were."""
+    assert len(ids) <= IDS_MAX
+    named = EVENTS.c.id.in_(ids)
+    said = tx.execute(sqlalchemy.select(EVENTS.c.enriched).where(named)).scalars()
+    alert_sheets.let_go(tx, list(filter(alert_sheets.is_reference, said)))
+    return tx.execute(EVENTS.delete().where(named)).rowcount
 
 
 def _over(before: Alert, alert: Alert) -> Alert:
@@ -195,14 +230,14 @@ def _over(before: Alert, alert: Alert) -> Alert:
     )
 
 
-def _row(alert: Alert, kinds: dict[int, tuple[str, str, str, str]]) -> tuple[Any, ...]:
-    """*alert* in the order of `_COLUMNS`; its kind is added to *kinds*."""
-    stored = text.key
+def _with_raw(tx: Connection, alert: Alert) -> Alert:
+    """*alert*, whose `enriched` takes the place of what may be a reference, with the `raw` there."""
+    stored = one(tx, alert.id)
+    return alert if stored is None else msgspec.structs.replace(alert, raw=stored.raw)
+
+
+def _document(alert: Alert) -> bytes:
     of = alert.context
-    texts = (alert.source, alert.name, alert.severity, of.cluster_name)
-    kind = alert_kinds.stored_kind(*texts)
-    kinds[kind[4]] = texts
-    ends_ns, updated_ns = alert.ends_ns, alert.updated_ns
     rest = _Rest(
         alert.fingerprint,
         alert.labels,
@@ -218,29 +253,24 @@ def _row(alert: Alert, kinds: dict[int, tuple[str, str, str, str]]) -> tuple[Any
         alert.seq,
         alert.entities,
     )
-    return (
-        alert.id,
-        *kind[:4],
-        of.workload_id and stored(of.workload_id),
-        of.pod_name and stored(of.pod_name),
-        of.node_name and stored(of.node_name),
-        kind[4],
-        1 if ends_ns is None or ends_ns > updated_ns else 0,
-        alert.starts_ns,
-        ends_ns,
-        alert.created_ns,
-        updated_ns,
-        alert.count,
-        _rest.encode(rest),
-        alert.raw,
-        alert.enriched,
+    return _rest.encode(rest)
+
+
+def _alerts(tx: Connection, rows: Sequence[Any], *, documents: bool) -> list[Alert]:
+    """The alerts of *rows*, of `_NUMBERS` and `_SAYS`."""
+    references = [row[8] for row in rows if row[8] and alert_sheets.is_reference(row[8])]
+    sheets = alert_sheets.read(tx, references, whole=documents) if references else {}
+    return [_alert(row, sheets.get(row[8]), documents=documents) for row in rows]
+
+
+def _alert(row: Any, sheet: Said | None, *, documents: bool) -> Alert:
+    id_, source, starts_ns, ends_ns, created_ns, updated_ns, count, document, enriched, *raw = (
+        row
     )
-
-
-def _alert(row: Any) -> Alert:
-    id_, source, starts_ns, ends_ns, created_ns, updated_ns, count, stored, *documents = row
-    rest = _rest.decode(stored)
-    raw, enriched = documents or (b"", b"")
+    if sheet is not None:
+        document, enriched = document or sheet.document, sheet.enriched
+        raw = [raw[0] or sheet.raw] if raw else []
+    rest = _rest.decode(document)
     return Alert(
         id=id_,
         fingerprint=rest.fingerprint,
@@ -259,8 +289,8 @@ def _alert(row: Any) -> Alert:
         episode=rest.episode,
         seq=rest.seq,
         entities=rest.entities,
-        raw=bytes(raw),
-        enriched=bytes(enriched),
+        raw=raw[0] if documents else b"",
+        enriched=enriched if documents else b"",
     )
 
 

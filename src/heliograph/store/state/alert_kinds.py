@@ -10,19 +10,21 @@ statistics outlive the episodes.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Column, Connection, Index, Table, event
 from sqlalchemy import text as sql
 
-from heliograph.store.state import text
+from heliograph.store.state import batches, text
 from heliograph.store.state.columns import Int64, KeyText, metadata
 from heliograph.store.state.upsert import put_stored
 
 # Kinds that a connection remembers as stored, and that this module remembers the number of.
 KNOWN_MAX = 50_000
+# Kinds that one statement may name.
+KINDS_MAX = 500
 COLUMNS = ("source", "alert_name", "severity", "cluster_name")
 
 KINDS = Table(
@@ -34,6 +36,7 @@ KINDS = Table(
     Index(None, "alert_name"),
 )
 _KNOWN = "heliograph_alert_kinds"
+_NEW = "heliograph_alert_kinds_new"
 
 stored_text = lru_cache(KNOWN_MAX)(text.key)
 
@@ -66,15 +69,25 @@ def keep(tx: Connection, kinds: Mapping[int, tuple[str, str, str, str]]) -> None
         return
     rows = [(kind, *map(stored_text, kinds[kind])) for kind in sorted(new)]
     put_stored(tx, KINDS, ("id", *COLUMNS), rows, "DO NOTHING")
+    # Not known before the commit: a transaction that fails takes its kinds with it. A commit that
+    # fails closes the connection, and what it knew.
+    tx.info.setdefault(_NEW, []).extend(new)
+    if not event.contains(tx, "commit", _remember):
+        event.listen(tx, "commit", _remember)
+        event.listen(tx, "rollback", _forget)
 
-    def remember(_: Connection) -> None:
-        if len(known) > KNOWN_MAX:
-            known.clear()
-        known.update(new)
 
-    # Not before: a transaction that fails takes its kinds with it. A commit that fails closes the
-    # connection, and what it knew.
-    event.listen(tx, "commit", remember)
+def _remember(tx: Connection) -> None:
+    known: set[int] = tx.info.setdefault(_KNOWN, set())
+    if len(known) > KNOWN_MAX:
+        known.clear()
+    known.update(tx.info.pop(_NEW, ()))
+
+
+def _forget(tx: Connection) -> None:
+    # One that was lost took what it knew with it.
+    if not tx.invalidated:
+        tx.info.pop(_NEW, None)
 
 
 def condition(wanted: Mapping[str, str | None]) -> tuple[str, dict[str, Any]]:
@@ -82,6 +95,19 @@ def condition(wanted: Mapping[str, str | None]) -> tuple[str, dict[str, Any]]:
     its parameters."""
     given = {name: text.key(value) for name, value in wanted.items() if value is not None}
     return " AND ".join(f"{name} = :{name}" for name in given), given
+
+
+def texts(tx: Connection, kinds: Sequence[int]) -> dict[int, tuple[str, ...]]:
+    """The four texts, as stored, of each of *kinds*."""
+    found: dict[int, tuple[str, ...]] = {}
+    for some in batches.cut(kinds, KINDS_MAX):
+        # Numbers of our own.
+        wanted = sql(
+            f"SELECT id, {', '.join(COLUMNS)} FROM alert_kinds "  # noqa: S608
+            f"WHERE id IN ({', '.join(map(str, some))})"
+        )
+        found |= {kind: tuple(of_kind) for kind, *of_kind in tx.execute(wanted)}
+    return found
 
 
 def numbers(tx: Connection, where: str, values: Mapping[str, Any], limit: int) -> list[int]:

@@ -1,77 +1,45 @@
-"""How many alerts fired and were resolved, and for how long they fired: by the hour and by more.
+"""What people ask of the statistics: groups of anything, of any time, by any filter.
 
-    add(tx, [StatDelta(hour_ns=…, alert_name="OOM", …, firing=1)])
     table(tx, ("day", "severity"), Filters(workload_id="w-1"))     # newest first
 
-Every delta is added to a row of each *grain*, in one transaction, so that all of them always
-agree. A grain is a width of time and what it tells apart:
-
-    hour                          kind and workload
-    span (8 days), era (64 days)  kind and workload
-    day, hour                     kind (see `alert_kinds`)
-    day                           workload
-    hour                          severity; source; cluster; nothing
-
-A question reads the coarsest grains that answer it: whole eras, spans or days, then the hours at the
-ends. So a million episodes of 90 days are some ten thousand rows for most questions. What a grain
-does not tell apart is "" in its rows, also in the kind that they name.
+Hours and days are read day by day from the newest on, until the page is full and so many groups are
+counted as are shown: so a million episodes are 10 ms. Without them all is one: whole eras and spans
+are read, then the days and hours at the ends. Where no workload is asked for, chunks without are.
 """
 
-from collections.abc import Iterator, Sequence
-from functools import lru_cache
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
-from sqlalchemy import Column, Connection, Table, delete, func, select, tuple_
-from sqlalchemy import text as sql
+import numpy as np
+import numpy.typing as npt
+from sqlalchemy import Connection
 
-from heliograph.alert.changes import StatDelta
+from heliograph.core.duration import DAY_NS, HOUR_NS
 from heliograph.core.errors import Refused
-from heliograph.store.state import alert_kinds, text
-from heliograph.store.state.columns import Int64, KeyText, metadata
-from heliograph.store.state.upsert import put_stored
+from heliograph.store.state import alert_kinds, alert_sums, sum_columns, sum_groups, text
+from heliograph.store.state.alert_sums import (
+    DAY,
+    DAY_KIND,
+    ERA,
+    ERA_KIND,
+    ERA_NS,
+    HOUR,
+    SPAN,
+    SPAN_KIND,
+    SPAN_NS,
+)
+from heliograph.store.state.sum_columns import Numbers, Rows, Sums
+from heliograph.store.state.sum_groups import Counted, Part
 
-# Deltas that one transaction may add, and rows that one may delete.
-BATCH_MAX = 600
 LIMIT_MAX = 1000
 # Groups are counted, and pages reach, so far and no further; as alerts are.
 TOTAL_MAX = 10_000
-SECOND_NS, HOUR_NS = 1_000_000_000, 3_600_000_000_000
-DAY_NS = 24 * HOUR_NS
-SPAN_NS = 8 * DAY_NS
-ERA_NS = 8 * SPAN_NS
 GROUP_BY = (
     *("hour", "day", "alert_name", "severity", "source", "workload_id", "cluster_name"),
 )
-
-_HOUR, _SPAN, _HOUR_KIND, _DAY_KIND, _DAY_WORKLOAD = range(5)
-_HOUR_SEVERITY, _HOUR_SOURCE, _HOUR_CLUSTER, _HOUR_ALL, _ERA = range(5, 10)
-_WIDTHS_NS = {_ERA: ERA_NS, _SPAN: SPAN_NS, _DAY_KIND: DAY_NS, _DAY_WORKLOAD: DAY_NS}
-_LONG_NS = {_ERA: ERA_NS, _SPAN: SPAN_NS}
-# What of a kind the grains of one part tell.
-_PARTS = {"severity": _HOUR_SEVERITY, "source": _HOUR_SOURCE, "cluster_name": _HOUR_CLUSTER}
-_NO_KIND, _NO_WORKLOAD = 0, ""
-
-STATISTICS = Table(
-    "alert_statistics",
-    metadata,
-    Column("grain", Int64, primary_key=True, autoincrement=False),
-    Column("start_ns", Int64, primary_key=True, autoincrement=False),
-    Column("workload_id", KeyText, primary_key=True),
-    Column("kind", Int64, primary_key=True, autoincrement=False),
-    *(Column(name, Int64, nullable=False) for name in ("firing", "resolved", "duration_ns")),
-    # Written at the end, where the present hour is; read by grain and time.
-    sqlite_with_rowid=False,
-)
-_C = STATISTICS.c
-_COLUMNS = tuple(c.name for c in STATISTICS.columns)
-# 292 years: 100,000 alerts fire so long in a day. More stays as much: an error would hold up the rest.
-DURATION_MAX_NS = 2**63 - 1
-_THEN = """(grain, start_ns, workload_id, kind) DO UPDATE SET firing = s.firing + excluded.firing,
- resolved = s.resolved + excluded.resolved, duration_ns = CASE
- WHEN excluded.duration_ns > 0 AND s.duration_ns > :max - excluded.duration_ns THEN :max
- WHEN excluded.duration_ns < 0 AND s.duration_ns < -:max - excluded.duration_ns THEN -:max
- ELSE s.duration_ns + excluded.duration_ns END"""
-_THEN = _THEN.replace("s.", "alert_statistics.").replace(":max", str(DURATION_MAX_NS))
+# Days that are read at once, at most: 10 MB where each has 10,000 rows.
+_DAYS_MAX = 32
+_HOURS = DAY_NS // HOUR_NS
 
 
 class Filters(NamedTuple):
@@ -86,25 +54,6 @@ class Filters(NamedTuple):
     end_ns: int | None = None
 
 
-class _Kinds(NamedTuple):
-    """Kinds by number, and their texts."""
-
-    numbers: tuple[int, ...]
-    texts: dict[int, tuple[str, str, str, str]]
-
-
-# A key in the order of `group_by`; firing, resolved, duration.
-_Counted = tuple[tuple[Any, ...], list[int]]
-
-
-class _Piece(NamedTuple):
-    """The rows of *grain* in `[start_ns, end_ns)`."""
-
-    grain: int
-    start_ns: int
-    end_ns: int
-
-
 class Group(NamedTuple):
     """*names*: value by what was grouped by; `hour` and `day` are their first instant, in ns."""
 
@@ -114,55 +63,157 @@ class Group(NamedTuple):
     duration_ns: int
 
 
-def add(tx: Connection, deltas: Sequence[StatDelta]) -> None:
-    """Add *deltas* (at most `BATCH_MAX`). Not idempotent: what is added twice counts twice."""
-    assert len(deltas) <= BATCH_MAX
-    stored = alert_kinds.stored_text
-    kinds: dict[int, tuple[str, str, str, str]] = {}
-    rows: dict[tuple[int, int, str, int], list[int]] = {}
-    for each in deltas:
-        hour_ns = each.hour_ns - each.hour_ns % HOUR_NS
-        day_ns = hour_ns - hour_ns % DAY_NS
-        workload = stored(each.workload_id)
-        of = _kinds_of(each.source, each.alert_name, each.severity, each.cluster_name)
-        kinds |= of.texts
-        kind, source, severity, cluster = of.numbers
-        for key in (
-            (_HOUR, hour_ns, workload, kind),
-            (_SPAN, hour_ns - hour_ns % SPAN_NS, workload, kind),
-            (_ERA, hour_ns - hour_ns % ERA_NS, workload, kind),
-            (_HOUR_KIND, hour_ns, _NO_WORKLOAD, kind),
-            (_DAY_KIND, day_ns, _NO_WORKLOAD, kind),
-            (_DAY_WORKLOAD, day_ns, workload, _NO_KIND),
-            (_HOUR_SEVERITY, hour_ns, _NO_WORKLOAD, severity),
-            (_HOUR_SOURCE, hour_ns, _NO_WORKLOAD, source),
-            (_HOUR_CLUSTER, hour_ns, _NO_WORKLOAD, cluster),
-            (_HOUR_ALL, hour_ns, _NO_WORKLOAD, _NO_KIND),
-        ):
-            row = rows.get(key)
-            if row is None:
-                rows[key] = [each.firing, each.resolved, each.duration_ns]
-            else:
-                row[0] += each.firing
-                row[1] += each.resolved
-                row[2] += each.duration_ns
-    alert_kinds.keep(tx, kinds)
-    for row in rows.values():
-        row[2] = max(-DURATION_MAX_NS, min(row[2], DURATION_MAX_NS))
-    put_stored(tx, STATISTICS, _COLUMNS, [(*key, *rows[key]) for key in sorted(rows)], _THEN)
+class _Asked:
+    """One question, on one connection: what it reads, and of that what it counts."""
+
+    def __init__(self, tx: Connection, group_by: Sequence[str], filters: Filters) -> None:
+        self._tx = tx
+        self._group_by = group_by
+        self._start_ns, self._end_ns = _bounds(tx, filters)
+        self._kind = {
+            n: text.key(value)
+            for n, name in enumerate(alert_kinds.COLUMNS)
+            if (value := getattr(filters, name)) is not None
+        }
+        of = filters.workload_id
+        self._workload = None if of is None else text.key(of)
+        self._of_kind = not set(group_by).isdisjoint(alert_kinds.COLUMNS)
+        # By kind, in the order of `alert_kinds.COLUMNS`, and kinds that are asked for.
+        self._texts: dict[int, tuple[str, ...]] = {}
+        self._fitting: set[int] = set()
+        of_workload = of is not None or "workload_id" in group_by
+        self._wide = (ERA, SPAN, DAY) if of_workload else (ERA_KIND, SPAN_KIND, DAY_KIND)
+
+    def days(self, counted: Callable[[], bool]) -> Iterator[tuple[int, Sums]]:
+        """When each day begins that has something, the newest first, and its sums, or their keys
+        alone where they need not be *counted*."""
+        end_ns, days = self._end_ns, 1
+        while end_ns > self._start_ns:
+            newest_ns = alert_sums.newest_ns(self._tx, end_ns)
+            if newest_ns is None:
+                return
+            last_ns = newest_ns - newest_ns % DAY_NS + DAY_NS
+            begin_ns = max(last_ns - days * DAY_NS, self._start_ns - self._start_ns % DAY_NS)
+            found: dict[int, list[Sums]] = {}
+            until_ns = min(last_ns, end_ns)
+            for at_ns, sums in self._read(
+                (HOUR, self._wide[-1]), begin_ns, until_ns, counted()
+            ):
+                found.setdefault(at_ns - at_ns % DAY_NS, []).append(sums)
+            for day_ns in sorted(found, reverse=True):
+                of_day = found[day_ns]
+                # What one chunk has, another may take out again.
+                only = len(of_day) == 1 or of_day[0].counted
+                yield day_ns, sum_columns.joined(of_day) if only else self.day(day_ns)
+            end_ns, days = begin_ns, min(days * 4, _DAYS_MAX)
+
+    def day(self, day_ns: int) -> Sums:
+        """The sums of a day that has something."""
+        found = self._read((HOUR, self._wide[-1]), day_ns, min(day_ns + DAY_NS, self._end_ns))
+        return sum_columns.joined([sums for _, sums in found])
+
+    def whole(self) -> Iterator[tuple[int, Sums]]:
+        """The sums of all of it at once, where there is something, as if of one day."""
+        start_ns, end_ns = self._start_ns, self._end_ns
+        found = [sums for _, sums in self._read((HOUR,), start_ns, end_ns)]
+        for grain, begin_ns, past_ns in _pieces(start_ns, end_ns, self._wide):
+            found += [sums for _, sums in self._read((grain,), begin_ns, past_ns)]
+        if found:
+            yield 0, sum_columns.joined(found)
+
+    def parts(self, sums: Sums, day_ns: int) -> list[Part]:
+        """What the rows of *sums* are grouped by; those of one day, where that matters."""
+        return [self._part(name, sums, day_ns) for name in self._group_by]
+
+    def _part(self, name: str, sums: Sums, day_ns: int) -> Part:
+        if name == "workload_id":
+            return Part(sums.workload, sums.workloads)
+        if name == "hour":
+            hours = [day_ns + n * HOUR_NS for n in range(_HOURS)]
+            return Part(sums.hour - day_ns // HOUR_NS, hours)
+        if name == "day":
+            return Part(sum_columns.zeros(sums.rows), [day_ns])
+        column = alert_kinds.COLUMNS.index(name)
+        values: dict[str, int] = {}
+        places = [
+            values.setdefault(self._texts[kind][column], len(values))
+            for kind in self._known(sums)
+        ]
+        return Part(np.array(places, dtype=np.int64)[sums.kind], list(values))
+
+    def _read(
+        self, grains: Sequence[int], start_ns: int, end_ns: int, counted: bool = True
+    ) -> Iterator[tuple[int, Sums]]:
+        """When each chunk begins in which something is asked for, and those rows of it. What is not
+        grouped by is made one."""
+        read = alert_sums.read(self._tx, grains, start_ns, end_ns, numbers=counted)
+        for at_ns, keys, numbers in read:
+            rows = self._rows(keys, at_ns, partly=grains[-1] <= DAY_KIND)
+            sums = sum_columns.taken(keys, rows)
+            if not sums.rows:
+                continue
+            if counted:
+                sums = sum_columns.counted(sums, numbers, rows)
+            none = sum_columns.zeros(sums.rows)
+            if "workload_id" not in self._group_by:
+                sums = sums._replace(workload=none, workloads=[""])
+            if not self._of_kind:
+                sums = sums._replace(kind=none, kinds=np.zeros(1, dtype=np.int64))
+            yield at_ns, sums
+
+    def _rows(self, keys: Sums, at_ns: int, *, partly: bool) -> Rows:
+        """The rows of *keys* that are asked for."""
+        rows: Rows = None
+        if self._workload is not None:
+            there = self._workload in keys.workloads
+            place = keys.workloads.index(self._workload) if there else -1
+            rows = np.flatnonzero(keys.workload == place)
+        if self._kind:
+            fits = [kind in self._fitting for kind in self._known(keys)]
+            if not all(fits):
+                rows = _those(rows, np.array(fits)[_at(keys.kind, rows)])
+        if partly and not self._start_ns <= at_ns <= self._end_ns - DAY_NS:
+            hours = _at(keys.hour, rows)
+            after = hours >= self._start_ns // HOUR_NS
+            rows = _those(rows, after & (hours < self._end_ns // HOUR_NS))
+        return rows
+
+    def _known(self, sums: Sums) -> list[int]:
+        """The kinds of *sums*, of each of which the texts are known now, and whether it fits."""
+        kinds: list[int] = sums.kinds.tolist()
+        new = [kind for kind in kinds if kind not in self._texts]
+        for kind, texts in alert_kinds.texts(self._tx, new).items():
+            self._texts[kind] = texts
+            if all(texts[n] == value for n, value in self._kind.items()):
+                self._fitting.add(kind)
+        return kinds
 
 
-@lru_cache(alert_kinds.KNOWN_MAX)
-def _kinds_of(source: str, alert_name: str, severity: str, cluster_name: str) -> _Kinds:
-    """The kind itself, and what its source, severity and cluster are alone, in this order."""
-    parts = (
-        (source, alert_name, severity, cluster_name),
-        (source, "", "", ""),
-        ("", "", severity, ""),
-        ("", "", "", cluster_name),
-    )
-    numbers = tuple(alert_kinds.of(*part) for part in parts)
-    return _Kinds(numbers, dict(zip(numbers, parts, strict=True)))
+class _Groups:
+    """The groups of a day, or of all. Their sums are read when they are asked for."""
+
+    def __init__(self, asked: _Asked, day_ns: int, sums: Sums) -> None:
+        self._asked, self._day_ns = asked, day_ns
+        self._have(sums)
+
+    def count(self) -> int:
+        """How many there are."""
+        totals = self._totals
+        return sum_groups.count(*self._numbered) if totals is None else len(totals.groups)
+
+    def page(self, begin: int, end: int, falling: int | None) -> list[Counted]:
+        """Those `[begin, end)`, in order."""
+        if self._totals is None:
+            self._have(self._asked.day(self._day_ns))
+        assert self._totals is not None
+        return sum_groups.ordered(
+            self._totals, self._parts, *self._numbered, begin=begin, end=end, falling=falling
+        )
+
+    def _have(self, sums: Sums) -> None:
+        self._parts = self._asked.parts(sums, self._day_ns)
+        self._numbered = sum_groups.numbered(sums.rows, self._parts)
+        self._totals = sum_groups.summed(sums, *self._numbered) if sums.counted else None
 
 
 def table(
@@ -181,39 +232,25 @@ def table(
     beyond `TOTAL_MAX`.
     """
     _check(group_by, offset)
-    bounds = _bounds(tx, filters)
-    if bounds is None:
-        return [], 0
-    end = offset + max(0, min(limit, LIMIT_MAX))
-    found: list[_Counted] = []
+    asked = _Asked(tx, group_by, filters)
+    end = min(offset + max(0, min(limit, LIMIT_MAX)), TOTAL_MAX)
+    falling = next((n for n, name in enumerate(group_by) if name in {"hour", "day"}), None)
+    found: list[Counted] = []
     total = 0
-    for pieces in _plan(tx, group_by, filters, *bounds):
+    steps = (
+        asked.whole()
+        if falling is None
+        else asked.days(lambda: not offset and total < end)  # else most of it is only counted
+    )
+    for day_ns, keys in steps:
+        groups = _Groups(asked, day_ns, keys)
+        here = groups.count()
+        if offset < total + here and total < end:
+            found += groups.page(max(0, offset - total), end - total, falling)
+        total += here
         if total >= TOTAL_MAX:
             break
-        if len(found) < end:
-            found += _read(tx, group_by, pieces, filters)
-            total = len(found)
-        else:
-            # The page is full: the rest is only counted.
-            total += _count(tx, group_by, pieces, filters, TOTAL_MAX - total)
-    total = min(total, TOTAL_MAX)
-    return [_group(group_by, *each) for each in found[offset : min(end, total)]], total
-
-
-def prune(tx: Connection, before_ns: int, limit: int = BATCH_MAX) -> int:
-    """Delete at most *limit* rows of eras (64 days) that ended by *before_ns*; return how many."""
-    assert limit <= BATCH_MAX
-    gone = 0
-    for grain in range(_ERA + 1):
-        old = (
-            select(_C.grain, _C.start_ns, _C.workload_id, _C.kind)
-            .where(_C.grain == grain, _C.start_ns < before_ns - before_ns % ERA_NS)
-            .order_by(_C.start_ns)
-            .limit(limit - gone)
-        )
-        key = tuple_(_C.grain, _C.start_ns, _C.workload_id, _C.kind)
-        gone += tx.execute(delete(STATISTICS).where(key.in_(old))).rowcount
-    return gone
+    return [_group(group_by, each) for each in found], min(total, TOTAL_MAX)
 
 
 def _check(group_by: Sequence[str], offset: int) -> None:
@@ -228,173 +265,61 @@ def _check(group_by: Sequence[str], offset: int) -> None:
         raise Refused(f"{offset}, limit {TOTAL_MAX}: narrow the time", field="offset")
 
 
-def _bounds(tx: Connection, filters: Filters) -> tuple[int, int] | None:
-    """The hours to read, `[start_ns, end_ns)`; None when there are none. Where no filter ends them
-    they end with a whole era."""
-    ends = []
-    for order in (_C.start_ns, _C.start_ns.desc()):
-        found = select(_C.start_ns).where(_C.grain == _HOUR_ALL).order_by(order).limit(1)
-        at_ns = tx.execute(found).scalar()
-        if at_ns is None:
-            return None
-        ends.append(at_ns - at_ns % ERA_NS)
-    start_ns, end_ns = ends[0], ends[1] + ERA_NS
+def _bounds(tx: Connection, filters: Filters) -> tuple[int, int]:
+    """The hours to read, `[start_ns, end_ns)`, no further than there are chunks; where no filter
+    ends them they end with a whole era."""
+    oldest_ns, newest_ns = alert_sums.oldest_ns(tx), alert_sums.newest_ns(tx)
+    if oldest_ns is None or newest_ns is None:
+        return 0, 0
+    start_ns, end_ns = oldest_ns - oldest_ns % ERA_NS, newest_ns - newest_ns % ERA_NS + ERA_NS
     if filters.start_ns is not None:
         start_ns = max(start_ns, _up(filters.start_ns, HOUR_NS))
     if filters.end_ns is not None:
         end_ns = min(end_ns, _up(filters.end_ns, HOUR_NS))
-    return (start_ns, end_ns) if start_ns < end_ns else None
+    return start_ns, end_ns
 
 
-def _plan(
-    tx: Connection, group_by: Sequence[str], filters: Filters, start_ns: int, end_ns: int
-) -> Iterator[list[_Piece]]:
-    """What to read, in steps whose groups are apart and ever older."""
-    grains = _grains(group_by, filters)
-    if "hour" in group_by:
-        grains = grains[-1:]
-    elif "day" in group_by:
-        grains = [grain for grain in grains if grain not in _LONG_NS]
-    else:
-        yield list(_pieces(start_ns, end_ns, grains))
-        return
-    newest = select(func.max(_C.start_ns)).where(_C.grain == _HOUR_ALL, _C.start_ns < end_ns)
-    last_ns = tx.execute(newest).scalar()
-    if last_ns is None:
-        return
-    end_ns = min(end_ns, (last_ns // DAY_NS + 1) * DAY_NS)
-    # The newest groups fill a page; a few steps reach the oldest.
-    step_ns = DAY_NS
-    while end_ns > start_ns:
-        edge_ns = max(start_ns, (end_ns - step_ns) // DAY_NS * DAY_NS)
-        yield list(_pieces(edge_ns, end_ns, grains))
-        end_ns, step_ns = edge_ns, step_ns * 2
+def _pieces(
+    start_ns: int, end_ns: int, grains: Sequence[int]
+) -> Iterator[tuple[int, int, int]]:
+    """`[start_ns, end_ns)` in the widest of *grains*, an era, a span and a day, that fit; days also
+    where they do not."""
+    *wide, day = zip(grains, (ERA_NS, SPAN_NS, DAY_NS), strict=True)
+
+    def pieces(start_ns: int, end_ns: int, level: int) -> Iterator[tuple[int, int, int]]:
+        if start_ns >= end_ns:
+            return
+        if level == len(wide):
+            yield day[0], start_ns // DAY_NS * DAY_NS, end_ns
+            return
+        grain, width_ns = wide[level]
+        first_ns, last_ns = _up(start_ns, width_ns), end_ns // width_ns * width_ns
+        if first_ns >= last_ns:
+            yield from pieces(start_ns, end_ns, level + 1)
+            return
+        yield grain, first_ns, last_ns
+        yield from pieces(start_ns, first_ns, level + 1)
+        yield from pieces(last_ns, end_ns, level + 1)
+
+    return pieces(start_ns, end_ns, 0)
 
 
-def _grains(group_by: Sequence[str], filters: Filters) -> list[int]:
-    """The grains that tell apart what is asked for, the widest first."""
-    given = {name for name, value in filters._asdict().items() if value is not None}
-    wanted = {*group_by, *given}
-    of_kind = wanted.intersection(alert_kinds.COLUMNS)
-    if "workload_id" in wanted:
-        return [_ERA, _SPAN, _HOUR] if of_kind else [_DAY_WORKLOAD, _HOUR]
-    if not of_kind:
-        return [_DAY_KIND, _HOUR_ALL]
-    part = _PARTS.get(of_kind.pop()) if len(of_kind) == 1 else None
-    return [_DAY_KIND, _HOUR_KIND if part is None else part]
+def _at(column: Numbers, rows: Rows) -> Numbers:
+    return column if rows is None else column[rows]
 
 
-def _pieces(start_ns: int, end_ns: int, grains: Sequence[int]) -> Iterator[_Piece]:
-    """`[start_ns, end_ns)` in the widest of *grains* that fit; the last of them is an hour wide."""
-    if start_ns >= end_ns:
-        return
-    width_ns = _WIDTHS_NS.get(grains[0], HOUR_NS)
-    first_ns, last_ns = _up(start_ns, width_ns), end_ns // width_ns * width_ns
-    if first_ns >= last_ns:
-        yield from _pieces(start_ns, end_ns, grains[1:])
-        return
-    yield _Piece(grains[0], first_ns, last_ns)
-    yield from _pieces(start_ns, first_ns, grains[1:])
-    yield from _pieces(last_ns, end_ns, grains[1:])
+def _those(rows: Rows, mask: npt.NDArray[np.bool_]) -> Numbers:
+    """Those of *rows* where *mask* holds."""
+    return np.flatnonzero(mask) if rows is None else rows[mask]
 
 
 def _up(at_ns: int, width_ns: int) -> int:
     return -(-at_ns // width_ns) * width_ns
 
 
-def _where(filters: Filters) -> tuple[str, dict[str, Any]]:
-    """SQL over a row `s` and its kind `k`, and its parameters."""
-    where, values = alert_kinds.condition(
-        {name: getattr(filters, name) for name in alert_kinds.COLUMNS}
-    )
-    if filters.workload_id is not None:
-        values["workload_id"] = text.key(filters.workload_id)
-        where += f"{' AND ' if where else ''}s.workload_id = :workload_id"
-    return where, values
-
-
-def _read(
-    tx: Connection, group_by: Sequence[str], pieces: Sequence[_Piece], filters: Filters
-) -> list[_Counted]:
-    """The groups of *pieces*, in order."""
-    found: dict[tuple[Any, ...], list[int]] = {}
-    for piece in pieces:
-        statement, values = _statement(group_by, piece, filters)
-        for *key, firing, resolved, whole_s, rest_ns in tx.execute(sql(statement), values):
-            if firing is not None:
-                counts = found.setdefault(tuple(key), [0, 0, 0])
-                counts[0] += int(firing)
-                counts[1] += int(resolved)
-                counts[2] += int(whole_s) * SECOND_NS + int(rest_ns)
-    timed = next((n for n, name in enumerate(group_by) if name in {"hour", "day"}), None)
-    # Texts compare with texts and instants with instants, so keys of one question do.
-    counted = sorted(found.items())
-    counted.sort(key=lambda item: item[1], reverse=True)
-    if timed is not None:
-        counted.sort(key=lambda item: item[0][timed], reverse=True)
-    return counted
-
-
-def _count(
-    tx: Connection,
-    group_by: Sequence[str],
-    pieces: Sequence[_Piece],
-    filters: Filters,
-    most: int,
-) -> int:
-    """How many groups *pieces* of hours or days have, none of which share one; at most *most*."""
-    total = 0
-    for piece in pieces:
-        statement, values = _statement(group_by, piece, filters)
-        counted = sql(f"SELECT count(*) FROM ({statement} LIMIT :most) AS g")  # noqa: S608
-        total += tx.execute(counted, {**values, "most": most}).scalar_one()
-    return total
-
-
-def _statement(
-    group_by: Sequence[str], piece: _Piece, filters: Filters
-) -> tuple[str, dict[str, Any]]:
-    """SQL that yields a row for each group of *piece*, and its parameters."""
-    where, values = _where(filters)
-    # A remainder is never negative here, unlike SQL's.
-    day = f"(s.start_ns - (s.start_ns % {DAY_NS} + {DAY_NS}) % {DAY_NS})"
-    names = {"hour": "s.start_ns", "day": day, "workload_id": "s.workload_id"}
-    selected = [names.get(name, f"k.{name}") for name in group_by]
-    joined = not {*group_by, *values}.isdisjoint(alert_kinds.COLUMNS)
-    # In two parts: rows together may have more nanoseconds than SQLite's 64 bits.
-    sums = ["sum(s.firing)", "sum(s.resolved)"]
-    sums += [f"sum(s.duration_ns {part} {SECOND_NS})" for part in "/%"]
-    conditions = [
-        f"s.grain = {piece.grain} AND {_hours(piece, 'workload_id' in values)}",
-        *(["k.id = s.kind"] if joined else []),
-        *([where] if where else []),
-    ]
-    # Names and numbers of our own.
-    statement = (
-        f"SELECT {', '.join([*selected, *sums])} FROM alert_statistics AS s"  # noqa: S608
-        f"{' CROSS JOIN alert_kinds AS k' if joined else ''} "
-        f"WHERE {' AND '.join(conditions)}"
-    )
-    if selected:
-        statement += f" GROUP BY {', '.join(map(str, range(1, len(selected) + 1)))}"
-    return statement, values
-
-
-def _hours(piece: _Piece, of_workload: bool) -> str:
-    """The condition on time. One workload is found hour by hour: that is what rows are ordered by."""
-    between = f"start_ns >= {piece.start_ns} AND start_ns < {piece.end_ns}"
-    if not of_workload or piece.grain not in {_HOUR, *_LONG_NS}:
-        return f"s.{between.replace('AND ', 'AND s.')}"
-    if piece.grain in _LONG_NS:
-        starts = range(piece.start_ns, piece.end_ns, _LONG_NS[piece.grain])
-        return f"s.start_ns IN ({', '.join(map(str, starts))})"
-    there = f"SELECT start_ns FROM alert_statistics WHERE grain = {_HOUR_ALL} AND {between}"  # noqa: S608
-    return f"s.start_ns IN ({there})"
-
-
-def _group(group_by: Sequence[str], key: tuple[Any, ...], counts: list[int]) -> Group:
+def _group(group_by: Sequence[str], one: Counted) -> Group:
     names = {
         name: value if isinstance(value, int) else text.original(value)
-        for name, value in zip(group_by, key, strict=True)
+        for name, value in zip(group_by, one.key, strict=True)
     }
-    return Group(names, *counts)
+    return Group(names, one.firing, one.resolved, one.duration_ns)

@@ -147,8 +147,7 @@ def archive(
     if lines == alert_ledger.BATCH_MAX:
         return lines
     alert_correlations.forget(tx, ids)
-    key = alert_events.EVENTS.c.id
-    return lines + tx.execute(alert_events.EVENTS.delete().where(key.in_(ids))).rowcount
+    return lines + alert_events.delete(tx, ids)
 
 
 def _oldest(tx: Connection, before_ns: int, limit: int) -> list[str]:

@@ -8,8 +8,10 @@ T = TypeVar("T")
 
 def cut(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
     """*items* in order, in pieces of *size*; the last may be shorter. No items, no piece."""
-    for start in range(0, len(items), size):
-        yield items[start : start + size]
+    if len(items) <= size:
+        # Nearly always, and many times a transaction.
+        return iter((items,) if items else ())
+    return (items[start : start + size] for start in range(0, len(items), size))
 
 
 def halved(items: Sequence[T], most: int) -> Iterator[Sequence[T]]:

@@ -13,8 +13,9 @@ from heliograph.store.state import (
     alert_outbox,
     alert_routes,
     alert_rules,
+    alert_sheets,
     alert_silences,
-    alert_statistics,
+    alert_sums,
     columns,
     cursors,
     dirty,
@@ -33,7 +34,7 @@ from heliograph.store.state import (
 
 MODULES = (
     *(alert_correlations, alert_counts, alert_events, alert_groups, alert_kinds, alert_ledger),
-    *(alert_outbox, alert_routes, alert_rules, alert_silences, alert_statistics),
+    *(alert_outbox, alert_routes, alert_rules, alert_sheets, alert_silences, alert_sums),
     *(cursors, dirty, findings, frameworks, log_patterns, meta, owners, partials, rule_states),
     *(training, usage, versions),
     wandb_runs,

@@ -6,8 +6,9 @@ sequence number of the last frame that its consumer will never need again.
 
 from sqlalchemy import Column, Connection, Table, select
 
+from heliograph.store.state import text
 from heliograph.store.state.columns import Int64, KeyText, metadata
-from heliograph.store.state.upsert import insert
+from heliograph.store.state.upsert import put_stored
 
 CURSORS = Table(
     "cursors",
@@ -15,6 +16,8 @@ CURSORS = Table(
     Column("name", KeyText, primary_key=True),
     Column("seq", Int64, nullable=False),
 )
+
+_ADVANCE = "(name) DO UPDATE SET seq = excluded.seq WHERE excluded.seq > cursors.seq"
 
 
 def get_all(tx: Connection) -> dict[str, int]:
@@ -25,14 +28,7 @@ def get_all(tx: Connection) -> dict[str, int]:
 
 def advance(tx: Connection, name: str, seq: int) -> None:
     """Move cursor *name* to *seq*; never backwards: a smaller *seq* changes nothing."""
-    put = insert(tx, CURSORS).values(name=name, seq=seq)
-    tx.execute(
-        put.on_conflict_do_update(
-            index_elements=["name"],
-            set_={"seq": put.excluded.seq},
-            where=put.excluded.seq > CURSORS.c.seq,
-        )
-    )
+    put_stored(tx, CURSORS, ("name", "seq"), [(text.key(name), seq)], _ADVANCE)
 
 
 def forget(tx: Connection, name: str) -> None:

@@ -1,8 +1,16 @@
-"""Who goes first on the one writer: a bounded queue a lane, the most urgent lane emptied first."""
+"""Who goes first on the one writer: a bounded queue a lane, the most urgent lane emptied first.
+
+    lane, job = lanes.take()      the writer's thread: the next job, and with it the turn
+    if lanes.enter():             anyone else: the turn, where nobody has it and nobody waits for it
+        …
+    lanes.leave()                 both, when they are done with it
+
+Who has the turn has the writing connection.
+"""
 
 from collections import deque
 from enum import IntEnum
-from threading import Condition
+from threading import Condition, Lock
 from typing import Generic, TypeVar
 
 from heliograph.core.errors import Unavailable
@@ -24,12 +32,13 @@ WAITING_MAX = {Lane.CONTROL: 1000, Lane.ALERTS: 1000, Lane.APPLIER: 64, Lane.RET
 
 
 class Lanes(Generic[Job]):
-    """First in, first out within a lane. Thread-safe."""
+    """First in, first out within a lane, and one turn at a time. Thread-safe."""
 
     def __init__(self) -> None:
         self._waiting: dict[Lane, deque[Job]] = {lane: deque() for lane in Lane}
-        self._changed = Condition()
-        self._closed = False
+        self._count = 0
+        self._changed = Condition(Lock())
+        self._closed = self._taken = False
 
     def put(self, lane: Lane, job: Job) -> None:
         """Queue *job*. Unavailable when *lane* is full (`state_busy`) or all is closed."""
@@ -42,18 +51,36 @@ class Lanes(Generic[Job]):
                     code="state_busy",
                 )
             self._waiting[lane].append(job)
-            self._changed.notify()
+            self._count += 1
+            if not self._taken:
+                self._changed.notify()
 
     def take(self) -> tuple[Lane, Job] | None:
-        """The next job, waiting for one; None once closed and empty."""
+        """The next job and the turn, waiting for both; None once closed and empty."""
         with self._changed:
-            while True:
-                for lane, jobs in self._waiting.items():
-                    if jobs:
-                        return lane, jobs.popleft()
-                if self._closed:
+            while self._taken or not self._count:
+                if self._closed and not self._taken:
                     return None
                 self._changed.wait()
+            self._count -= 1
+            self._taken = True
+            lane = next(lane for lane, jobs in self._waiting.items() if jobs)
+            return lane, self._waiting[lane].popleft()
+
+    def enter(self) -> bool:
+        """Whether the turn is the caller's: nobody had it, and no job waited."""
+        with self._changed:
+            if self._taken or self._count or self._closed:
+                return False
+            self._taken = True
+            return True
+
+    def leave(self) -> None:
+        """Give the turn back."""
+        with self._changed:
+            self._taken = False
+            if self._count or self._closed:
+                self._changed.notify()
 
     def close(self) -> None:
         """Take no more; what waits is still handed out."""

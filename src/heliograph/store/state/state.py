@@ -16,9 +16,10 @@ from sqlalchemy import Connection, Engine
 
 from heliograph.core import thread_name
 from heliograph.core.clock import Clock
-from heliograph.core.errors import ConfigError, Unavailable
+from heliograph.core.errors import ConfigError, Refused
 from heliograph.store.state import engines, lock, revisions, seam, sqlite_file
 from heliograph.store.state.lanes import Lane, Lanes
+from heliograph.store.state.writer import Writer
 
 log = logging.getLogger(__name__)
 
@@ -63,12 +64,14 @@ class State:
         self, home: "_Home", clock: Clock, *, observe: Callable[[Lane, float], None] | None
     ) -> None:
         self._home = home
-        self._writer, self._readers, self._path = home.writer, home.readers, home.path
+        self._writer, self._readers, self._path = home.writer.engine, home.readers, home.path
         self._clock = clock
         self._observe = observe
         self._lanes: Lanes[_Job] = Lanes()
         self.mended = home.mended
         self.slow: Counter[Lane] = Counter()
+        # The thread whose transaction runs, or 0.
+        self._inside = 0
         self._thread = threading.Thread(target=self._run, name="state-writer", daemon=True)
         self._thread.start()
 
@@ -83,7 +86,7 @@ class State:
     ) -> "State":
         """Open the PostgreSQL at *url*, or SQLite in *data_dir*; its schema becomes ours.
 
-        *observe* is told each transaction's lane and duration in seconds, on the writer thread.
+        *observe* is told each transaction's lane and duration in seconds, on the thread it ran on.
         ConfigError: a URL we refuse, a folder in use, a schema newer than ours. Unavailable: no
         answer from the server.
         """
@@ -99,10 +102,24 @@ class State:
         What *work* raises rolls back and is the future's exception, database errors as
         Unavailable or Refused. Raises Unavailable itself when the lane is full or the state closed.
         """
-        assert threading.current_thread() is not self._thread, "a transaction waits for another"
+        here = threading.get_ident()
+        assert here not in {self._inside, self._thread.ident}, "a transaction waits for another"
         done: Future[T] = Future()
         self._lanes.put(lane, _Job(work, done))
         return done
+
+    def run(self, work: Callable[[Connection], T], *, lane: Lane) -> T:
+        """What *work* answers, once it is on disk: as `write`, for a thread that waits for it.
+
+        Where the writer is idle it runs here: to hand it over, and the answer back, costs more
+        than a small transaction.
+        """
+        if not self._lanes.enter():
+            return self.write(work, lane=lane).result()
+        try:
+            return self._transact(lane, work)
+        finally:
+            self._lanes.leave()
 
     def read(self, work: Callable[[Connection], T]) -> T:
         """What *work* answers, run here on a read-only snapshot. Unavailable when busy or lost."""
@@ -149,25 +166,40 @@ class State:
         thread_name.show()
         while (taken := self._lanes.take()) is not None:
             lane, job = taken
-            if job.done.set_running_or_notify_cancel():
-                with _Delivery(job.done):
-                    job.done.set_result(self._transact(lane, job.work))
+            if not job.done.set_running_or_notify_cancel():
+                self._lanes.leave()
+                continue
+            with _Delivery(job.done):
+                try:
+                    result = self._transact(lane, job.work)
+                finally:
+                    # Before the answer: who gets it may have the next.
+                    self._lanes.leave()
+                job.done.set_result(result)
 
     def _transact(self, lane: Lane, work: Callable[[Connection], T]) -> T:
         start_s = self._clock.monotonic_s()
+        self._inside = threading.get_ident()
+        sound = False
         try:
-            with self._home.translated(), self._writer.begin() as tx:
-                return work(tx)
-        except Unavailable:
-            # After a failed write or sync the connection's view is not to be believed.
-            self._writer.dispose()
+            with self._home.translated():
+                found = self._home.writer.transact(work)
+            sound = True
+        except Refused:
+            sound = True
             raise
         finally:
+            self._inside = 0
+            if not sound:
+                # After a failed write or sync the connection's view is not to be believed, nor
+                # what a bug made of it.
+                self._home.writer.drop()
             took_s = self._clock.monotonic_s() - start_s
             if took_s > SLOW_S:
                 self.slow[lane] += 1
             if self._observe is not None:
                 self._observe(lane, took_s)
+        return found
 
 
 class Upgraded(NamedTuple):
@@ -189,7 +221,7 @@ class _Home:
     """Where a state lives: its connections, and on SQLite its file, its lock and what was mended."""
 
     name: str
-    writer: Engine
+    writer: Writer
     readers: Engine
     path: Path | None = None
     held: lock.FolderLock | None = None
@@ -202,7 +234,7 @@ class _Home:
     def leave(self) -> None:
         """Close all, readers first: who closes last folds the write-ahead log in. Twice is once."""
         self.readers.dispose()
-        self.writer.dispose()
+        self.writer.drop()
         if self.held is not None:
             self.held.release()
             self.held = None
@@ -219,7 +251,7 @@ def _home(url: str | None, data_dir: Path, leaving: ExitStack) -> _Home:
         parsed = engines.parse_url(url)
         home = _Home(
             name=f"state {parsed.render_as_string(hide_password=True)}",
-            writer=engines.postgresql_writer(parsed),
+            writer=Writer(engines.postgresql_writer(parsed)),
             readers=engines.postgresql_readers(parsed),
         )
         leaving.callback(home.leave)
@@ -234,7 +266,7 @@ def _home(url: str | None, data_dir: Path, leaving: ExitStack) -> _Home:
     log.info("state opens", extra={"sqlite_version": sqlite3.sqlite_version})
     home = _Home(
         name=f"state {path}",
-        writer=engines.sqlite_writer(path),
+        writer=Writer(engines.sqlite_writer(path)),
         readers=engines.sqlite_readers(path),
         path=path,
         held=held,
@@ -246,14 +278,14 @@ def _home(url: str | None, data_dir: Path, leaving: ExitStack) -> _Home:
 
 def _prepare(home: _Home, clock: Clock) -> str | None:
     """Bring the schema to ours; return the revision that was there. An old SQLite is copied first."""
-    with home.translated(), home.writer.begin() as tx:
-        before = revisions.stored(tx)
+    with home.translated():
+        before = home.writer.transact(revisions.stored)
     revisions.check(before)
     if before == revisions.HEAD:
         return before
     if home.path is not None and before is not None:
         backups = home.path.parent / sqlite_file.BACKUP_FOLDER
         sqlite_file.copy(home.path, backups / f"state-{before}.db")
-    with home.translated(), home.writer.begin() as tx:
-        revisions.bring_to_head(tx, clock.now_ns())
+    with home.translated():
+        home.writer.transact(lambda tx: revisions.bring_to_head(tx, clock.now_ns()))
     return before

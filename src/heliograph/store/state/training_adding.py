@@ -1,12 +1,13 @@
 """Training rows into their chunks: what one transaction takes, and what it does.
 
-    for some in pieces(arranged(rows)):               as long as the writer may be held
-        added, rest = state.write(lambda tx: add(tx, some))
+    for some in pieces(gathered.parts()):                        as long as the writer may be held
+        added, met = state.write(lambda tx: add(tx, some))
+        for change in changes(met):
+            added, again = state.write(lambda tx: put(tx, change))
 
-Rows are put in order, cut and made into chunks before it is the writer's turn. An identity that is
-there already is looked up where chunks cover its time, and merged in its place. Rows that come in no
-order (an import, shuffled) are chunks of one, for a chunk of them would cover the time of all others;
-each of them may meet a chunk of its own, which is why few of them are a transaction.
+Chunks are made before it is the writer's turn (`training_arranging`). What meets a chunk that has rows
+of the same places is merged between two transactions, the second of which takes it only where that
+chunk is still what it was.
 """
 
 import operator
@@ -19,30 +20,27 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection
 
 from heliograph.core.training import TrainingRow, merged
-from heliograph.store.state import batches, text, training_chunks, upsert
+from heliograph.store.state import batches, document, training_chunks, upsert
 from heliograph.store.state.columns import INT64_MAX
 from heliograph.store.state.training import TRAINING, WIDE
-from heliograph.store.state.training_chunks import (
-    NO_ITERATION,
-    SPAN_NS_MAX,
-    Chunk,
-    Place,
+from heliograph.store.state.training_arranging import (
+    WORK_MAX,
+    Arranged,
+    Fresh,
+    Stream,
+    arranged,
+    fresh,
+    stored,
 )
+from heliograph.store.state.training_chunks import NO_ITERATION, SPAN_NS_MAX, Chunk, Place
 
-# What one transaction may take (20 ms on the writer), in rows that came in order; and how many of
-# these one costs that did not.
-WORK_MAX = 4000
-WORK_OF_SCATTERED = 20
 # Chunks are found by pod and time: streams of a pod that are looked for one by one. Of more, all of
 # their time is read once.
 STREAMS_APART_MAX = 8
-# Rows that one transaction changes where they are.
-MERGED_MAX = 80
-# Rows of a stream that came together, from which their order is believed; and as many for each that
-# fell behind.
-IN_ORDER_MIN = 4
-# Names of pods, sources and ranks whose stored form is remembered.
-KEYS_CACHED_MAX = 8192
+# Chunks of a transaction that are looked into for the places of new rows; of more, who asked does it.
+LOOKED_INTO_MAX = 128
+# Chunks that one transaction writes of what met others.
+CHANGED_MAX = 80
 # Chunks of one statement.
 _TOGETHER = 64
 
@@ -50,40 +48,16 @@ _COLUMNS = (
     *("end_ns", "end_iteration", "start_ns", "value_ns", "heads", "fields"),
     *("pod_uid", "source", "rank_group"),
 )
-# What a chunk has anew, and the key that it keeps.
+# What a chunk has anew, the key that it keeps, and what it had.
 _CHANGE = {
     dialect: f"UPDATE {TRAINING.name} SET start_ns = {mark}, value_ns = {mark}, heads = {mark}, "  # noqa: S608
     f"fields = {mark} WHERE pod_uid = {mark} AND source = {mark} AND rank_group = {mark} "
-    f"AND end_ns = {mark} AND end_iteration = {mark}"
+    f"AND end_ns = {mark} AND end_iteration = {mark} AND heads = {mark} AND fields = {mark}"
     for dialect, mark in (("sqlite", "?"), ("postgresql", "%s"))
 }
 
-Stream = tuple[str, str, str]
 # Stream, or a pod and nothing; earliest and latest time of its rows; where chunks of these end at most.
 _Asked = tuple[str, str | None, str | None, int, int, int]
-
-
-class Arranged(NamedTuple):
-    """Rows of one *stream*, which stand at *places*, in their order and each once.
-
-    ordered   whether they came in the order of their time
-    chunks    what they are when none of them is there yet
-    """
-
-    stream: Stream
-    places: Sequence[Place]
-    rows: Sequence[TrainingRow]
-    ordered: bool
-    chunks: list[Chunk]
-
-    @property
-    def work(self) -> int:
-        """What it costs the writer, as `WORK_MAX` counts it."""
-        return len(self.rows) * (1 if self.ordered else WORK_OF_SCATTERED)
-
-    def by_place(self) -> dict[Place, TrainingRow]:
-        """Each row by where it stands."""
-        return dict(zip(self.places, self.rows, strict=True))
 
 
 class Added(NamedTuple):
@@ -94,174 +68,165 @@ class Added(NamedTuple):
     values: int
 
 
-class Outcome(NamedTuple):
-    """What was *added*; and the rows that change what is there, but were more than one transaction
-    takes: to be added again."""
+class Found(NamedTuple):
+    """A chunk that is there, which its stream and end name."""
 
-    added: list[Added]
-    rest: list[TrainingRow]
-
-
-def arranged(rows: Iterable[TrainingRow]) -> list[Arranged]:
-    """*rows* by stream, in parts of which a transaction takes each; those of one identity are one,
-    `core.training.merged`.
-
-    Refused where a time or an iteration is outside 64 bits or a field cannot be stored.
-    """
-    streams: dict[Stream, list[TrainingRow]] = {}
-    for row in rows:
-        name = row[:3]
-        there = streams.get(name)
-        if there is None:
-            streams[name] = [row]
-        else:
-            there.append(row)
-    # By their stored names, in which two long ones may be alike: a transaction takes each once.
-    keyed: dict[Stream, list[TrainingRow]] = {}
-    for stream, some in streams.items():
-        keyed.setdefault(_stored(stream), []).extend(some)
-    return [part for some in keyed.values() for part in _arranged(some[0][:3], some)]
+    pod_uid: str
+    source: str
+    rank_group: str
+    end_ns: int
+    end_iteration: int
+    start_ns: int
+    heads: bytes
+    fields: bytes
 
 
-def _arranged(stream: Stream, rows: Sequence[TrainingRow]) -> Iterator[Arranged]:
-    places = training_chunks.places(rows)
-    ordered = len(places) >= IN_ORDER_MIN
-    if not all(map(operator.lt, places, places[1:])):
-        ordered = _in_order(list(dict.fromkeys(places)))
-        rows = _once_each(places, rows)
-        places = training_chunks.places(rows)
-    most = WORK_MAX if ordered else WORK_MAX // WORK_OF_SCATTERED
-    for first in range(0, len(places), most):
-        some, held = places[first : first + most], rows[first : first + most]
-        chunks = list(training_chunks.chunks(some, held, together=ordered))
-        yield Arranged(stream, some, held, ordered, chunks)
+class Met(NamedTuple):
+    """A *part* some of whose rows have the places of rows that are there, in *chunks*."""
+
+    part: Arranged
+    chunks: list[Found]
 
 
-def _once_each(places: Sequence[Place], rows: Sequence[TrainingRow]) -> list[TrainingRow]:
-    """*rows*, which stand at *places*, in their order, those of one place as one."""
-    held: dict[Place, TrainingRow] = {}
-    for place, row in zip(places, rows, strict=True):
-        there = held.get(place)
-        held[place] = row if there is None else merged(there, row)
-    return [held[place] for place in sorted(held)]
+class Change(NamedTuple):
+    """What becomes of *parts* that met chunks, or of some of each: chunks *made* of rows that are not
+    there, each with its stream, and for each chunk that is *changed* the values of `_CHANGE`."""
+
+    parts: dict[Stream, Arranged]
+    made: list[tuple[Stream, Fresh]]
+    changed: list[tuple[Any, ...]]
 
 
-def _in_order(places: Sequence[Place]) -> bool:
-    """Whether *places* came in their order, but for frames that overtook each other; a few alone do
-    not tell. What was shuffled must not become chunks: each would cover the time of all others."""
-    falls = sum(map(operator.lt, places[1:], places))
-    return len(places) >= IN_ORDER_MIN and falls <= max(0, len(places) // IN_ORDER_MIN - 1)
-
-
-def pieces(parts: Iterable[Arranged]) -> Iterator[list[Arranged]]:
-    """*parts* in pieces that one transaction may take."""
-    piece: list[Arranged] = []
-    work = 0
-    for part in parts:
-        if piece and work + part.work > WORK_MAX:
-            yield piece
-            piece, work = [], 0
-        piece.append(part)
-        work += part.work
-    if piece:
-        yield piece
-
-
-def add(tx: Connection, parts: Sequence[Arranged]) -> Outcome:
-    """Keep *parts*, work for one transaction. A row that is there is merged with what comes."""
+def add(tx: Connection, parts: Sequence[Arranged]) -> tuple[list[Added], list[Met]]:
+    """Keep those of *parts*, work for one transaction, that meet nothing; and what the others met. A
+    chunk that is there already as it would be stored is no news."""
     assert sum(part.work for part in parts) <= WORK_MAX
-    names = [_stored(part.stream) for part in parts]
+    names = [stored(part.stream) for part in parts]
     by_name = dict(zip(names, parts, strict=True))
     assert len(by_name) == len(parts), "parts of one stream in one transaction"
-    left: dict[Stream, dict[Place, TrainingRow]] = {}
-    changed: list[tuple[Any, ...]] = []
-    merged_rows, rest = 0, list[TrainingRow]()
-    for pod, source, rank, end_ns, end_iteration, start_ns, heads, fields in _covering(
-        tx, by_name
-    ):
-        name = pod, source, rank
+    met: dict[Stream, Met] = {}
+    for n, found in enumerate(_covering(tx, by_name)):
+        name = found[:3]
         part = by_name[name]
-        if not _meets(part.places, start_ns, end_ns):
-            continue
-        wanted = left[name] if name in left else part.by_place()
-        again = {
-            place: wanted[place]
-            for place in training_chunks.places_of(heads)
-            if place in wanted
-        }
-        if again:
-            # A row is in one chunk only: who is left over here is new.
-            left[name] = {place: row for place, row in wanted.items() if place not in again}
-            if merged_rows >= MERGED_MAX:
-                rest += again.values()
-                continue
-            chunk = _merged_in(again, heads, fields)
-            if chunk is not None:
-                merged_rows += len(again)
-                changed.append((*chunk[2:], *name, end_ns, end_iteration))
-    if changed:
-        tx.exec_driver_sql(_CHANGE[tx.dialect.name], changed)
-    made = [
-        (*chunk, *name)
-        for name, part in by_name.items()
-        for chunk in (_made(left[name], part) if name in left else part.chunks)
-    ]
-    for some in batches.halved(made, _TOGETHER):
+        new = _new_in(part.chunks, found, look=n < LOOKED_INTO_MAX)
+        if new is None:
+            met.setdefault(name, Met(part, [])).chunks.append(found)
+        elif new is not part.chunks:
+            by_name[name] = part._replace(chunks=new)
+    # One that met something may have had chunks that are there: they are left out by now.
+    left = [one._replace(part=by_name[name]) for name, one in met.items()]
+    alone = {name: part for name, part in by_name.items() if name not in met}
+    _insert(tx, ((*one[:6], *name) for name, part in alone.items() for one in part.chunks))
+    return [_added(part.stream, part.chunks) for part in alone.values()], left
+
+
+def _new_in(chunks: list[Fresh], found: Found, *, look: bool) -> list[Fresh] | None:
+    """Those of *chunks* that are not *found*, None where rows of one have the place of a row of it, or
+    may have one unless one is to *look*."""
+    there: set[Place] = set()
+    for n in range(
+        bisect_left(chunks, found.start_ns, key=operator.attrgetter("end_ns")), len(chunks)
+    ):
+        one = chunks[n]
+        if one.start_ns > found.end_ns:
+            break
+        if (one.end_ns, one.end_iteration, one.heads, one.fields) == (
+            *(found.end_ns, found.end_iteration),
+            *(found.heads, found.fields),
+        ):
+            # A row is in one chunk only: none of the others can have its places.
+            return [*chunks[:n], *chunks[n + 1 :]]
+        if not look:
+            return None
+        there = there or set(training_chunks.places_of(found.heads))
+        if not there.isdisjoint(training_chunks.places_of(one.heads)):
+            return None
+    return chunks
+
+
+def _insert(tx: Connection, rows: Iterable[tuple[Any, ...]]) -> None:
+    for some in batches.halved(list(rows), _TOGETHER):
         upsert.put_stored(tx, TRAINING, _COLUMNS, some, "DO NOTHING")
-    added = [
-        _added(part.stream, list(left[name].values()) if name in left else part.rows)
-        for name, part in by_name.items()
-    ]
-    return Outcome(added, rest)
 
 
-def _made(left: Mapping[Place, TrainingRow], part: Arranged) -> Iterator[Chunk]:
-    return training_chunks.chunks(list(left), list(left.values()), together=part.ordered)
+def _added(stream: Stream, chunks: Sequence[Fresh]) -> Added:
+    return Added(stream, sum(one.rows for one in chunks), sum(one.values for one in chunks))
 
 
-def _meets(places: Sequence[Place], start_ns: int, end_ns: int) -> bool:
-    """Whether one of *places*, which are in order, lies in [start_ns, end_ns]."""
-    first = bisect_left(places, (start_ns, NO_ITERATION))
-    return first < len(places) and places[first][0] <= end_ns
+def changes(met: Iterable[Met]) -> Iterator[Change]:
+    """What is to be done about what was *met*, in pieces that a transaction may take; for who is not
+    the writer."""
+    change = Change({}, [], [])
+    for part, chunks in met:
+        name = stored(part.stream)
+        for one in _changes(name, part, chunks):
+            if len(change.made) + len(change.changed) >= CHANGED_MAX:
+                yield change
+                change = Change({}, [], [])
+            change.parts[name] = part
+            if isinstance(one, Fresh):
+                change.made.append((name, one))
+            else:
+                change.changed.append(one)
+    if change.parts:
+        yield change
 
 
-def _added(stream: Stream, new: Sequence[TrainingRow]) -> Added:
-    return Added(stream, len(new), [row.marker for row in new].count(None))
+def _changes(
+    name: Stream, part: Arranged, chunks: Iterable[Found]
+) -> Iterator[Fresh | tuple[Any, ...]]:
+    """The chunks that *part* makes beside *chunks*, and what it changes of these."""
+    left = {(row.at_ns, _iteration(row)): row for row in part.rows()}
+    for found in chunks:
+        there = training_chunks.places_of(found.heads)
+        again = {place: left.pop(place) for place in there if place in left}
+        chunk = _merged_in(again, found.heads, found.fields)
+        if chunk is not None:
+            key = *name, found.end_ns, found.end_iteration
+            yield (*chunk[2:], *key, found.heads, found.fields)
+    yield from fresh(list(left), list(left.values()), together=part.ordered)
+
+
+def put(tx: Connection, change: Change) -> tuple[list[Added], list[Arranged]]:
+    """Keep *change*; and the parts that are to be added again, where a chunk that was met is no longer
+    what it was."""
+    parts, made, changed = change
+    _insert(tx, ((*one[:6], *name) for name, one in made))
+    moved = 0
+    if changed:
+        moved = len(changed) - tx.exec_driver_sql(_CHANGE[tx.dialect.name], changed).rowcount
+    added = [_added(parts[name].stream, [one]) for name, one in made]
+    return added, list(parts.values()) if moved else []
 
 
 def add_rows(tx: Connection, rows: Sequence[TrainingRow]) -> int:
     """Keep *rows*, which are work for one transaction; how many were not there yet."""
-    new = 0
-    while rows:
-        added, rows = add(tx, arranged(rows))
+    told, met = add(tx, arranged(rows)) if rows else ([], [])
+    new = sum(one.rows for one in told)
+    for change in changes(met):
+        added, _ = put(tx, change)
         new += sum(one.rows for one in added)
     return new
 
 
-_key = lru_cache(maxsize=KEYS_CACHED_MAX)(text.key)
-
-
-def _stored(stream: Stream) -> Stream:
-    pod_uid, source, rank_group = stream
-    return _key(pod_uid), _key(source), _key(rank_group)
-
-
-def _covering(tx: Connection, parts: Mapping[Stream, Arranged]) -> list[Sequence[Any]]:
-    """Stream, end, start and contents of each chunk that may have a row at a place of *parts*."""
+def _covering(tx: Connection, parts: Mapping[Stream, Arranged]) -> list[Found]:
+    """The chunks that may have a row at a place of *parts*."""
     wide: list[_Asked] = []
     narrow: list[_Asked] = []
     for name, part in parts.items():
-        low, high = part.places[0][0], part.places[-1][0]
+        low, high = part.chunks[0].start_ns, part.chunks[-1].end_ns
         wide.append((*name, low, high, min(high + SPAN_NS_MAX, INT64_MAX)))
         # Of one instant there are many chunks where rows came in no order: asked for one by one.
-        spans = [(low, high)] if part.ordered else {(at, at) for at, _ in part.places}
+        spans = (
+            [(low, high)] if part.ordered else {(one.end_ns, one.end_ns) for one in part.chunks}
+        )
         narrow += [(*name, *span, span[1]) for span in spans]
-    found: list[Sequence[Any]] = []
+    found: list[Found] = []
     for asked, instants in ((wide, False), (narrow, True)):
         for some in batches.cut(_crowded(asked), upsert.VALUES_MAX // 6):
             wanted = _covering_text(len(some), tx.dialect.name, instants=instants)
             told = tx.exec_driver_sql(wanted, tuple(chain.from_iterable(some)))
-            found += (one for one in told if (one[0], one[1], one[2]) in parts)
+            found += (Found._make(one) for one in told if (one[0], one[1], one[2]) in parts)
     return found
 
 
@@ -316,9 +281,14 @@ def _merged_in(rows: Mapping[Place, TrainingRow], heads: bytes, fields: bytes) -
         if new is None:
             continue
         there = opened.row(n)
-        # What comes again is the same, mostly; NaN is not equal to itself, and is compared below.
-        if there[2:] != (new.marker, new.framework, new.fields):
+        # What comes again is the same, mostly, NaN too; but 1 and 1.0 are equal and not the same.
+        same = there[2:4] == (new.marker, new.framework)
+        if not same or document.encode(there.fields) != document.encode(new.fields):
             opened.exchange(n, merged(new._replace(**there._asdict()), new))
             changed = True
     chunk = opened.chunk() if changed else None
     return None if chunk is None or (chunk.heads, chunk.fields) == (heads, fields) else chunk
+
+
+def _iteration(row: TrainingRow) -> int:
+    return NO_ITERATION if row.iteration is None else row.iteration

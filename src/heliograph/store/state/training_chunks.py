@@ -90,13 +90,20 @@ def chunks(
 ) -> Iterator[Chunk]:
     """*rows* of one stream, which stand at *places* in order, as chunks, of one row each unless they
     belong *together*. Refused for a field that cannot be stored."""
+    return (one for one, _ in counted(places, rows, together=together))
+
+
+def counted(
+    places: Sequence[Place], rows: Sequence[TrainingRow], *, together: bool = True
+) -> Iterator[tuple[Chunk, int]]:
+    """As `chunks`, each with the number of its rows."""
     first = 0
     while first < len(places):
         past = min(first + ROWS_MAX, len(places)) if together else first + 1
         horizon_ns = places[first][0] + SPAN_NS_MAX
         while places[past - 1][0] > horizon_ns:
             past -= 1
-        yield chunk(places[first:past], rows[first:past])
+        yield chunk(places[first:past], rows[first:past]), past - first
         first = past
 
 

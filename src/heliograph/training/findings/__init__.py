@@ -2,6 +2,7 @@
 
     memory        out of memory, of a device or a host
     devices       Xid, SXid, amdgpu, ECC, links
+    host          tasks and CPUs that hang, file systems that do not answer, PCIe
     workers       data-loader workers
     collectives   NCCL, RCCL, gloo
     numbers       NaN and infinite losses, loss scales at their end

@@ -18,7 +18,8 @@ WITHIN_NS = 10 * 60 * 1_000_000_000
 WAITED_MS_MAX = 24 * 3600 * 1000
 # Devices before what programs say, programs before the libraries that stumble over them.
 TYPES = (
-    *("xid", "ecc", "link_down", "oom", "preempted", "requeued", "dataloader_died"),
+    *("xid", "ecc", "pcie_error", "nic_error", "link_down", "storage_stall", "hung_task"),
+    *("oom", "preempted", "requeued", "dataloader_died"),
     *("nan_loss", "loss_scale_collapse", "traceback", "process_failed", "nccl_error"),
 )
 _RANKS = {name: rank for rank, name in enumerate(TYPES)}

@@ -42,7 +42,9 @@ HINT = (
     r"\b[NR]CCL communicator was aborted|setting up NCCL communicator|monitoredBarrier|"
     r"unhandled (?:cuda|hip|system) error|dump signal (?:from another|due to)|"
     r"[Gg]loo.{0,200}(?:[Tt]imed out|[Tt]imeout|(?:closed|reset) by peer|"
-    r"refused|unreachable)|ProcessGroup\w+ watchdog hang|no heartbeat of its watchdog|"
+    r"refused|unreachable)|ProcessGroup\w+ watchdog hang|collective timeout or exception|"
+    r"store based barrier on rank|seconds waiting for clients|"
+    r"no heartbeat of its watchdog|"
     r"taking the entire process down|(?i:\bhccl.{0,40}(?:error|failed|timeout))|\bEI\d{4}: "
 )
 RULES = ("nccl_timeout", "nccl_error", "nccl_warn")
@@ -58,13 +60,16 @@ _TIMEOUTS = compiled(
     r"|watchdog got stuck for \d+ seconds|Heartbeat monitor timed out!"
     r"|dump signal due to a collective timeout|dump signal from another (?:local )?rank"
     r"|(?:failed to pass|[Tt]imed out in) monitoredBarrier|monitoredBarrier, but received errors"
-    r"|due to ProcessGroup\w+ watchdog hang|\bdetected no heartbeat of its watchdog"
+    r"|due to (?:ProcessGroup\w+ watchdog hang|collective timeout or exception)"
+    r"|\bdetected no heartbeat of its watchdog"
+    r"|Timed out initializing process group in store based barrier on rank: \d+"
+    r"|Timed out after \d+ seconds waiting for clients\."
     r"|\bEI\d{4}: .{0,200}?\btimes? ?out\b"
     r"|timed out in blocking wait|[Gg]loo\S*\s.{0,120}?(?:[Tt]imed out waiting|Timeout)"
 )
 _FOLLOWS = (
     *("thread terminated with exception", "Original reason", "dump signal", "what()"),
-    *("watchdog hang", "no heartbeat of"),
+    *("watchdog hang", "no heartbeat of", "collective timeout or exception"),
 )
 _WORK = compiled(r"\bWork\w*\((?P<inside>(?:[^()]+|\([^()]*\))*)")
 _IN_WORK = {
@@ -89,6 +94,8 @@ _LATE = compiled(
     r"|\bmonitoredBarrier, but received errors while waiting for send/recv from rank (\d+)"
 )
 _LEADER = "0"
+# What ranks meet at before they have a backend.
+_STORE = compiled(r"\bstore based barrier(?: on rank: (\d{1,7}))?|\bwaiting for clients\b")
 _HCCL = compiled(r"\bEI\d{4}: |(?i:hccl)")
 
 _NAMED = compiled(
@@ -97,6 +104,7 @@ _NAMED = compiled(
 )
 _ERRORS = compiled(
     r"\b[NRH]CCL [Ee]rror(?: \d+| in:|:)|\b(?:call hccl api|[Hh]ccl\w* api) failed\b"
+    r"|\bfunction error: Hccl\w+, error code is \d+"
     r"|\b[NR]CCL (?:failure|exception)\b"
     r"|\b[NR]CCL communicator was aborted|\bis setting up NCCL communicator\b.{0,200}\bgot error:"
     r"|\bunhandled (?:cuda|hip|system) error(?=[^\n]{0,60}\b[NR]CCL)"
@@ -129,7 +137,7 @@ _FAILS = compiled(
     re.IGNORECASE,
 )
 _SETTING = compiled(
-    r"\b(?:NUMA auto balancing|iommu=pt|[Mm]issing \"?iommu|kernel command line|ACS|"
+    r"\b(?:NUMA auto balancing|iommu=pt|[Mm]issing \"|[Mm]issing iommu|kernel command line|ACS|"
     r"disabl\w+ by|deprecated|not supported|ignor(?:ed|ing)|will be used|falling back|fallback|"
     r"[Cc]ould not find|environment variable|set (?:to \S+ )?by environment|recommend\w*|Plugin)\b",
     re.IGNORECASE,
@@ -157,7 +165,11 @@ def _timeout(text: str, at: int) -> Found:
     # Only gloo has that barrier; its errors are printed without its name.
     gloo = "gloo" in text[: at + 8].lower() or "monitoredBarrier" in text
     hccl = _HCCL.search(text) is not None
-    attributes["backend"] = "gloo" if gloo else "hccl" if hccl else "nccl"
+    store = _STORE.search(text)
+    named = "store" if store else "gloo" if gloo else "hccl" if hccl else "nccl"
+    attributes["backend"] = named
+    if store is not None and store[1]:
+        attributes["rank"] = int(store[1])
     late = _LATE.search(text)
     if late is not None and late[2] == _LEADER:
         # Rank 0 asks all the others, and goes when one of them does not answer.

@@ -8,10 +8,13 @@
     CUDA error: uncorrectable ECC error encountered
     mlx5_core 0000:53:00.0 mlx5_3: Port: 1 Link DOWN
     mlx5_core 0000:53:00.0: Port module event: module 0, Cable unplugged
+    mlx5_core 0000:41:00.0: poll_health:852:(pid 0): device's health compromised - reached miss count
+    NVRM: GPU 0000:3b:00.0: RmInitAdapter failed! (0x62:0x55:2477)
 
 Attributes of an `xid`: xid or sxid, pci (as printed, without `PCI:`), name, verdict (`core.xids`),
 pid, process, unit, link; of an AMD GPU, which has no numbers, driver (`amdgpu`), pci, name. Of an
-`ecc`: pci, block, corrected, errors. Of a `link_down`: device, pci, port.
+`ecc`: pci, block, corrected, errors. Of a `link_down`: device, pci, port. Of a `nic_error`: driver,
+pci, device, name.
 Severity is the verdict's: `critical` for hardware and fabric, `warning` for the program's and those
 that only the vendor knows, `info` for information and echoes, and for corrected memory errors
 `warning`. Counts of zero, and links that come up, are none.
@@ -25,6 +28,7 @@ from heliograph.training.findings.event import (
     CASCADE,
     CONFIRMATION,
     CRITICAL,
+    ERROR,
     INFO,
     ROOT,
     WARNING,
@@ -36,11 +40,12 @@ from heliograph.training.findings.event import (
 from heliograph.training.findings.patterns import compiled
 
 HINT = (
-    r"(?i)\bs?xid \(|fallen off the bus|\becc error|amdgpu|hardware errors? detected|"
+    r"(?i)\bs?xid \(|fallen off the bus|\becc error|amdgpu|hardware errors? detected|RmInitAdapter|"
     r"\bEDAC \w+: \d+ [CU]E |\blink (?:is )?down\b|link status definitely down|"
-    r"link_down|cable unplugged|port (?:is )?down\b|\blink \d+ (?:is )?down\b"
+    r"link_down|cable unplugged|port (?:is )?down\b|\blink \d+ (?:is )?down\b|"
+    r"mlx[45]_core .{0,200}(?:health compromised|fatal error|unrecoverable|\) timeout\.|tx timeout)"
 )
-RULES = ("xid", "sxid", "off_bus", "amdgpu", "ecc", "link_down")
+RULES = ("xid", "sxid", "off_bus", "amdgpu", "ecc", "link_down", "nic")
 
 _PCI = r"(?:PCI:)?(?P<pci>(?:[0-9a-fA-F]{4,8}:)?[0-9a-fA-F]{2}:[0-9a-fA-F]{2}(?:\.[0-7])?)"
 _XID = compiled(rf"\bXid \({_PCI}[^)]*\): (?P<code>\d{{1,6}})\b(?P<rest>.*)")
@@ -51,7 +56,20 @@ _PID = compiled(r"\bpid='?(\d+)")
 _PROCESS = compiled(r"\bname=([^,<>]+)")
 _UNIT = compiled(r"\A, (?P<unit>[A-Z][A-Z0-9_]{2,}) +(?P<fatal>Fatal|Nonfatal)\b")
 _LINK = compiled(r"\bLink (\d{1,4})\b")
-_OFF_BUS = compiled(rf"\bNVRM:(?: The NVIDIA)? GPU(?: at)? {_PCI}\b(?s:.*)fallen off the bus")
+# The same error in detail: its registers.
+_DETAIL = compiled(r"\A(?:Data \{|Severity \d)")
+_INIT_FAILED = compiled(rf"\bNVRM: GPU {_PCI}: RmInitAdapter failed\b")
+_NIC = compiled(
+    r"\b(?P<driver>mlx[45]_core) (?P<pci>[0-9a-fA-F]{4}:[0-9a-fA-F]{2}:[0-9a-fA-F]{2}\.[0-7])"
+    r"(?: (?P<device>[\w.-]+))?:? .{0,80}?(?P<name>device's health compromised|"
+    r"Fatal error \d+ detected|unrecoverable (?:hardware )?error|\w+\(0x\w+\) timeout\.|"
+    r"TX timeout(?: detected)?)"
+)
+# The driver's own sentence goes over three lines: of the last alone the device is not known.
+_OFF_BUS = compiled(
+    rf"\bNVRM:(?: The NVIDIA)? GPU(?: at)? {_PCI}\b(?s:.*)fallen off the bus"
+    r"|\A[^\n]{0,120}\bNVRM: fallen off the bus and is not responding"
+)
 _SEVERITY = {
     "hardware": CRITICAL,
     "fabric": CRITICAL,
@@ -85,8 +103,15 @@ _AMD_FAULTS: tuple[tuple[str, str, str, re.Pattern[str]], ...] = tuple(
             "ring time-out",
             CRITICAL,
             ROOT,
-            (r"\bring \S+ timeout\b", r"amdgpu_job_timedout", r"\bMES failed to respond"),
+            (r"\bring \S+ timeout\b", r"\bMES(?:\(\d+\))? failed to respon(?:d|se)\b"),
         ),
+        (
+            "ring reset failed",
+            CRITICAL,
+            CASCADE,
+            (r"\bring \S+ (?:reset|test) failed\b",),
+        ),
+        ("memory lost", CRITICAL, CASCADE, (r"\bVRAM is lost\b",)),
         (
             "GPU hang",
             CRITICAL,
@@ -165,7 +190,9 @@ _PORT = compiled(r"\b[Pp]ort:? (\d{1,3})\b")
 
 def read(text: str) -> Found | None:
     """The fault of a device that *text* tells, or None."""
-    return _xid(text) or _off_bus(text) or _amd(text) or _memory(text) or _link(text)
+    return (
+        _xid(text) or _off_bus(text) or _amd(text) or _memory(text) or _link(text) or _nic(text)
+    )
 
 
 def _xid(text: str) -> Found | None:
@@ -173,7 +200,7 @@ def _xid(text: str) -> Found | None:
     if match is not None:
         return _of_xid(match)
     match = _SXID.search(text)
-    if match is None:
+    if match is None or _DETAIL.match(match["rest"]):
         return None
     fatal = match["fatal"] == "Fatal"
     attributes = {
@@ -212,10 +239,16 @@ def _of_xid(match: re.Match[str]) -> Found:
 
 
 def _off_bus(text: str) -> Found | None:
+    match = _INIT_FAILED.search(text)
+    if match is not None:
+        said = {"driver": "nvidia", "pci": match["pci"], "name": "GPU initialisation failed"}
+        return found("xid", CRITICAL, "off_bus", match.start(), CASCADE, said)
     match = _OFF_BUS.search(text)
     if match is None:
         return None
-    pci = match["pci"] if match["pci"].count(":") == 2 else f"0000:{match['pci']}"
+    pci = match["pci"]
+    if pci is not None and pci.count(":") < 2:
+        pci = f"0000:{pci}"
     attributes = {"xid": 79, "pci": pci, "name": xids.name(79), "verdict": xids.verdict(79)}
     return found("xid", CRITICAL, "off_bus", match.start(), ROOT, attributes)
 
@@ -267,6 +300,15 @@ def _link(text: str) -> Found | None:
                 said["link"] = int(said["link"])
             return found("link_down", CRITICAL, "link_down", match.start(), ROOT, said)
     return None
+
+
+def _nic(text: str) -> Found | None:
+    match = _NIC.search(text)
+    if match is None:
+        return None
+    severity = ERROR if "imeout" in match["name"] else CRITICAL
+    said = {**match.groupdict(), "name": match["name"].rstrip(".")}
+    return found("nic_error", severity, "nic", match.start(), ROOT, said)
 
 
 def _first(pattern: re.Pattern[str], text: str) -> int | None:

@@ -31,10 +31,10 @@ from heliograph.training.findings.event import (
 from heliograph.training.findings.patterns import compiled
 
 HINT = (
-    r"(?i)out of memory|outofmemory|memory_allocation|resource_exhausted|oom[-_ ]?kill|"
+    r"(?i)out of memory|outofmemory|memory_allocation|resource[_ ]exhausted|oom[-_ ]?kill|"
     r"allocate (?:memory|\d)|std::bad_alloc|alloc_failed|memoryerror|oom when allocating|"
     r"out-of-memory handler|exceeds the memory usage threshold|OOMKilled|"
-    r"exceeded (?:job |step )?memory limit"
+    r"exceeded (?:job |step )?memory limit|memory pressure \(oom\)"
 )
 RULES = ("oom",)
 
@@ -47,11 +47,12 @@ _TRIED = compiled(r"\bout of memory\b.{0,40}?\btried to allocate \d", re.IGNOREC
 _NAMED = compiled(
     r"\b(?P<cuda>CUDA_ERROR_OUT_OF_MEMORY|cudaErrorMemoryAllocation|CUBLAS_STATUS_ALLOC_FAILED|"
     r"CUDNN_STATUS_ALLOC_FAILED|cudaMalloc(?:Async)? failed: out of memory|"
-    r"(?:cuda|Cuda) failure (?:\d+ )?'out of memory')"
+    r"(?:cuda|Cuda) failure (?:\d+ )?'out of memory'|cuda runtime error \(2\) ?: out of memory)"
     r"|\b(?P<hip>hipErrorOutOfMemory|HIPBLAS_STATUS_ALLOC_FAILED|ROCBLAS_STATUS_MEMORY_ERROR|"
     r"(?:hip|HIP) failure (?:\d+ )?'out of memory')"
-    r"|(?P<xla>RESOURCE_EXHAUSTED:?\s.{0,80}?\b(?:[Oo]ut of memory|[Rr]an out of memory|"
-    r"[Aa]ttempting to (?:reserve|allocate)|OOM|[Ff]ailed to allocate)|\bOOM when allocating tensor"
+    r"|(?P<xla>(?:RESOURCE_EXHAUSTED|Resource exhausted):?\s.{0,80}?\b(?:[Oo]ut of memory|"
+    r"[Rr]an out of memory|[Aa]ttempting to (?:reserve|allocate)|OOM|[Ff]ailed to allocate)"
+    r"|\bOOM when allocating tensor"
     r"|\bran out of memory trying to allocate)"
     r"|(?P<cpu>DefaultCPUAllocator: (?:can't|not enough memory)|ArrayMemoryError\b|"
     r"\bstd::bad_alloc\b|\[Errno 12\] Cannot allocate memory)"
@@ -76,6 +77,7 @@ _SLURM = compiled(
 _RAY = compiled(
     r"\bMemory on the node \(.{0,200}?exceeds the memory usage threshold"
     r"|\bkilled due to the node running low on memory"
+    r"|\b[1-9]\d* Workers \(tasks / actors\) killed due to memory pressure \(OOM\)"
 )
 _KUBERNETES = compiled(
     r"\b[Rr]eason['\"]?\s*[:=]\s*['\"]?OOMKilled\b|\b(?:was|been|got) OOMKilled\b|\bOOMKilled: "

@@ -31,7 +31,8 @@ HINT = (
     r"(?i)\bloss(?:es)?\b.{0,40}\b(?:nan|inf|infinity|not a number|non-?finite)\b|"
     r"\b(?:nan|inf|infinite|non-?finite)\b.{0,30}\bloss|found (?:nan|inf) in|"
     r"nan iterations: +[1-9]|minimum loss scale|loss scale already at minimum|"
-    r"reducing loss scale to [0-9.]|reducing to [01](?:\.\d+)?\b|detected nan and"
+    r"reducing loss scale to [0-9.]|reducing to [01](?:\.\d+)?\b|detected nan and|"
+    r"unexpected result [-+]?(?:nan|inf)|bad grad_norm"
 )
 RULES = ("nan_loss", "loss_scale_collapse")
 
@@ -45,10 +46,12 @@ _NAN = compiled(
     rf"|\bfound (?P<value2>nan|inf) in (?:local )?(?P<field2>forward loss|grad norm|loss|gradients?)"
     rf"|\bnumber of nan iterations:\s+(?P<count>[1-9]\d*)"
     rf"|\b(?P<value3>nan|inf(?:inite)?|non-?finite) (?:or inf )?(?:(?:training|validation|train) )?"
-    rf"loss (?:detected|encountered|found|at (?:step|iteration))"
+    rf"loss(?:, (?:ending|stopping|aborting)| (?:detected|encountered|found|at (?:step|iteration)))"
     rf"|\bloss (?:became|has become|diverged to|contains|went to) (?P<value4>nan|inf(?:inity)?)\b"
     rf"|\bdetected (?P<value5>nan) and/or inf values in"
-    rf"|\bloss returned in \S+ is (?:tensor\()?(?P<value6>nan|inf)",
+    rf"|\bloss returned in \S+ is (?:tensor\()?(?P<value6>nan|inf)"
+    rf"|\bUnexpected result (?P<value7>[-+]?(?:nan|inf)) on rank \d+"
+    rf"|\bBad (?P<field3>grad_norm) detected \(grad_norm=(?P<value8>[-+]?(?:nan|inf))\)",
     re.IGNORECASE,
 )
 _ADVICE = compiled(
@@ -61,9 +64,13 @@ _REDUCED = compiled(
     r"\breducing (?:loss scale )?to (?P<scale>\d+(?:\.\d*)?(?:[eE][-+]?\d+)?)", re.IGNORECASE
 )
 _SCALE_MIN = compiled(r"\breached \((\d+(?:\.\d*)?(?:[eE][-+]?\d+)?)\)")
-_ITERATION = compiled(r"\b(?:iteration|step|iter)[ :=]+(\d{1,18})\b", re.IGNORECASE)
+_ITERATION = compiled(r"\b(?:iteration|step|iter)[ :=]+#?(\d{1,18})\b", re.IGNORECASE)
 
-_RANK = compiled(r"\bRank (\d{1,7}): found\b")
+_RANK = compiled(r"\bRank (\d{1,7}): found\b|\bresult \S+ on rank (\d{1,7}) at\b")
+# What Megatron's check names beside its result.
+_CHECKED = compiled(
+    r"\bfound (?:nan|inf) in (?:local )?(forward loss|grad norm|loss)", re.IGNORECASE
+)
 
 _LOSSES = ("lm_loss", "total_loss", "load_balancing_loss", "auxiliary_loss")
 # A loss scale that was reduced below this one has no way left to go.
@@ -78,16 +85,23 @@ def read(text: str) -> Found | None:
     match = _NAN.search(text)
     if match is None or _ADVICE.search(text[max(0, match.start() - 200) : match.start()]):
         return None
-    value = next(filter(None, (match[f"value{n}"] for n in ("", *range(2, 7)))), "nan")
-    field = match["field"] or match["field2"] or "loss"
+    value = next(filter(None, (match[f"value{n}"] for n in ("", *range(2, 9)))), "nan")
+    if "finite" in value.lower() and "nan" in text.lower():
+        value = "nan"
+    field = match["field"] or match["field2"] or match["field3"] or _checked(text)
     attributes: dict[str, Any] = {
         "field": field.strip().lower().replace(" ", "_"),
         "value": _written(value),
         "nan_iterations": number(match["count"]),
-        "rank": int(rank[1]) if (rank := _RANK.search(text)) else None,
+        "rank": int(rank[1] or rank[2]) if (rank := _RANK.search(text)) else None,
         "iteration": _iteration(text),
     }
     return found("nan_loss", CRITICAL, "nan_loss", match.start(), ROOT, attributes)
+
+
+def _checked(text: str) -> str:
+    match = _CHECKED.search(text)
+    return match[1] if match is not None else "loss"
 
 
 def _written(value: str) -> str:

@@ -37,13 +37,14 @@ HINT = (
     r"exit status (?:[1-9]|0x)|\bsegfault at|general protection|"
     r"(?i:segmentation fault|bus error|core dumped|caught signal \d|illegal instruction \()|"
     r"Fatal Python error|Memory access fault by GPU|Memory critical error by|"
-    r"HW Exception by GPU|HSA_STATUS_ERROR|"
+    r"HW Exception by GPU|HSA_STATUS_ERROR|Memory Fault Error|"
     r"(?:CUDA|HIP|CUBLAS|cuDNN|CUDNN|NPU|Triton) (?:driver |kernel |runtime )?[Ee]rror|"
     r"CUBLAS_STATUS_|CUDNN_STATUS_|"
     r"srun: error: |terminated with (?:signal|exit code)|what\(\): |terminate called|"
     r"via Signals\.|Killing subprocess|closing signal|death signal|received SIG|Received SIG|"
     r"Worker group FAILED|got signal: |Job step aborted|exit code [1-9]|Signal: \w+|"
-    r"NODE FAIL|Node failure|worker died or was killed|"
+    r"NODE FAIL|Node failure|worker died or was killed|worker process has died|"
+    r"srun: (?:Force )?Terminat|\bline \d+: +\d+ \w+|"
     r"device-side assert|illegal memory access"
 )
 RULES = ("launcher", "signal", "fault", "accelerator", "stopped", "job_step")
@@ -69,12 +70,25 @@ _LAUNCHER = (
         r"with (?:non-?zero )?exit (?:code|status) (?P<exitcode>-?[1-9]\d*)"
     ),
     # Ray
-    compiled(r"\bA worker died or was killed while executing"),
+    compiled(
+        r"\bA worker died or was killed while executing(?:.{0,500}?\bWorker PID: (?P<pid>\d+))?"
+    ),
+    compiled(r"\bThe actor is dead because its worker process has died\b"),
+    compiled(r"\b[Jj]ob entrypoint command failed with exit code (?P<exitcode>[1-9]\d*)"),
+    # A shell, of what it ran.
+    compiled(
+        r": line \d+:\s+(?P<pid>\d+) (?P<words>Killed|Terminated|Aborted|Segmentation fault|"
+        r"Bus error|Floating point exception|Illegal instruction)\b"
+    ),
 )
 _SRUN = compiled(
     r"\bsrun: error: (?P<node>[\w.,\[\]-]+): tasks? (?P<task>[\d,\[\]-]+): "
     r"(?:(?P<words>Segmentation fault|Killed|Terminated|Aborted|Bus error|Floating point exception|"
     r"Illegal instruction)|Exited with exit code (?P<exitcode>[1-9]\d*))"
+)
+_LAUNCH = compiled(
+    r"\bsrun: error: Task launch for (?:StepId=)?(?P<job>\d+)\.(?P<step>\w+) failed on node "
+    r"(?P<node>[\w.-]+): (?P<reason>.*)"
 )
 _SIGNAL = compiled(
     r"\bSignal (?P<number>\d+) \((?P<words>SIG\w+)\) received by PID (?P<pid>\d+)"
@@ -95,11 +109,13 @@ _FAULT = compiled(
     r".{0,60}?\bon address (?P<address>0x\w+)"
     r"(?:\.\s*Reason: (?P<reason>.*))?"
     r"|\bHW Exception by GPU node-(?P<gpu_node2>\d+) .{0,60}?\breason ?:\s*(?P<reason2>.*)"
+    r"|\b(?P<hsa2>Memory Fault Error) \[host: [^,]*, GPU index: (?P<gpu>\d+), "
+    r"faulting addr: (?P<address2>0x\w+)"
     r"|\b(?:aborting with error : )?(?P<hsa>HSA_STATUS_ERROR\w*)(?::\s*(?P<reason3>[^.]*))?"
 )
 _ACCELERATOR = compiled(
-    r"\b(?P<backend>CUDA|HIP|NPU)(?: (?:driver|kernel|runtime))? error(?: \d+)?: "
-    r"(?!0\b|no error|success)(?P<reason>[^\n]*)"
+    r"\b(?P<backend>CUDA|HIP|NPU)(?: (?:driver|kernel|runtime))? error(?: \d+)?"
+    r"(?:: (?!0\b|no error|success)(?P<reason>[^\n]*)|, error code is (?P<code>[1-9]\d*))"
     r"|\b(?P<status>(?:CUBLAS|CUDNN|CUSOLVER|HIPBLAS|ROCBLAS|MIOPEN)_STATUS_(?!SUCCESS)\w+)"
     r"|\b(?P<assert>device-side assert(?: triggered)?|an illegal memory access was encountered)"
 )
@@ -115,13 +131,16 @@ _STOPPED = (
         r"|\b[Rr]eceived (?P<words5>SIG(?:TERM|INT|KILL|HUP))\b(?=[\s,.:!]|\Z)"
         r"|\bProcess \d+ got signal: (?P<number>\d+)"
     ),
-    compiled(r"\bJob step aborted: Waiting up to \d+ seconds"),
+    compiled(
+        r"\bJob step aborted: Waiting up to \d+ seconds"
+        r"|\bsrun: (?:Terminating|Force Terminated) (?:job step |StepId=)\d+"
+    ),
 )
 _ABORT = compiled(
     r"\bterminate called (?:after throwing an instance of '(?P<exception>[^']*)'|"
     r"without an active exception)"
 )
-_WHAT = compiled(r"(?:\A|[\]:])\s*what\(\):\s+(?P<reason>.*)")
+_WHAT = compiled(r"(?:\A|[\]:.])\s*what\(\):\s+(?P<reason>.*)")
 _NODE = compiled(
     r"\bNode failure on (?P<node>[\w.-]+)|\bON (?P<node2>\S+) .{0,60}?DUE TO NODE FAIL\w*",
 )
@@ -161,6 +180,14 @@ def _by_launcher(text: str) -> Found | None:
         role = signals.role(signal, CONFIRMATION)
         severity = WARNING if said.get("left") not in {None, "0"} else CRITICAL
         return found("process_failed", severity, "launcher", match.start(), role, attributes)
+    launch = _LAUNCH.search(text)
+    if launch is not None:
+        said = {
+            "node": launch["node"],
+            "reason": cut(launch["reason"]),
+            "job_id": launch["job"],
+        }
+        return found("process_failed", CRITICAL, "launcher", launch.start(), ROOT, said)
     node = _NODE.search(text)
     if node is None:
         return None
@@ -211,8 +238,9 @@ def _by_accelerator(text: str) -> Found | None:
         attributes: dict[str, Any] = {
             "backend": "hip",
             "gpu_node": number(match["gpu_node"] or match["gpu_node2"]),
-            "address": match["address"],
-            "error": match["hsa"],
+            "gpu": number(match["gpu"]),
+            "address": match["address"] or match["address2"],
+            "error": match["hsa"] or match["hsa2"],
             "reason": cut(reason).rstrip("."),
         }
         return found("process_failed", CRITICAL, "fault", match.start(), ROOT, attributes)
@@ -224,7 +252,7 @@ def _by_accelerator(text: str) -> Found | None:
     attributes = {
         "backend": backend.lower(),
         "error": named,
-        "reason": cut(match["reason"] or match["assert"] or ""),
+        "reason": cut(match["reason"] or match["assert"] or match["code"] or ""),
     }
     return found("process_failed", CRITICAL, "accelerator", match.start(), ROOT, attributes)
 

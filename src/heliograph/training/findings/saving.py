@@ -64,26 +64,27 @@ _SAVE_FAILED = compiled(
     re.IGNORECASE,
 )
 _ITERATION = compiled(
-    r"\b(?:iteration|step|updates?)(?:\s*[:=]\s*|\s+)(\d{1,18})\b|@ (\d{1,18}) updates",
+    r"\b(?:iteration|step|updates?)(?:\s*[:=]\s*|\s+)(\d{1,18})\b|@ (\d{1,18}) (?:updates|steps)",
     re.IGNORECASE,
 )
 _ITERATION_IN_PATH = compiled(
     r"(?:checkpoint[-_](?:\d{1,9}_(?=\d))?|(?:global_)?step[-_=]?|iter_|-ba)(\d{1,18})(?!\d)"
 )
 _PATH_END = (
-    r"(?=['\"`]?(?:\s+\[|\s+in \w+ format|,?\s+(?:in|took) \d|,?\s+took\b|\s+at (?:iteration|step)\b|"
-    r"\s+as (?:top|last)\b|\s+\(|['\"`][.,]?\s|[.,;]?\s*\Z|\.\s+(?=[A-Z])|[,;]\s))"
+    r"(?=['\"`]?(?:\s+\[|\s+in \w+ format|,?\s+(?:in|took) \d|,?\s+took\b|"
+    r"\s+at (?:iteration|step|epoch)\b|\s+as (?:top|last)\b|\s+\(|"
+    r"['\"`][.,]?\s|[.,;]{0,3}\s*\Z|\.\s+(?=[A-Z])|[,;]\s))"
 )
 _SAVED_PATH = compiled(
     rf"\b(?:to|checkpoint at):?\s+['\"`]?(\S.*?){_PATH_END}|\bin\s+(?=\S*/)(\S+?){_PATH_END}"
 )
 _LOADED_PATH = compiled(
-    rf"\b(?:path at|checkpoint at|folder):?\s+['\"`]?(\S.*?){_PATH_END}"
-    rf"|\bfrom:?\s+(?!the |latest |checkpoint\s)['\"`]?(\S.*?){_PATH_END}"
+    rf"\b(?:path at|checkpoint at|folder|checkpoint(?=:)):?\s+['\"`]?(\S.*?){_PATH_END}"
+    rf"|\bfrom:?\s+(?!the |latest |checkpoint:?\s)['\"`]?(\S.*?){_PATH_END}"
 )
 _BARE_PATH = compiled(
-    r"\A[:\s]\s*['\"`]?(/\S+?|[a-z]\w+://\S+?|\w[\w.=-]*/\S+?|[\w.-]*global_step\d+\S*?)"
-    r"(?=['\"`]?(?:[.,!]*\s|[.,!]*\Z))"
+    r"\A[:\s]\s*(?:@ |for checkpoint_id=\w*\(checkpoint_id=|for (?:checkpoint_)?id=)?['\"`]?(/\S+?|[a-z]\w+://\S+?|\w[\w.=-]*/\S+?|[\w.-]*global_step\d+\S*?)"
+    r"(?=['\"`]?(?:[.,!]*\s|[.,!]*\Z|, \w+=))"
 )
 _DURATION = compiled(
     r"\b(?:took|in|(?:[Ss]ave )?duration ?:|time taken:?|elapsed(?: time)?:?)\s*"

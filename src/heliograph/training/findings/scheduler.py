@@ -29,7 +29,7 @@ from heliograph.training.findings.patterns import compiled
 HINT = (
     r"CANCELLED AT|(?i:\bpreempt(?:ed|ion|ing)\b|\brequeu(?:e|ed|eing|ing)\b|requeing|auto-requeue)|"
     r"DUE TO (?:PREEMPTION|TIME|JOB)|[Ss]pot (?:instance )?interruption|TIME ?LIMIT|"
-    r"low on resource|(?i:\bevicted\b)"
+    r"low on resource|node had condition: |(?i:\bevicted\b)"
 )
 RULES = ("preempted", "requeued")
 
@@ -38,9 +38,10 @@ _CANCELLED = compiled(
     r"CANCELLED AT (?P<at>\d{4}-\d\d-\d\dT[\d:]+)(?: DUE TO (?P<reason>[A-Z][A-Z ]*[A-Z]))?"
 )
 _REQUEUED = compiled(
-    r"\b(?:[Jj]ob|exp) (?P<job>\d+)\b.{0,20}? (?:has been |was |is being )?requeued\b"
+    r"\b[Rr]equeued job (?P<job5>\d+)\b"
+    r"|\b(?:[Jj]ob|exp) (?P<job>\d+)\b.{0,20}? (?:has been |was |is being )?requeued\b"
     r"|\b[Rr]eque(?:ue?)?ing (?:the )?(?:job|training)(?: (?P<job2>\d+))?"
-    r"|\brequeued (?:exp|job) (?P<job3>\d+)|\bJob (?P<job4>\d+) .{0,40}?DUE TO JOB REQUEUE",
+    r"|\brequeued exp (?P<job3>\d+)|\bJob (?P<job4>\d+) .{0,40}?DUE TO JOB REQUEUE",
 )
 _PREEMPTED = compiled(
     r"\b(?:[Rr]eceived|[Gg]ot|[Dd]etected|[Cc]aught) (?:an? |the )?(?:\w+ ){0,2}[Pp]reemption"
@@ -48,13 +49,14 @@ _PREEMPTED = compiled(
     r"|\b[Pp]reemption (?:notice|signal|event|request|warning)? ?(?:has been |was )?"
     r"(?:received|detected|caught)"
     r"|\b(?:[Jj]ob|[Nn]ode|[Ii]nstance|VM|[Pp]od|[Tt]ask|[Ww]orker)\b.{0,40}? "
-    r"(?:is being|was|has been|will be|got) preempted"
+    r"(?:is being|was|is|has been|will be|got) preempted"
     r"|\b[Mm]arking run as preempting|\bReached preemption sync point"
     r"|\b[Ss]pot (?:instance )?interruption (?:notice|warning)(?: (?:received|detected))?"
     r"|\bPreempted (?:by|in order to) |\b[Hh]andling auto-requeue signal",
 )
 _EVICTED = compiled(
     r"\bThe node was low on resource: (?P<resource>[\w-]+)"
+    r"|\bThe node had condition: \[(?P<pressure>\w+)Pressure\]"
     r"|\b[Pp]od\b(?: [\w./-]+)? (?:was|has been|got) evicted\b|\b(?:Reason|reason)\W{1,4}Evicted\b"
 )
 _NEGATED = compiled(
@@ -82,7 +84,8 @@ def read(text: str) -> Found | None:
     match = _EVICTED.search(text)
     if match is None or _NEGATED.search(text[max(0, match.start() - 200) : match.start()]):
         return None
-    attributes = {"reason": "eviction", "resource": match["resource"]}
+    pressure = (match["pressure"] or "").lower()
+    attributes = {"reason": "eviction", "resource": match["resource"] or pressure}
     return found("preempted", ERROR, "preempted", match.start(), ROOT, attributes)
 
 

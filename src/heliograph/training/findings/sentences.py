@@ -59,7 +59,11 @@ MEANING = {
 }
 _SENTENCES: dict[str, tuple[str, ...]] = {
     "megatron_async_save": (r"scheduled an async checkpoint save(?= at iteration)",),
-    "async_save": (r"scheduled async checkpoint save for",),
+    "async_save": (
+        r"scheduled async checkpoint save for",
+        r"started an async(?:hronous)? checkpoint save(?= (?:for|at) step \d)",
+        r"\[async\] started save checkpoint(?= @ )",
+    ),
     "megatron_save_start": (r"saving (?:\w+ )?checkpoint(?= at iteration)",),
     "megatron_save_end": (r"successfully saved (?:\w+ )?checkpoint(?= (?:from|at) iteration)",),
     "async_save_end": (r"async checkpoint save for step \d+(?=.* finalized successfully)",),
@@ -77,7 +81,7 @@ _SENTENCES: dict[str, tuple[str, ...]] = {
     "save_end": (
         r"model (?:weights )?(?:successfully )?saved(?= (?:to|in) )",
         r"optimizer state saved(?= in )",
-        r"successfully saved (?:\w+ ){0,2}(?:checkpoint|model)(?= (?:to|in) )",
+        r"successfully saved (?:\w+ ){0,2}(?:checkpoint|model)(?= (?:to|in) | @ \d|\s*[.!]?\s*\Z)",
         (
             rf"(?:finished |done |completed )(?:blocking |async )?sav(?:ing|e) {_ADJECTIVES}{_STATE}"
             r"(?=\s*(?:$|[.(])| (?:to|at|in|for|took)\b)"
@@ -89,9 +93,10 @@ _SENTENCES: dict[str, tuple[str, ...]] = {
         ),
         (
             r"(?:[\w-]+ )?checkpoint (?:of size \S+ \w+ )?(?:was )?(?:successfully )?saved"
-            r"(?= (?:locally )?(?:to|at|in) )"
+            r"(?= (?:locally )?(?:to|at|in) |: \S*[/.]\w)"
         ),
         r"saving (?:the )?checkpoint took(?= \d)",
+        r"completed checkpoint save request(?= for )",
         rf"saved model(?= to {_KEPT})",
     ),
     "titan_save_start": (
@@ -102,8 +107,10 @@ _SENTENCES: dict[str, tuple[str, ...]] = {
         r"saving (?:\w+ ){0,2}model(?= to ['\"]?\S*/)",
         r"preparing to save checkpoint(?= for )",
         r"saving item(?= to \S)",
+        r"save checkpoint(?= of step=\d)",
         r"local_global_step_folder:",
         r"writing checkpoint(?= (?:to|at) )",
+        r"(?:\[sync\] )?started save checkpoint(?= @ )",
     ),
     "titan_load_end": (r"finished loading the checkpoint" + _TITAN_ON,),
     "titan_load": (r"loading the checkpoint(?= (?:from|at step)\b)",),
@@ -127,10 +134,11 @@ _SENTENCES: dict[str, tuple[str, ...]] = {
         r"restoring states from the checkpoint(?= path at )",
         (
             rf"(?:restoring|loading|reading) {_ADJECTIVES}(?:checkpoint|ckpt|states)"
-            r"(?= (?:from|at step)[: ])"
+            r"(?= (?:from|at step)[: ]| ['\"]\S*[/.]\w)"
         ),
+        r"rank: \d+ loading checkpoint(?=: \S)",
         r"(?:load(?:ing)?|restoring)(?: model)? from checkpoint(?:[ -]folder)?(?=:? \S)",
-        r"loading model(?= from \S*checkpoint-\d)",
+        r"loading (?:best )?model(?= from \S*checkpoint-\d)",
         rf"(?:resuming|continuing)(?: training)?(?= from (?:the )?(?:latest )?{_KEPT})",
     ),
 }

@@ -1,0 +1,435 @@
+# cython: language_level=3, binding=False, boundscheck=False, wraparound=False
+# cython: embedsignature=False, auto_pickle=False, nonecheck=False, initializedcheck=False
+"""Alerts that only a storm has to do with, compiled: `alert_ties.py` has what it means."""
+
+from cpython cimport array
+from cpython.dict cimport PyDict_GetItem
+from cpython.list cimport PyList_GET_ITEM
+from cpython.mem cimport PyMem_Calloc, PyMem_Free, PyMem_Malloc, PyMem_Realloc
+from cpython.object cimport PyObject, PyObject_Hash
+from cpython.ref cimport Py_DECREF, Py_INCREF
+from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+
+include "fields.pxi"
+
+cdef extern from "Python.h":
+    Py_ssize_t PyUnicode_GET_LENGTH(object text)
+    uint32_t PyUnicode_READ_CHAR(object text, Py_ssize_t at)
+
+COMPILED = True
+
+cdef enum:
+    # An alert of more ties is none of these.
+    KEYS_MAX = 8
+    DEVICES_MAX = 2
+    # What a tie is by, the strongest first; `alert.correlation.correlate` has the same order.
+    WORKLOAD = 0
+    POD = 1
+    POD_NAME = 2
+    DEVICE = 3
+    NODE = 4
+    OTHER = 5
+    # Fields of alerts, and of their contexts.
+    ID = 0
+    SOURCE = 1
+    LABELS = 2
+    STARTS = 3
+    CREATED = 4
+    CONTEXT = 5
+    ENTITIES = 6
+    WORKLOAD_UID = 0
+    WORKLOAD_ID = 1
+    POD_ID = 2
+    POD_NAMED = 3
+    NODE_NAME = 4
+
+_ALERT = ("id", "source", "labels", "starts_ns", "created_ns", "context", "entities")
+_REF = ("id", "source", "pod_id", "starts_ns", "owned", "is_cause")
+_CONTEXT = ("workload_uid", "workload_id", "pod_id", "pod_name", "node_name")
+cdef Fields _alert = None
+cdef Fields _context = None
+
+
+cdef class _Keys:
+    """The ties of an alert, the strongest first."""
+
+    cdef list names
+    cdef int[KEYS_MAX] strengths
+    cdef int count, devices
+
+    cdef int add(self, str name, int strength) except -1:
+        """0: that is one too many."""
+        cdef int at = self.count, n
+        if self.count and name in self.names:
+            return 1
+        if self.count == KEYS_MAX:
+            return 0
+        self.devices += strength == DEVICE
+        while at > 0 and self.strengths[at - 1] > strength:
+            at -= 1
+        for n in range(self.count, at, -1):
+            self.strengths[n] = self.strengths[n - 1]
+        self.strengths[at] = strength
+        if at == self.count:
+            self.names.append(name)
+        else:
+            self.names.insert(at, name)
+        self.count += 1
+        return 1
+
+    cdef int put(self, str kind, PyObject *what, int strength) except -1:
+        """The same of what a context says, where it does."""
+        if PyUnicode_GET_LENGTH(<object> what) == 0:
+            return 1
+        return self.add(kind + <str> <object> what, strength)
+
+    cdef bint read(self, PyObject *context, tuple entities) except -1:
+        """False where an alert of these has too many ties."""
+        cdef Py_ssize_t n
+        cdef str name
+        self.names = []
+        self.count = self.devices = 0
+        for n in range(PyTuple_GET_SIZE(entities)):
+            name = <object> PyTuple_GET_ITEM(entities, n)
+            if not self.add(name, strength_of(name)):
+                return False
+        return (
+            self.devices <= DEVICES_MAX
+            and self.put("workload:", _context.read(context, WORKLOAD_UID), WORKLOAD)
+            and self.put("workload:", _context.read(context, WORKLOAD_ID), WORKLOAD)
+            and self.put("pod:", _context.read(context, POD_ID), POD)
+            and self.put("podname:", _context.read(context, POD_NAMED), POD_NAME)
+            and self.put("node:", _context.read(context, NODE_NAME), NODE)
+        )
+
+
+cdef inline bint begins(str name, uint32_t a, uint32_t b, uint32_t c, uint32_t d) noexcept:
+    return (
+        PyUnicode_READ_CHAR(name, 0) == a
+        and PyUnicode_READ_CHAR(name, 1) == b
+        and PyUnicode_READ_CHAR(name, 2) == c
+        and PyUnicode_READ_CHAR(name, 3) == d
+    )
+
+
+cdef int strength_of(str name) noexcept:
+    """By its first four letters."""
+    if PyUnicode_GET_LENGTH(name) < 4:
+        return OTHER
+    if begins(name, 112, 111, 100, 58):
+        return POD
+    if begins(name, 110, 111, 100, 101):
+        return NODE
+    if begins(name, 100, 101, 118, 105):
+        return DEVICE
+    if begins(name, 119, 111, 114, 107):
+        return WORKLOAD
+    return POD_NAME if begins(name, 112, 111, 100, 110) else OTHER
+
+
+cdef str name_of(tuple labels):
+    """The label `alertname`, or ""; None where a label may say more of what the alert is."""
+    cdef str name, found = ""
+    cdef PyObject *pair
+    cdef Py_ssize_t n, length
+    for n in range(PyTuple_GET_SIZE(labels)):
+        pair = PyTuple_GET_ITEM(labels, n)
+        name = <str> <object> PyTuple_GET_ITEM(<object> pair, 0)
+        length = PyUnicode_GET_LENGTH(name)
+        # In order: after `k` comes nothing that is looked for.
+        if length and PyUnicode_READ_CHAR(name, 0) > 107:
+            break
+        if length == 9:
+            if name == "alertname":
+                found = <str> <object> PyTuple_GET_ITEM(<object> pair, 1)
+        elif length == 4:
+            if name == "kind":
+                return None
+        elif length == 10 and (name == "event_type" or name == "error_type"):
+            return None
+    return found
+
+
+cdef struct Row:
+    # What waits at *uses* ties; a free one has the number of the next in *starts_ns*.
+    PyObject *id
+    PyObject *source
+    PyObject *pod_id
+    int64_t starts_ns
+    uint32_t uses
+    bint owned
+    bint is_cause
+
+
+cdef class Held:
+    """See the twin. The table has the number of a row, from 1, for each tie of one alert; what is no
+    such is in a dict."""
+
+    cdef dict others
+    cdef object ref_of
+    cdef Fields fields
+    cdef Row *rows
+    cdef int64_t *keys
+    cdef uint32_t *numbers
+    cdef Py_ssize_t rows_room, rows_used, count
+    cdef int64_t free
+    cdef uint64_t mask
+
+    def __cinit__(self, ref_of):
+        self.others = {}
+        self.ref_of = ref_of
+        self.fields = Fields(ref_of, _REF)
+        self.free = -1
+
+    def __dealloc__(self):
+        cdef Py_ssize_t n
+        for n in range(self.rows_used):
+            if self.rows[n].uses:
+                self.drop(&self.rows[n])
+        PyMem_Free(self.rows)
+        PyMem_Free(self.keys)
+        PyMem_Free(self.numbers)
+
+    cdef void drop(self, Row *row) noexcept:
+        Py_DECREF(<object> row.id)
+        Py_DECREF(<object> row.source)
+        Py_DECREF(<object> row.pod_id)
+
+    cdef inline uint64_t place(self, int64_t key) noexcept:
+        """Where *key* is, or would be."""
+        cdef uint64_t at = spread(key) & self.mask
+        while self.numbers[at] and self.keys[at] != key:
+            at = (at + 1) & self.mask
+        return at
+
+    cdef inline uint32_t find(self, int64_t key) noexcept:
+        """The number of the row of *key*, or 0."""
+        return self.numbers[self.place(key)] if self.count else 0
+
+    cdef bint has(self, int64_t key) except -1:
+        if self.find(key):
+            return True
+        return len(self.others) > 0 and key in self.others
+
+    cdef int64_t new_row(self, ref_id, source, pod_id, int64_t starts_ns) except -1:
+        """The index of a row that no tie uses yet."""
+        cdef int64_t index = self.free
+        cdef Py_ssize_t room
+        cdef void *made
+        cdef Row *row
+        if index >= 0:
+            self.free = self.rows[index].starts_ns
+        else:
+            if self.rows_used >= self.rows_room:
+                room = max(64, self.rows_room + self.rows_room // 4)
+                made = PyMem_Realloc(self.rows, room * sizeof(Row))
+                if not made:
+                    raise MemoryError
+                self.rows, self.rows_room = <Row *> made, room
+            index = self.rows_used
+            self.rows_used += 1
+        row = &self.rows[index]
+        Py_INCREF(ref_id)
+        Py_INCREF(source)
+        Py_INCREF(pod_id)
+        row.id, row.source, row.pod_id = (
+            <PyObject *> ref_id, <PyObject *> source, <PyObject *> pod_id
+        )
+        row.starts_ns, row.uses = starts_ns, 0
+        row.owned = row.is_cause = False
+        return index
+
+    cdef int make_room(self) except -1:
+        """For one key more, a third of the table being free."""
+        cdef int64_t *keys = self.keys
+        cdef uint32_t *numbers = self.numbers
+        cdef uint64_t size = self.mask + 1 if numbers else 0, at
+        cdef Py_ssize_t n
+        if 3 * (<uint64_t> self.count + 1) <= 2 * size:
+            return 0
+        cdef uint64_t room = 2 * size if size else 64
+        self.keys = <int64_t *> PyMem_Malloc(room * sizeof(int64_t))
+        self.numbers = <uint32_t *> PyMem_Calloc(room, sizeof(uint32_t))
+        if not self.keys or not self.numbers:
+            PyMem_Free(self.keys)
+            PyMem_Free(self.numbers)
+            self.keys, self.numbers = keys, numbers
+            raise MemoryError
+        self.mask = room - 1
+        for n in range(<Py_ssize_t> size):
+            if numbers[n]:
+                at = self.place(keys[n])
+                self.keys[at], self.numbers[at] = keys[n], numbers[n]
+        PyMem_Free(keys)
+        PyMem_Free(numbers)
+        return 0
+
+    cdef int put(self, int64_t key, int64_t index) except -1:
+        """Have the row *index* at *key*, if nothing is there."""
+        self.make_room()
+        cdef uint64_t at = self.place(key)
+        if self.numbers[at]:
+            return 0
+        self.keys[at], self.numbers[at] = key, index + 1
+        self.rows[index].uses += 1
+        self.count += 1
+        return 0
+
+    cdef bint remove(self, int64_t key) noexcept:
+        """Whether there was a row at *key*; there is none any more."""
+        cdef uint64_t at, following, home
+        cdef uint32_t number
+        if self.count == 0:
+            return False
+        at = self.place(key)
+        number = self.numbers[at]
+        if number == 0:
+            return False
+        self.count -= 1
+        # What follows moves up, unless that is before where it belongs.
+        following = at
+        while True:
+            self.numbers[at] = 0
+            while True:
+                following = (following + 1) & self.mask
+                if self.numbers[following] == 0:
+                    break
+                home = spread(self.keys[following]) & self.mask
+                if ((following - home) & self.mask) >= ((following - at) & self.mask):
+                    break
+            if self.numbers[following] == 0:
+                break
+            self.keys[at], self.numbers[at] = self.keys[following], self.numbers[following]
+            at = following
+        cdef Row *row = &self.rows[number - 1]
+        row.uses -= 1
+        if row.uses == 0:
+            self.drop(row)
+            row.starts_ns = self.free
+            self.free = number - 1
+        return True
+
+    cdef object made(self, uint32_t number):
+        cdef Row *row = &self.rows[number - 1]
+        return self.ref_of(
+            <object> row.id, row.starts_ns, <object> row.source, <object> row.pod_id,
+            row.owned, row.is_cause,
+        )
+
+    def __len__(self):
+        return self.count + len(self.others)
+
+    def __contains__(self, key):
+        return self.has(key)
+
+    def get(self, key):
+        """What waits at *key*, or None."""
+        cdef uint32_t number = self.find(key)
+        return self.made(number) if number else self.others.get(key)
+
+    def __setitem__(self, key, value):
+        cdef PyObject *ref
+        cdef int64_t index, at = key
+        self.remove(at)
+        if type(value) is not self.ref_of:
+            self.others[key] = value
+            return
+        self.others.pop(key, None)
+        ref = <PyObject *> value
+        index = self.new_row(
+            <object> self.fields.read(ref, 0),
+            <object> self.fields.read(ref, 1),
+            <object> self.fields.read(ref, 2),
+            <object> self.fields.read(ref, 3),
+        )
+        self.rows[index].owned = <object> self.fields.read(ref, 4)
+        self.rows[index].is_cause = <object> self.fields.read(ref, 5)
+        self.put(at, index)
+
+    def __delitem__(self, key):
+        if not self.remove(key):
+            del self.others[key]
+
+    def pop(self, key, default=None):
+        """What waited at *key*; it does no more."""
+        found = self.get(key)
+        if found is None:
+            return default
+        del self[key]
+        return found
+
+    def items(self):
+        """What waits at each key."""
+        cdef Py_ssize_t n
+        cdef list found = list(self.others.items())
+        if self.count:
+            for n in range(<Py_ssize_t> self.mask + 1):
+                if self.numbers[n]:
+                    found.append((self.keys[n], self.made(self.numbers[n])))
+        return found
+
+
+cdef inline uint64_t spread(int64_t key) noexcept nogil:
+    """Hashes of short texts are near each other in no bits that count here; so that none are."""
+    return (<uint64_t> key * <uint64_t> 0x9E3779B97F4A7C15) >> 20
+
+
+def begin(
+    alerts,
+    Py_ssize_t at,
+    Held ties not None,
+    array.array came not None,
+    dict is_quiet not None,
+    int64_t begin_ns,
+    int64_t end_ns,
+):
+    """See the twin."""
+    global _alert, _context
+    cdef list given = alerts if isinstance(alerts, list) else list(alerts)
+    cdef Py_ssize_t count = len(given), n
+    cdef _Keys keys = _Keys()
+    cdef int64_t[KEYS_MAX] hashes
+    cdef int64_t starts_ns, created_ns, latest_ns = 0, index
+    cdef PyObject *alert
+    cdef PyObject *context
+    cdef PyObject *quiet
+    cdef str name
+    if _alert is None and at < count:
+        _alert = Fields(type(given[at]), _ALERT)
+        _context = Fields(type(given[at].context), _CONTEXT)
+    while at < count:
+        _alert.check(given[at])
+        alert = <PyObject *> given[at]
+        starts_ns = <object> _alert.read(alert, STARTS)
+        if not begin_ns <= starts_ns <= end_ns:
+            break
+        name = name_of(<tuple> <object> _alert.read(alert, LABELS))
+        if name is None:
+            break
+        quiet = PyDict_GetItem(is_quiet, name)
+        if quiet == NULL or <object> quiet is not True:
+            break
+        context = _alert.read(alert, CONTEXT)
+        _context.check(<object> context)
+        if not keys.read(context, <tuple> <object> _alert.read(alert, ENTITIES)):
+            break
+        for n in range(keys.count):
+            hashes[n] = PyObject_Hash(<object> PyList_GET_ITEM(keys.names, n))
+            if ties.has(hashes[n]):
+                return at, latest_ns
+        if keys.count:
+            index = ties.new_row(
+                <object> _alert.read(alert, ID),
+                <object> _alert.read(alert, SOURCE),
+                <object> _context.read(context, POD_ID),
+                starts_ns,
+            )
+            ties.rows[index].owned = keys.count > 1 or keys.strengths[0] != POD_NAME
+            for n in range(keys.count):
+                ties.put(hashes[n], index)
+            array.extend_buffer(came, <char *> hashes, keys.count)
+            created_ns = <object> _alert.read(alert, CREATED)
+            latest_ns = max(latest_ns, created_ns)
+        at += 1
+    return at, latest_ns
