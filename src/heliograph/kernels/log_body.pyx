@@ -95,32 +95,11 @@ cdef struct Text:
     bint escaped
 
 
-cdef inline const uint8_t *blank_end(const uint8_t *at, const uint8_t *end) noexcept nogil:
-    while at < end and (at[0] == 32 or at[0] == 10 or at[0] == 13 or at[0] == 9):
-        at += 1
-    return at
-
-
-cdef inline int hex_of(const uint8_t *at) noexcept nogil:
-    """The four digits at *at*, or -1."""
-    cdef int value = 0, k
-    cdef uint8_t c
-    for k in range(4):
-        c = at[k]
-        if 48 <= c <= 57:
-            value = value * 16 + c - 48
-        elif 97 <= c <= 102:
-            value = value * 16 + c - 87
-        elif 65 <= c <= 70:
-            value = value * 16 + c - 55
-        else:
-            return -1
-    return value
+include "json_walk.pxi"
 
 
 cdef const uint8_t *string_end(const uint8_t *at, const uint8_t *end, Text *found) noexcept nogil:
     """Past the string that opens at *at*; NULL where it is not a usual one."""
-    cdef int code
     if at >= end or at[0] != 34:
         return NULL
     at += 1
@@ -133,27 +112,11 @@ cdef const uint8_t *string_end(const uint8_t *at, const uint8_t *end, Text *foun
         if at[0] == 34:
             found.end = at
             return at + 1
-        if at[0] != 92 or end - at < 2:
+        if at[0] != 92:
             return NULL
         found.escaped = True
-        if at[1] == 117:
-            if end - at < 6:
-                return NULL
-            code = hex_of(at + 2)
-            if code < 0:
-                return NULL
-            if 0xD800 <= code <= 0xDFFF:
-                if code > 0xDBFF or end - at < 12 or at[6] != 92 or at[7] != 117:
-                    return NULL
-                code = hex_of(at + 8)
-                if code < 0xDC00 or code > 0xDFFF:
-                    return NULL
-                at += 12
-            else:
-                at += 6
-        elif at[1] in (34, 92, 47, 98, 102, 110, 114, 116):
-            at += 2
-        else:
+        at = escape_end(at, end)
+        if at == NULL:
             return NULL
 
 
