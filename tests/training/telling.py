@@ -3,6 +3,7 @@
 import pytest
 
 from heliograph.training import clean, events
+from heliograph.training.parse import parse_line
 
 
 def assert_told(line, event_type, severity, attributes):
@@ -32,3 +33,22 @@ def telling_tests(cases, silent):
         assert_silent(line)
 
     return lines, lines_that_tell_nothing
+
+
+def parsing_tests(told, silent):
+    """The tests of whole lines: that each of *told* is one event, which and the line's fields say so
+    much together, and none of *silent* is any."""
+
+    @pytest.mark.parametrize(("event_type", "line", "attributes"), told)
+    def lines(event_type, line, attributes):
+        parsed = parse_line(line)
+        (event,) = parsed.events
+        assert event.event_type == event_type
+        said = {**parsed.fields, **event.attributes}
+        assert {name: said.get(name) for name in attributes} == attributes
+
+    @pytest.mark.parametrize("line", silent)
+    def lines_of_no_event(line):
+        assert parse_line(line).events == ()
+
+    return lines, lines_of_no_event

@@ -80,3 +80,4 @@ def test_at_the_bound_the_longest_at_rest_go(monkeypatch):
     assert held.get(("b", "nan_loss lm_loss ")) is None
     assert held.get(("a", "nan_loss lm_loss ")) is not None
     assert ("b", "nan_loss lm_loss ") in held.touched
+    assert held.counts["evicted"] == 1

@@ -3,9 +3,7 @@
 The lines are of public reports and were read by a person first; hosts, paths and addresses are ours.
 """
 
-import pytest
-
-from heliograph.training.parse import parse_line
+from tests.training.telling import parsing_tests
 
 TOLD = [
     ("nccl_timeout", "  what():  [PG 3 Rank 5] Process group watchdog thread terminated with exception: [Rank 5] Watchdog caught collective operation timeout: WorkNCCL(SeqNum=9141, OpType=_ALLGATHER_BASE, NumelIn=19008, NumelOut=152064, Timeout(ms)=600000) ran for 600020 milliseconds before timing out.", {"seq_num": 9141, "op_type": "_ALLGATHER_BASE", "numel_in": 19008, "numel_out": 152064, "timeout_ms": 600000, "ran_ms": 600020, "pg_rank": 5}),
@@ -390,15 +388,4 @@ SILENT = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("event_type", "line", "attributes"), TOLD)
-def test_what_went_on(event_type, line, attributes):
-    parsed = parse_line(line)
-    (event,) = parsed.events
-    assert event.event_type == event_type
-    said = {**parsed.fields, **event.attributes}
-    assert {name: said.get(name) for name in attributes} == attributes
-
-
-@pytest.mark.parametrize("line", SILENT)
-def test_nothing_went_on(line):
-    assert parse_line(line).events == ()
+test_what_went_on, test_nothing_went_on = parsing_tests(TOLD, SILENT)

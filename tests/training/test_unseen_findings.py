@@ -2,9 +2,7 @@
 trainers, launchers and kernels print when nothing happened.
 """
 
-import pytest
-
-from heliograph.training.parse import parse_line
+from tests.training.telling import parsing_tests
 
 TOLD = [
     ("checkpoint_save_start", "saving checkpoint at iteration    1000 to /ckpt/gpt in torch_dist format", {"iteration": 1000, "path": "/ckpt/gpt"}),
@@ -404,15 +402,4 @@ SILENT = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("event_type", "line", "attributes"), TOLD)
-def test_what_happened(event_type, line, attributes):
-    parsed = parse_line(line)
-    (event,) = parsed.events
-    assert event.event_type == event_type
-    said = {**parsed.fields, **event.attributes}
-    assert {name: said.get(name) for name in attributes} == attributes
-
-
-@pytest.mark.parametrize("line", SILENT)
-def test_nothing_happened(line):
-    assert parse_line(line).events == ()
+test_what_happened, test_nothing_happened = parsing_tests(TOLD, SILENT)

@@ -9,6 +9,7 @@ from cpython.long cimport PyLong_AsDouble, PyLong_CheckExact
 from cpython.mem cimport PyMem_Free, PyMem_Realloc
 from cpython.object cimport PyObject
 from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE
+from cpython.unicode cimport PyUnicode_CheckExact
 from libc.stdint cimport int64_t
 from libc.string cimport memcpy
 
@@ -76,18 +77,7 @@ cdef class _Columns:
         return 0
 
 
-cdef bint _is_of(dict fields, tuple names):
-    """Whether *fields* have *names*, in that order."""
-    cdef PyObject *key
-    cdef PyObject *value
-    cdef Py_ssize_t at = 0, n = 0
-    if PyDict_Size(fields) != PyTuple_GET_SIZE(names):
-        return False
-    while PyDict_Next(fields, &at, &key, &value):
-        if key != PyTuple_GET_ITEM(names, n) and <object> key != <object> PyTuple_GET_ITEM(names, n):
-            return False
-        n += 1
-    return True
+include "row_names.pxi"
 
 
 cdef int _values(dict fields, bytes taken, double *out) except -1:
@@ -129,7 +119,7 @@ def pack(rows, dict known, kind_of, odd, int64_t low_ns, int64_t high_ns):
         found = PyDict_GetItemWithError(known, stream)
         if (
             found == NULL
-            or not _is_of(<dict> fields, <tuple> PyTuple_GET_ITEM(<object> found, 0))
+            or not is_of(<dict> fields, <tuple> PyTuple_GET_ITEM(<object> found, 0))
         ):
             kind = known[stream] = kind_of(stream, tuple(fields))
         else:

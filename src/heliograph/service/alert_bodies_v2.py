@@ -88,14 +88,10 @@ class BodiesV2:
         times = Times(turn.now_ns, after_ns, turn.ahead_ns)
         posts = alerts.posts_of([*chain.from_iterable(fresh)], times)
         saids = [one[-1] for one in chain.from_iterable(fresh)]
-        fingerprints = [post.fingerprint for post in posts]
-        if not turn.engine.news(fingerprints):
-            return False
-        enriched = self._enrich.many(posts)
-        if turn.engine.take_new(posts, enriched, saids, turn.now_ns) is None:
+        if turn.engine.take_new(posts, self._enrich.many, saids, turn.now_ns) is None:
             return False
         digests = [*chain.from_iterable(piece.body.digests for piece in pieces)]
-        self._repeats.learn(digests, fingerprints, saids)
+        self._repeats.learn(digests, [post.fingerprint for post in posts], saids)
         # Last, for a body that a bug kept from being taken is taken again.
         begin = 0
         for piece in pieces:
@@ -229,18 +225,14 @@ class _Body:
         """Take *posts*; *digests* of their bytes, or none."""
         if not posts:
             return
-        fingerprints = [post.fingerprint for post in posts]
-        new = None
-        if engine.news(fingerprints):
-            new = engine.take_new(posts, self._enrich.many(posts), saids, now_ns)
-        if new is not None:
+        if engine.take_new(posts, self._enrich.many, saids, now_ns) is not None:
             self.to_be_kept = True
         else:
             for post, said in zip(posts, saids, strict=True):
                 if not engine.take(post, self._enrich, now_ns, said).durable:
                     self.to_be_kept = True
         if digests:
-            self._repeats.learn(digests, fingerprints, saids)
+            self._repeats.learn(digests, [post.fingerprint for post in posts], saids)
 
     def _found(self) -> list[Repeat | None] | None:
         if not self._looked:

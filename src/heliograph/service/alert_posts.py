@@ -69,10 +69,9 @@ class _Taking:
         posts, engine, enrich = self._posted.posts, turn.engine, self._enrich
         begin, room = len(self._taken), max(0, ALERTS_PER_TURN - engine.pending)
         some = posts[begin : begin + room]
-        new = None
-        if engine.news([post.fingerprint for post in some]):
-            known = [enrich(post) for post in some]
-            new = engine.take_new(some, known, [said_of(post) for post in some], turn.now_ns)
+        new = engine.take_new(
+            some, lambda few: [*map(enrich, few)], [*map(said_of, some)], turn.now_ns
+        )
         self._taken += [began(alert, turn.now_ns) for alert in new or ()]
         while len(self._taken) < len(posts) and engine.pending < ALERTS_PER_TURN:
             post = posts[len(self._taken)]

@@ -70,7 +70,7 @@ class Findings:
     def given_up(self) -> dict[str, int]:
         """What had to go since the last time, by why; mostly nothing: `too_many_blocks` were ended
         early, `too_many_streams` lost their loss scale, `unread` could not be read; `repeated` were
-        left out, for they say again what was told."""
+        left out, for they say again what was told, and of `too_many_repeats` that was forgotten."""
         blocks, streams, repeats = self._blocks.counts, self._watch.counts, self._repeats.counts
         if not (blocks or streams or repeats or self.unread):
             return {}
@@ -79,6 +79,7 @@ class Findings:
             "too_many_streams": streams.pop("evicted", 0),
             "unread": self.unread,
             "repeated": repeats.pop("repeated", 0),
+            "too_many_repeats": repeats.pop("evicted", 0),
         }
         self.unread = 0
         return {why: count for why, count in found.items() if count}
@@ -114,7 +115,7 @@ class Findings:
     @property
     def scales(self) -> dict[Stream, Scale]:
         """What is known of loss scales; after `begin`. A row that has the same tells nothing."""
-        return self._watch.scales
+        return self._watch.known
 
     def row(self, row: TrainingRow) -> Event | None:
         """What *row* tells together with those before it."""
@@ -138,18 +139,13 @@ class Findings:
             if self._stored.get(name) != block:
                 put.append(self._row_of(name, block))
         gone = [name for name in self._stored if name not in blocks]
-        for stream in sorted(self._watch.touched):
-            scale, name = self._watch.get(stream), (SCALE, record_id(*stream))
-            if scale is None:
-                gone.append(name)
-            else:
-                put.append(self._row_of(name, scale))
-        for subject in sorted(self._repeats.touched):
-            repeat, name = self._repeats.get(subject), (REPEAT, record_id(*subject))
-            if repeat is None:
-                gone.append(name)
-            else:
-                put.append(self._row_of(name, repeat))
+        for kind, known in ((SCALE, self._watch), (REPEAT, self._repeats)):
+            for subject in sorted(known.touched):
+                one, name = known.get(subject), (kind, record_id(*subject))
+                if one is None:
+                    gone.append(name)
+                else:
+                    put.append(self._row_of(name, one))
         return Changes(put, [*gone, *self._broken])
 
     def settle(self) -> None:

@@ -12,7 +12,7 @@ Between `changes` and `commit` nothing but `repeat` may be called. What is commi
 must hold for `load` to go on from; the rest of the memory follows from it.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import chain, islice, takewhile
 
 from msgspec import structs
@@ -136,20 +136,17 @@ class Engine:
         """
         return taking.take(self._state, post, enrich, now_ns, said)
 
-    def news(self, fingerprints: Sequence[str]) -> bool:
-        """Whether `take_new` may be asked: *fingerprints* are new and different, with room for all."""
-        return news.are_new(self._state, fingerprints)
-
     def take_new(
         self,
         posts: Sequence[Post],
-        enriched: Sequence[Enriched],
+        enrich: Callable[[Sequence[Post]], Sequence[Enriched]],
         saids: Sequence[int],
         now_ns: int,
     ) -> list[Alert] | None:
-        """Take *posts*, which are `news`, what is known of each, its *said*: the episodes; None: some
-        begin in another way, take them one by one."""
-        return news.take(self._state, posts, enriched, saids, now_ns)
+        """Take *posts*, which fire and are of different identities that nobody knew, with what *enrich*
+        knows of each and its *said*: the episodes. None, and nothing is changed: some are not so,
+        or there is no room for all; take them one by one."""
+        return news.take(self._state, posts, enrich, saids, now_ns)
 
     def put_silence(self, silence: Silence) -> None:
         """Have *silence*, new or instead of the one of its id (`alert.silences` makes it)."""

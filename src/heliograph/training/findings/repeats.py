@@ -9,18 +9,16 @@ speaker and one subject the first TOLD_MAX are told, then one in EVERY_NS; after
 all begins anew. Nothing is lost by that: the values are rows, and what is left out is counted.
 """
 
-from collections import Counter
 from collections.abc import Iterable
 
 import msgspec
 
 from heliograph.training.findings.event import Event
+from heliograph.training.findings.remembered import Remembered
 
 TOLD_MAX = 10
 EVERY_NS = 10 * 60 * 1_000_000_000
 SUBJECTS_MAX = 20_000
-
-Subject = tuple[str, str]
 
 
 class Repeat(msgspec.Struct, frozen=True, array_like=True):
@@ -34,29 +32,14 @@ class Repeat(msgspec.Struct, frozen=True, array_like=True):
     seen_ns: int
 
 
-class Repeats:
-    """What was told of what repeats, of at most SUBJECTS_MAX; those that are longest at rest go first.
+class Repeats(Remembered[Repeat]):
+    """What was told of what repeats.
 
-    counts    `repeated`: findings that were left out
-    touched   subjects of which something changed; whoever keeps them takes them out
+    counts    `repeated` too: findings that were left out
     """
 
     def __init__(self, held: Iterable[Repeat] = ()) -> None:
-        self.counts: Counter[str] = Counter()
-        self.touched: set[Subject] = set()
-        self._held: dict[Subject, Repeat] = {(one.speaker, one.what): one for one in held}
-        self._before: tuple[int, dict[Subject, Repeat] | None] = (-1, None)
-
-    def get(self, subject: Subject) -> Repeat | None:
-        """What is known of *subject*."""
-        return self._held.get(subject)
-
-    def begin(self, seq: int) -> None:
-        """The findings of the frame *seq* follow; of the same again, from where it began before."""
-        if self._before[0] == seq and self._before[1] is not None:
-            self._held = dict(self._before[1])
-        elif self._before[0] != seq:
-            self._before = (seq, None)
+        super().__init__({(one.speaker, one.what): one for one in held}, SUBJECTS_MAX)
 
     def tells(self, speaker: str, event: Event, at_ns: int) -> bool:
         """Whether *event* of *speaker* at *at_ns* is to be told."""
@@ -64,7 +47,7 @@ class Repeats:
         if what is None:
             return True
         subject = speaker, what
-        was = self._held.get(subject)
+        was = self.get(subject)
         if was is None or at_ns - was.seen_ns >= EVERY_NS:
             now = Repeat(speaker, what, 1, at_ns, at_ns)
         elif was.told < TOLD_MAX or at_ns - was.told_ns >= EVERY_NS:
@@ -73,21 +56,10 @@ class Repeats:
         else:
             now = Repeat(speaker, what, was.told, was.told_ns, max(at_ns, was.seen_ns))
         told = was is None or now.told != was.told or now.told_ns != was.told_ns
-        self._set(subject, now)
+        self.set(subject, now)
         if not told:
             self.counts["repeated"] += 1
         return told
-
-    def _set(self, subject: Subject, now: Repeat) -> None:
-        if self._before[1] is None:
-            self._before = (self._before[0], dict(self._held))
-        self._held.pop(subject, None)
-        if len(self._held) >= SUBJECTS_MAX:
-            oldest = next(iter(self._held))
-            del self._held[oldest]
-            self.touched.add(oldest)
-        self._held[subject] = now
-        self.touched.add(subject)
 
 
 def goes_on(event: Event) -> bool:

@@ -8,20 +8,21 @@ A level counts once it held for HELD_ITERATIONS_MIN iterations. A collapse is a 
 level by FALL_MIN, or to SCALE_MIN; it is told once, until the scale is a level again.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
 
 from heliograph.training.findings.event import CRITICAL, ROOT, Event
+from heliograph.training.findings.remembered import Remembered, Subject
 
 STREAMS_MAX = 20_000
 HELD_ITERATIONS_MIN = 10
 FALL_MIN = 1024.0
 SCALE_MIN = 1.0
 
-Stream = tuple[str, str]
+# Pod and rank group.
+Stream = Subject
 
 
 class Scale(msgspec.Struct, frozen=True, array_like=True):
@@ -36,40 +37,22 @@ class Scale(msgspec.Struct, frozen=True, array_like=True):
     told: bool = False
 
 
-class Watch:
-    """The loss scales of streams, at most STREAMS_MAX; those that are longest at rest go first.
-
-    counts    `evicted`: streams that had to go
-    touched   streams of which something changed; whoever keeps the scales takes them out
-    scales    what is known; of a stream that is not there, that its scale never was but SCALE_MIN
-    """
+class Watch(Remembered[Scale]):
+    """The loss scales of streams; of a stream that is not known, that its scale never was but
+    SCALE_MIN."""
 
     def __init__(self, held: Iterable[Scale] = ()) -> None:
-        self.counts: Counter[str] = Counter()
-        self.touched: set[Stream] = set()
-        self.scales: dict[Stream, Scale] = {(one.pod_uid, one.rank_group): one for one in held}
-        self._before: tuple[int, dict[Stream, Scale] | None] = (-1, None)
-
-    def get(self, stream: Stream) -> Scale | None:
-        """What is known of *stream*."""
-        return self.scales.get(stream)
-
-    def begin(self, seq: int) -> None:
-        """The rows of the frame *seq* follow; of the same again, from where it began before."""
-        if self._before[0] == seq and self._before[1] is not None:
-            self.scales = dict(self._before[1])
-        elif self._before[0] != seq:
-            self._before = (seq, None)
+        super().__init__({(one.pod_uid, one.rank_group): one for one in held}, STREAMS_MAX)
 
     def row(self, stream: Stream, fields: Mapping[str, Any]) -> Event | None:
         """The collapse that a row tells, which must come in order; None mostly."""
         scale, iteration = fields.get("loss_scale"), fields.get("current_iteration")
         if not isinstance(scale, int | float) or not isinstance(iteration, int):
             return None
-        was = self.scales.get(stream)
+        was = self.get(stream)
         if was is None:
             if scale > SCALE_MIN:
-                self._set(stream, Scale(*stream, float(scale), iteration))
+                self.set(stream, Scale(*stream, float(scale), iteration))
             return None
         if scale == was.scale or iteration < was.since:
             return None
@@ -86,17 +69,5 @@ class Watch:
         if not told and scale < level and (scale <= SCALE_MIN or scale * FALL_MIN <= level):
             said = {"loss_scale": scale, "from": level, "iteration": iteration, "role": ROOT}
             event, told = Event("loss_scale_collapse", CRITICAL, said), True
-        self._set(stream, Scale(*stream, scale, iteration, level, told))
+        self.set(stream, Scale(*stream, scale, iteration, level, told))
         return event
-
-    def _set(self, stream: Stream, scale: Scale) -> None:
-        if self._before[1] is None:
-            self._before = (self._before[0], dict(self.scales))
-        self.scales.pop(stream, None)
-        if len(self.scales) >= STREAMS_MAX:
-            self.counts["evicted"] += 1
-            oldest = next(iter(self.scales))
-            del self.scales[oldest]
-            self.touched.add(oldest)
-        self.scales[stream] = scale
-        self.touched.add(stream)
