@@ -132,3 +132,61 @@ def test_a_commit_that_fails_fails_all_that_it_carried(site):
 
     assert [type(future.exception(10)) for future in waiting] == [Unavailable] * 2
     assert site.meters.refused_for_now.value("log") == 3
+
+
+def test_where_the_thread_is_idle_work_runs_on_the_callers(site):
+    def work():
+        site.log.seen.append("here")
+        return threading.current_thread().name
+
+    assert site.ingest.run(work) == threading.current_thread().name
+    assert site.log.seen == ["here", "|"]
+
+
+def test_where_it_is_busy_work_runs_there_and_its_answer_is_durable(site):
+    held = site.hold()
+    ran = []
+    caller = threading.Thread(
+        target=lambda: ran.append(site.ingest.run(lambda: threading.current_thread().name))
+    )
+    caller.start()
+    while not site.ingest.queued:
+        pass
+    site.release(held)
+    caller.join(10)
+
+    assert ran == ["ingest"]
+    assert site.log.seen == ["held", "|", "|"]
+
+
+def test_one_at_a_time_has_the_log(site):
+    """What is submitted meanwhile is appended when the caller has committed."""
+    begun, go = threading.Event(), threading.Event()
+
+    def work():
+        begun.set()
+        assert go.wait(10)
+        site.log.seen.append("here")
+
+    caller = threading.Thread(target=site.ingest.run, args=(work,))
+    caller.start()
+    assert begun.wait(10)
+    later = site.append("later", urgent=True)
+    assert not later.done()
+    go.set()
+    assert later.result(10) == "later"
+    caller.join(10)
+
+    assert site.log.seen == ["here", "|", "later", "|"]
+
+
+@pytest.mark.parametrize("code", ["stopping", "unavailable"])
+def test_who_runs_it_is_told_what_went_wrong(site, code):
+    if code == "stopping":
+        site.ingest.close()
+    site.log.refuses = True
+
+    with pytest.raises(Unavailable) as told:
+        site.ingest.run(lambda: None, requests=3)
+    assert told.value.code == code
+    assert site.meters.refused_for_now.value("log") == (0 if code == "stopping" else 3)

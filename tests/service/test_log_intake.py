@@ -1,6 +1,7 @@
-"""A body of logs from the thread for lines straight to ingest: what the sender hears of what fails."""
+"""Bodies of logs into the log: in groups, on one thread; what each sender hears of what fails."""
 
-from concurrent.futures import Future
+import asyncio
+import threading
 from types import SimpleNamespace
 
 import pytest
@@ -8,92 +9,206 @@ import pytest
 from heliograph.core.clock import ManualClock
 from heliograph.core.errors import Refused, Unavailable
 from heliograph.receive.logs import LogLimits
-from heliograph.service.endpoints import telemetry
+from heliograph.service import line_intake
 from heliograph.service.executors import Executors
+from heliograph.service.ingest import Ingest
+from heliograph.service.line_intake import LineIntake
 from heliograph.service.line_parses import LineParses
 from heliograph.service.log_patterns import InForce
 from heliograph.service.meters import Meters
+from heliograph.service.supervisor import Supervisor
 from heliograph.training.parse import parse_line
+from tests.looped import run
+
+GOOD = b'[{"log": "a\\nb"}]'
 
 
-class Ingest:
-    """Runs what is submitted at once, or is full."""
+class Log:
+    """A log that notes counts of lines, "|" for a commit; what it is told to refuse, it refuses."""
 
-    def __init__(self, *, full=False):
-        self.full = full
-        self.given = []
+    def __init__(self):
+        self.seen = []
+        self.full = self.broken = False
 
-    def submit(self, work, *, into):
+    def append_lines(self, payload, count):
         if self.full:
-            raise Unavailable("the ingest queue is full", code="overloaded")
-        self.given.append(into)
-        assert into.set_running_or_notify_cancel()
-        into.set_result(work())
-        return into
+            raise Unavailable("too much waits", code="log_busy")
+        self.seen.append(count)
+        return len(self.seen)
+
+    def commit(self):
+        if self.broken:
+            raise Unavailable("no disk", code="disk_full")
+        self.seen.append("|")
+
+
+class Site:
+    def __init__(self):
+        self.log, self.meters, self.clock = Log(), Meters(), ManualClock(5)
+        self.supervisor = Supervisor(self.meters.registry)
+        self.executors = Executors()
+        self.left = {}
+        self.ingest = Ingest(
+            self.log, self.supervisor, self.meters, self.clock, committed=lambda: None
+        )
+        patterns = SimpleNamespace(in_force=lambda: InForce(0, parse_line, own=False))
+        self.intake = LineIntake(
+            self.ingest,
+            self.log,
+            self.executors,
+            self.supervisor,
+            self.meters,
+            self.clock,
+            limits=LogLimits(),
+            parses=LineParses(patterns, self.meters),
+            handover=SimpleNamespace(put=self.left.__setitem__),
+        )
+        self._go = threading.Event()
+
+    def hold(self):
+        """Keep the thread for lines busy until `release`, so that what comes next waits."""
+        begun = threading.Event()
+
+        def work():
+            begun.set()
+            assert self._go.wait(10)
+
+        self.executors.begin_lines(work)
+        assert begun.wait(10)
+
+    def release(self):
+        self._go.set()
+
+    def taken(self, *bodies):
+        """What comes of *bodies*, sent together: lines, or what was raised."""
+
+        async def all_of():
+            self.hold()
+            asked = [self.intake.submit(body, None, "10.0.0.9") for body in bodies]
+            self.release()
+            return await asyncio.wait_for(asyncio.gather(*asked, return_exceptions=True), 10)
+
+        return run(all_of())
 
 
 @pytest.fixture
-def intake():
-    executors = Executors()
-    patterns = SimpleNamespace(in_force=lambda: InForce(0, parse_line, own=False))
-    meters, appended = Meters(), []
-    yield SimpleNamespace(
-        executors=executors,
-        ingest=Ingest(),
-        clock=ManualClock(5),
-        log_limits=LogLimits(),
-        parses=LineParses(patterns, meters),
-        meters=meters,
-        appended=appended,
-        log=SimpleNamespace(append_lines=lambda payload, count: appended.append(count) or 7),
-        handover=SimpleNamespace(put=lambda seq, read: appended.append((seq, len(read.block)))),
-    )
-    executors.close()
+def site():
+    made = Site()
+    yield made
+    made.release()
+    made.executors.close()
+    made.ingest.close()
 
 
-def taken(body, intake, encoding=None):
-    return telemetry._taken(body, encoding, "10.0.0.9", intake).result(10)
+def counts(taken):
+    return [len(one.batch.lines) for one in taken]
 
 
-def test_lines_go_from_reading_to_the_log(intake):
-    read = taken(b'[{"log": "a\\nb"}]', intake)
-    assert (read.batch.accepted, intake.appended) == (1, [2, (7, 2)])
+def test_bodies_that_came_together_share_one_commit(site):
+    assert counts(site.taken(GOOD, b'[{"log": "c"}]', GOOD)) == [2, 1, 2]
+    assert site.log.seen == [2, 1, 2, "|"]
+    assert {seq: len(read.block) for seq, read in site.left.items()} == {1: 2, 2: 1, 3: 2}
 
 
-def test_a_body_without_lines_is_not_appended(intake):
-    assert taken(b'[{"log": " \\n"}]', intake).batch.counts.blank == 1
-    assert (intake.appended, intake.ingest.given) == ([], [])
+def test_a_group_ends_by_number_and_by_time(site, monkeypatch):
+    monkeypatch.setattr(line_intake, "GROUP_REQUESTS_MAX", 2)
+    site.taken(GOOD, GOOD, GOOD)
+    assert site.log.seen == [2, 2, "|", 2, "|"]
+
+    site.log.seen.clear()
+    monkeypatch.setattr(line_intake, "READING_S_MAX", -1)
+    site.taken(GOOD, GOOD)
+    assert site.log.seen == [2, "|", 2, "|"]
 
 
-def test_a_bad_body_is_refused_and_nothing_of_it_is_kept(intake):
-    with pytest.raises(Refused) as refused:
-        taken(b"nothing", intake)
-    assert (refused.value.field, intake.appended) == ("body", [])
+def test_a_body_without_lines_is_not_appended(site):
+    (taken,) = site.taken(b'[{"log": " \\n"}]')
+    assert (taken.batch.counts.blank, site.log.seen) == (1, [])
 
 
-def test_a_full_queue_is_told(intake):
-    intake.ingest = Ingest(full=True)
-    with pytest.raises(Unavailable) as busy:
-        taken(b'[{"log": "a"}]', intake)
-    assert (busy.value.code, intake.appended) == ("overloaded", [])
+def test_a_bad_body_costs_its_neighbours_nothing(site):
+    first, bad, last = site.taken(GOOD, b"nothing", GOOD)
+
+    assert isinstance(bad, Refused)
+    assert bad.field == "body"
+    assert counts([first, last]) == [2, 2]
+    assert site.log.seen == [2, 2, "|"]
 
 
-@pytest.mark.parametrize("body", [b'[{"log": " "}]', b"nothing"])
-def test_who_is_gone_is_not_answered(intake, body, monkeypatch):
-    """The answer was given up while the body was read."""
-    begun = []
+def test_a_body_that_the_log_has_no_room_for_is_told(site):
+    site.log.full = True
+    (busy,) = site.taken(GOOD)
+    assert busy.code == "log_busy"
 
-    def later(work):
-        begun.append((Future(), work))
-        return begun[0][0]
 
-    monkeypatch.setattr(intake.executors, "begin_lines", later)
-    answer = telemetry._taken(body, None, "", intake)
-    assert answer.cancel()
-    reading, work = begun[0]
-    try:
-        reading.set_result(work())
-    except Refused as error:
-        reading.set_exception(error)
-    assert answer.cancelled()
-    assert intake.appended == []
+def test_all_are_told_when_the_disk_refuses(site):
+    site.log.broken = True
+    errors = site.taken(GOOD, b"nothing", GOOD)
+
+    assert [getattr(error, "code", "") for error in errors] == [
+        "disk_full",
+        "json",
+        "disk_full",
+    ]
+    assert site.meters.refused_for_now.value("log") == 2
+    site.log.broken = False
+    assert counts(site.taken(GOOD)) == [2]
+
+
+def test_who_is_gone_is_not_read(site):
+    async def given_up():
+        site.hold()
+        gone = site.intake.submit(b"nothing", None, "")
+        stays = site.intake.submit(GOOD, None, "")
+        gone.cancel()
+        site.release()
+        return await asyncio.wait_for(stays, 10)
+
+    assert counts([run(given_up())]) == [2]
+    assert site.log.seen == [2, "|"]
+
+
+def test_too_many_that_wait_are_told(site, monkeypatch):
+    monkeypatch.setattr(line_intake, "QUEUE_REQUESTS_MAX", 1)
+
+    async def two():
+        site.hold()
+        first = site.intake.submit(GOOD, None, "")
+        with pytest.raises(Unavailable, match="wait") as busy:
+            site.intake.submit(GOOD, None, "")
+        site.release()
+        return busy.value.code, counts([await asyncio.wait_for(first, 10)])
+
+    assert run(two()) == ("overloaded", [2])
+
+
+def test_a_service_that_stops_takes_none(site):
+    async def late():
+        with pytest.raises(Unavailable) as stopping:
+            site.intake.submit(GOOD, None, "")
+        return stopping.value.code
+
+    site.executors.close()
+    assert [run(late()) for _ in range(2)] == ["stopping"] * 2
+
+
+def test_beside_a_busy_ingest_the_lines_join_its_group(site):
+    begun, go = threading.Event(), threading.Event()
+
+    def work():
+        begun.set()
+        assert go.wait(10)
+        site.log.seen.append("held")
+
+    async def beside():
+        held = site.ingest.submit(work)
+        assert begun.wait(10)
+        asked = site.intake.submit(GOOD, None, "")
+        await asyncio.sleep(0.05)
+        assert not asked.done()
+        go.set()
+        held.result(10)
+        return await asyncio.wait_for(asked, 10)
+
+    assert counts([run(beside())]) == [2]
+    assert site.log.seen == ["held", 2, "|"]

@@ -44,6 +44,7 @@ from heliograph.service.endpoints import (
 from heliograph.service.frameworks import Frameworks
 from heliograph.service.freshness import Reads
 from heliograph.service.http import Endpoint, Surroundings
+from heliograph.service.line_intake import LineIntake
 from heliograph.service.line_parses import LineParses
 from heliograph.service.negatives import Negatives
 from heliograph.service.parts import Core, Flow
@@ -329,15 +330,22 @@ def _intake(config: Config, core: Core, flow: Flow, around: Surroundings) -> tel
     )
     return telemetry.Intake(
         around=around,
-        executors=flow.executors,
         ingest=flow.ingest,
+        lines=LineIntake(
+            flow.ingest,
+            core.log,
+            flow.executors,
+            core.supervisor,
+            core.meters,
+            core.clock,
+            limits=LogLimits(decoded_bytes=limits.decoded_mb * MIB),
+            parses=LineParses(flow.patterns, core.meters),
+            handover=flow.applier.handover,
+        ),
         log=core.log,
         decoder=decoder,
-        log_limits=LogLimits(decoded_bytes=limits.decoded_mb * MIB),
         decoded_bytes_max=limits.decoded_mb * MIB,
         negatives=Negatives(config.metrics.drop_negative, core.table),
-        handover=flow.applier.handover,
-        parses=LineParses(flow.patterns, core.meters),
         backpressure=flow.backpressure,
         clock=core.clock,
         meters=core.meters,

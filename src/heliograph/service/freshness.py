@@ -6,15 +6,25 @@ from starlette.responses import Response
 
 from heliograph.service.executors import Executors
 
-WAIT_S_MAX = 0.25
+WAIT_S_MAX = 2.0
+# Of a read that comes while the applier is behind: it would wait in vain, and hold its thread.
+BEHIND_WAIT_S_MAX = 0.25
 
 
 class Freshness:
-    """*end* is the log's end, *wait_for* blocks until a frame is applied or the time is up."""
+    """*end* is the log's end, *applied* how far it is applied, *wait_for* blocks until a frame is, or
+    the time is up. While what one read waited for in vain is not applied, others wait less."""
 
-    def __init__(self, end: Callable[[], int], wait_for: Callable[[int, float], bool]) -> None:
+    def __init__(
+        self,
+        end: Callable[[], int],
+        applied: Callable[[], int],
+        wait_for: Callable[[int, float], bool],
+    ) -> None:
         self._end = end
+        self._applied = applied
         self._wait_for = wait_for
+        self._missed = 0
 
     def now(self) -> int:
         """What a read that arrives now should see: hand it to `wait`."""
@@ -22,7 +32,9 @@ class Freshness:
 
     def wait(self, end: int) -> None:
         """Block, on a reader thread, until *end* is applied; at most WAIT_S_MAX."""
-        self._wait_for(end, WAIT_S_MAX)
+        behind = self._applied() < self._missed
+        if not self._wait_for(end, BEHIND_WAIT_S_MAX if behind else WAIT_S_MAX):
+            self._missed = max(self._missed, end)
 
 
 class Reads:

@@ -33,7 +33,8 @@ class _Request(NamedTuple):
 
 
 class Ingest:
-    """One thread, the log's only writer. *committed* is called after each commit."""
+    """One thread, and whoever stands in for it (`run`): the log has one writer at a time. *committed*
+    is called after each commit."""
 
     def __init__(
         self,
@@ -53,22 +54,17 @@ class Ingest:
         self._bulk: deque[_Request] = deque()
         self._closed = False
         self._changed = threading.Condition()
+        # Who has it may append and commit.
+        self._mine = threading.Lock()
         self._thread = supervisor.thread("ingest", self._run)
 
-    def submit(
-        self,
-        work: Callable[[], T],
-        *,
-        urgent: bool = False,
-        into: "Future[T] | None" = None,
-    ) -> "Future[T]":
+    def submit(self, work: Callable[[], T], *, urgent: bool = False) -> "Future[T]":
         """Run *work*, which decodes and appends, on the ingest thread; before others if *urgent*.
 
-        The future, *into* where it is given, has its result once all it appended is durable. Raises
-        Unavailable when the queue is full or closed; the future raises what *work* raised, or
-        Unavailable when the disk refused.
+        The future has its result once all it appended is durable. Raises Unavailable when the queue
+        is full or closed; the future raises what *work* raised, or Unavailable when the disk refused.
         """
-        future: Future[T] = Future() if into is None else into
+        future: Future[T] = Future()
         waiting = self._urgent if urgent else self._bulk
         with self._changed:
             if self._closed:
@@ -78,6 +74,19 @@ class Ingest:
             waiting.append(_Request(work, future))
             self._changed.notify()
         return future
+
+    def run(self, work: Callable[[], T], *, requests: int = 1) -> T:
+        """What *work*, which appends, answers, once that is durable; it stands for *requests* of them.
+
+        Where the thread is idle it runs here: to hand it over, and the answer back, costs more than
+        to append. Raises as `submit` and its future do.
+        """
+        if not self.queued and not self._closed and self._mine.acquire(blocking=False):
+            try:
+                return self._here(work, requests)
+            finally:
+                self._mine.release()
+        return self.submit(work).result()
 
     @property
     def queued(self) -> int:
@@ -93,7 +102,8 @@ class Ingest:
 
     def _run(self) -> None:
         while self._wait():
-            self._settle_group()
+            with self._mine:
+                self._settle_group()
 
     def _wait(self) -> bool:
         """Whether there is something to do; False once all is done for good."""
@@ -138,12 +148,25 @@ class Ingest:
     def _commit(self, appended: list[tuple["Future[Any]", Any]]) -> None:
         if not appended:
             return
-        error = self._supervisor.attempt(self._log.commit, where="commit")
-        if error is not None:
-            self._meters.refused_for_now.add(len(appended), "log")
-            for future, _ in appended:
-                future.set_exception(error)
-            return
-        self._committed()
+        error = self._refused(len(appended))
         for future, result in appended:
-            future.set_result(result)
+            if error is None:
+                future.set_result(result)
+            else:
+                future.set_exception(error)
+
+    def _here(self, work: Callable[[], T], requests: int) -> T:
+        made = work()
+        error = self._refused(requests)
+        if error is not None:
+            raise error
+        return made
+
+    def _refused(self, requests: int) -> Exception | None:
+        """Make what was appended of *requests* durable; why not, where it could not be."""
+        error = self._supervisor.attempt(self._log.commit, where="commit")
+        if error is None:
+            self._committed()
+        else:
+            self._meters.refused_for_now.add(requests, "log")
+        return error

@@ -15,6 +15,7 @@ from heliograph.core.errors import Unavailable
 from heliograph.service import memory, wiring
 from heliograph.service.ballast import Ballast
 from heliograph.service.config import Config, host_and_port
+from heliograph.service.front import Front
 from heliograph.service.logs import configure
 
 log = logging.getLogger(__name__)
@@ -102,6 +103,8 @@ def _options(config: Config, site: wiring.Site) -> uvicorn.Config:
         site.app,
         host=host,
         port=port,
+        http=Front,
+        ws="none",
         log_config=None,
         access_log=False,
         server_header=False,

@@ -209,7 +209,7 @@ def _flow(config: Config, core: Core, queries: SampleQueries, opened: ExitStack)
         maintenance=maintenance,
         watch=watch,
         executors=executors,
-        fresh=Freshness(lambda: core.log.end, applier.wait_for),
+        fresh=Freshness(lambda: core.log.end, lambda: applier.position, applier.wait_for),
         backpressure=Backpressure(
             core.clock,
             end=lambda: core.log.end,

@@ -1,7 +1,6 @@
 """What streams in: remote write and logs. Decoded and made durable on the ingest thread."""
 
 import asyncio
-from concurrent.futures import Future
 from typing import NamedTuple
 
 import msgspec
@@ -9,16 +8,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from heliograph.core.clock import Clock
-from heliograph.core.errors import Refused, Unavailable
+from heliograph.core.errors import Refused
 from heliograph.receive import logs, remote_write
-from heliograph.receive.lines import encode_block
 from heliograph.service import problem
 from heliograph.service.backpressure import Backpressure
-from heliograph.service.executors import Executors
-from heliograph.service.handover import Handover
 from heliograph.service.http import Endpoint, Surroundings, read_body
 from heliograph.service.ingest import Ingest
-from heliograph.service.line_parses import LineParses, Read, told
+from heliograph.service.line_intake import LineIntake
+from heliograph.service.line_parses import Read, told
 from heliograph.service.meters import Meters
 from heliograph.service.negatives import Negatives
 from heliograph.store.log.log import Log
@@ -33,15 +30,12 @@ class Intake(NamedTuple):
     """What the endpoints of this module work with."""
 
     around: Surroundings
-    executors: Executors
     ingest: Ingest
+    lines: LineIntake
     log: Log
     decoder: remote_write.Decoder
-    log_limits: logs.LogLimits
     decoded_bytes_max: int
     negatives: Negatives
-    handover: Handover
-    parses: LineParses
     backpressure: Backpressure
     clock: Clock
     meters: Meters
@@ -52,14 +46,6 @@ class _Written(NamedTuple):
 
     samples: int
     received: remote_write.Received
-
-
-class _Lines(NamedTuple):
-    """A body of logs, read: its lines, what each says, and all of them for the log."""
-
-    batch: logs.LogBatch
-    read: Read
-    payload: bytes
 
 
 def endpoints(intake: Intake) -> list[Endpoint]:
@@ -163,63 +149,12 @@ async def _logs(request: Request, intake: Intake) -> Response:
         intake.backpressure.check()
         body = await read_body(request, intake.around)
         meters.received_bytes.add(len(body), LOGS)
-        read = await asyncio.wrap_future(_taken(body, encoding, sender, intake))
+        read = await intake.lines.submit(body, encoding, sender)
     except Refused as error:
         meters.rejected.add(1, LOGS, error.code)
         raise
     _count_logs(read.batch, meters)
     return problem.encoded(_logs_answer(read.batch, read.read))
-
-
-def _taken(body: bytes, encoding: str | None, sender: str, intake: Intake) -> "Future[_Lines]":
-    """The lines of *body*, once they are durable: read on the thread for lines, and from there to
-    ingest, without the event loop between them."""
-    taken: Future[_Lines] = Future()
-
-    def append(reading: "Future[_Lines]") -> None:
-        error = reading.exception()
-        if error is None and reading.result().batch.lines:
-            read = reading.result()
-            try:
-                intake.ingest.submit(lambda: _append(read, intake), into=taken)
-            except Unavailable as busy:
-                error = busy
-            else:
-                return
-        if not taken.set_running_or_notify_cancel():
-            return
-        if error is None:
-            taken.set_result(reading.result())
-        else:
-            taken.set_exception(error)
-
-    reading = intake.executors.begin_lines(lambda: _read_logs(body, encoding, sender, intake))
-    reading.add_done_callback(append)
-    return taken
-
-
-def _read_logs(body: bytes, encoding: str | None, sender: str, intake: Intake) -> _Lines:
-    """On the thread for lines: a body of many costs seconds, which ingest must not wait for."""
-    started_s = intake.clock.monotonic_s()
-    batch = logs.decode(
-        body,
-        content_encoding=encoding,
-        arrival_ns=intake.clock.now_ns(),
-        sender=sender,
-        limits=intake.log_limits,
-    )
-    # A line that goes on in another request is parsed when it is whole, by the applier.
-    read = intake.parses.read(batch.lines)
-    payload = encode_block(batch.lines)
-    intake.meters.stage_seconds.observe(intake.clock.monotonic_s() - started_s, "read_lines")
-    return _Lines(batch, read, payload)
-
-
-def _append(read: _Lines, intake: Intake) -> _Lines:
-    """On the ingest thread."""
-    seq = intake.log.append_lines(read.payload, len(read.batch.lines))
-    intake.handover.put(seq, read.read)
-    return read
 
 
 def _count_logs(batch: logs.LogBatch, meters: Meters) -> None:
