@@ -481,6 +481,24 @@ def test_bounds_refuse_and_count():
     assert (len(run.engine), run.engine.gauges()["groups"]) == (2, 1)
 
 
+def test_a_start_takes_as_many_groups_as_there_are():
+    """Other routes may make more of them than may be; who does not start tells nobody."""
+    run = Runner(setup(), limits=Limits(groups=1))
+    for node in ("n1", "n2", "n3"):
+        run.post(alertname="OOM", node=node)
+    run.until(60)
+    before = len(run.told())
+
+    run.restart(at_s=70, setup=setup(route={"group_by": ["node"]}))
+
+    assert run.engine.gauges()["groups"] == 3
+    with pytest.raises(Unavailable, match="too many groups"):
+        run.post(alertname="OOM", node="n4")
+    run.post(alertname="OOM", node="n3", ends_s=80)
+    run.until(1000)
+    assert any(resolved for _, _, resolved in run.told()[before:])
+
+
 def test_ended_episodes_are_forgotten_after_a_while_and_beyond_the_bound():
     run = Runner(setup(), limits=Limits(ended_ns=600 * 10**9, ended=3))
     for number in range(6):

@@ -127,6 +127,30 @@ def test_groups_have_the_limit_and_the_matchers_of_the_list(site, monkeypatch):
     assert shown('alertname="A"') == ["A", "A"]
 
 
+ROUTED = {
+    "route": {
+        "receiver": "first",
+        "routes": [{"receiver": "first", "continue": True}, {"receiver": "second"}],
+    },
+    "receivers": [{"name": "first"}, {"name": "second"}],
+}
+
+
+@pytest.mark.parametrize("site", [{"alerting": ROUTED}], indirect=True)
+def test_groups_name_the_receivers_that_were_asked_for_and_lists_all(site):
+    post_v2(site, firing("A"))
+
+    def named(path, **query):
+        found = site.get(path, **query).json()
+        alerts = [a for one in found for a in one.get("alerts", [one])]
+        return sorted(tuple(r["name"] for r in a["receivers"]) for a in alerts)
+
+    both = ("first", "second")
+    assert named("/api/v2/alerts/groups") == [both, both]
+    assert named("/api/v2/alerts/groups", receiver="second") == [("second",)]
+    assert named("/api/v2/alerts", receiver="second") == [both]
+
+
 def test_silences_are_bounded_and_count_so_far(site, monkeypatch):
     monkeypatch.setattr(silences, "SILENCES_MAX", 2)
     monkeypatch.setattr(silence_endpoints, "MATCHES_MAX", 1)

@@ -33,6 +33,7 @@ _SUNDAY_FIRST = {name: (day + 1) % 7 for name, day in _WEEKDAYS.items()}
 _TIME = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])\Z", re.ASCII)
 _NUMBER = re.compile(r"[+-]?[0-9]{1,6}\Z", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MONTH_DAYS_MIN = 28
 _MONTH_DAYS_MAX = 31
 
 Span: TypeAlias = tuple[int, int]
@@ -206,8 +207,10 @@ def _days(entry: Any) -> Span:
             raise ValueError(f"{day} is not a valid day of the month: out of range")
     if first < 0 < last:
         raise ValueError("the end must be negative when the start is")
-    if _day(last, _MONTH_DAYS_MAX) < _day(first, _MONTH_DAYS_MAX):
-        raise ValueError(f"day {last} is always before day {first}")
+    # As Alertmanager has it: the last day of the shortest month counts as its 27th.
+    begin, end = (_MONTH_DAYS_MIN + day if day < 0 else day for day in (first, last))
+    if end < begin:
+        raise ValueError(f"day {last} is before day {first} in the shortest month")
     return first, last
 
 

@@ -5,7 +5,7 @@ to the group where it is told about it from now on; where there is none, the old
 orphan until the end of what it told is told. So nothing is told twice and no end is lost.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from msgspec import structs
@@ -13,11 +13,11 @@ from msgspec import structs
 from heliograph.alert.config.setup import Setup
 from heliograph.alert.engine import beginning, flush, resends, sending, telling
 from heliograph.alert.engine.flush import Hold
-from heliograph.alert.engine.groups import Place, first_flush_ns
+from heliograph.alert.engine.groups import Place, Places, first_flush_ns
 from heliograph.alert.engine.outbox import Line
 from heliograph.alert.engine.state import State
 from heliograph.alert.inhibition import Inhibitor
-from heliograph.alert.model import Group, Integration, Status, Told
+from heliograph.alert.model import Alert, Group, Integration, Status, Told
 from heliograph.core.errors import Unavailable
 
 # Before the key of an orphan whose own key another group has now.
@@ -44,7 +44,7 @@ def reload(state: State, setup: Setup, now_ns: int) -> None:
     state.learn(setup)
     state.groups.forget_keys()
     try:
-        plan = _planned(state, now_ns)
+        plan = _planned(state, now_ns, beginning.places_of)
     except Unavailable:
         state.learn(before)
         state.groups.forget_keys()
@@ -63,11 +63,16 @@ def inhibit_anew(state: State, now_ns: int) -> None:
                 state.inhibitor.update(state.book.ids[slot], seen, True)
 
 
-def regroup(state: State, now_ns: int, *, restart: bool) -> None:
-    """Put every alert where it belongs by the routes that there are now. After a *restart* no group
-    is looked at before its `group_wait` is over: what inhibits it may still be on its way."""
+def restart(state: State, now_ns: int) -> None:
+    """Put every alert where it belongs by the routes that there are now, however many groups that
+    makes: a service that does not start tells nobody of anything. No group is looked at before its
+    `group_wait` is over: what inhibits it may still be on its way."""
     state.groups.forget_keys()
-    _carry_out(state, _planned(state, now_ns), now_ns, restart=restart)
+
+    def places(state: State, alert: Alert) -> Places:
+        return beginning.places(state, [alert])[0]
+
+    _carry_out(state, _planned(state, now_ns, places), now_ns, restart=True)
 
 
 def _carry_out(state: State, plan: _Plan, now_ns: int, *, restart: bool) -> None:
@@ -96,7 +101,7 @@ def _carry_out(state: State, plan: _Plan, now_ns: int, *, restart: bool) -> None
             state.book.groups[slot] = keys
 
 
-def _planned(state: State, now_ns: int) -> _Plan:
+def _planned(state: State, now_ns: int, places_of: Callable[[State, Alert], Places]) -> _Plan:
     owed: set[str] = set()
     for told in state.outbox.told.values():
         owed |= flush.believed(told)
@@ -106,7 +111,7 @@ def _planned(state: State, now_ns: int) -> _Plan:
     book = state.book
     for slot in book:
         if book.ends[slot] > now_ns or book.ids[slot] in owed:
-            found = beginning.places_of(state, book.view(slot))
+            found = places_of(state, book.view(slot))
             plan.keys[slot] = found.keys
             for place in found.places:
                 plan.places[place.key] = place

@@ -73,4 +73,4 @@ def proceed(state: State, now_ns: int) -> None:
             sending.doubt(state, row)
         state.outbox.put(structs.replace(row, in_flight=False, due_ns=now_ns))
     regroup.inhibit_anew(state, now_ns)
-    regroup.regroup(state, now_ns, restart=True)
+    regroup.restart(state, now_ns)

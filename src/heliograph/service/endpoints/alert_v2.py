@@ -199,10 +199,14 @@ def _check_count(count: int) -> None:
         )
 
 
-def _view(turn: Turn, alert: Alert, wanted: Wanted) -> Mapping[str, Any] | None:
-    """*alert* as the API has it, where it is wanted."""
+def _view(
+    turn: Turn, alert: Alert, wanted: Wanted, told: Told | None = None
+) -> Mapping[str, Any] | None:
+    """*alert* as the API has it, where it is wanted, with the receivers that are *told*."""
     engine = turn.engine
     groups = engine.groups_of(alert.id)
+    if told is not None:
+        groups = tuple(one for one in groups if told(one.receiver))
     # Nearly all are in one, and this is done for each of a long list.
     receivers = (
         [groups[0].receiver] if len(groups) == 1 else sorted({one.receiver for one in groups})
@@ -219,7 +223,9 @@ def _groups(turn: Turn, wanted: Wanted) -> list[Mapping[str, Any]]:
     found: list[dict[str, Any]] = []
     count = 0
     for group, members in turn.engine.groups(turn.now_ns, wanted.matchers, wanted.told):
-        chosen = (view for alert in members if (view := _view(turn, alert, wanted)) is not None)
+        # Of other receivers, nothing is said here: so has it Alertmanager.
+        asked = (_view(turn, alert, wanted, wanted.told) for alert in members)
+        chosen = (view for view in asked if view is not None)
         views = list(islice(chosen, ALERTS_MAX + 1 - count))
         # An alert counts in each of its groups, for it is shown in each.
         count += len(views)
