@@ -30,10 +30,11 @@ class Trainer:
         return self.process.stdout.readline().split()
 
     def until_step(self, step):
+        """Until *step*, and the first of several readings is put away, however slow the machine."""
         while True:
             words = self.line()
             assert words, "the trainer ended"
-            if words[0].isdigit() and int(words[0]) >= step:
+            if words[0].isdigit() and int(words[0]) >= step and int(words[1]) >= 3:
                 return [int(word) for word in words]
 
     def kill(self):
