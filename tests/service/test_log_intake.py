@@ -110,6 +110,13 @@ def test_bodies_that_came_together_share_one_commit(site):
     assert {seq: len(read.block) for seq, read in site.left.items()} == {1: 2, 2: 1, 3: 2}
 
 
+def test_a_group_ends_before_what_is_large(site, monkeypatch):
+    monkeypatch.setattr(line_intake, "GROUP_BYTES_MAX", 3 * len(GOOD))
+    large = GOOD + b" " * len(GOOD) * 2
+    site.taken(GOOD, large, large, GOOD, GOOD, GOOD)
+    assert site.log.seen == [2, "|", 2, "|", 2, "|", 2, 2, 2, "|"]
+
+
 def test_a_group_ends_by_number_and_by_time(site, monkeypatch):
     monkeypatch.setattr(line_intake, "GROUP_REQUESTS_MAX", 2)
     site.taken(GOOD, GOOD, GOOD)

@@ -31,8 +31,11 @@ from heliograph.store.log.log import Log
 
 T = TypeVar("T")
 
-# How long bodies are read before those that were are made durable.
+# How long bodies are read before those that were are made durable, and how large they are together:
+# a small one must not wait until a large one is read. A compressed one counts for more.
 READING_S_MAX = 0.02
+GROUP_BYTES_MAX = 4 * 1024 * 1024
+PACKED = 10
 
 
 class Lines(NamedTuple):
@@ -48,6 +51,11 @@ class _Posted(NamedTuple):
     encoding: str | None
     sender: str
     done: Awaited
+
+    @property
+    def size_bytes(self) -> int:
+        """What there is to read, about."""
+        return len(self.body) * (PACKED if self.encoding else 1)
 
 
 class _Taken(NamedTuple):
@@ -124,8 +132,11 @@ class LineIntake:
     def _group(self) -> list[_Taken]:
         """Those that wait, read, as far as one commit should carry them; what has no lines, and what
         cannot be read, is answered."""
-        began_s, taken = self._clock.monotonic_s(), list[_Taken]()
+        began_s, taken, size_bytes = self._clock.monotonic_s(), list[_Taken](), 0
         while self._waiting and len(taken) < GROUP_REQUESTS_MAX:
+            size_bytes += self._waiting[0].size_bytes
+            if taken and size_bytes > GROUP_BYTES_MAX:
+                break
             posted = self._waiting.popleft()
             # Who asked may be gone.
             if posted.done.set_running_or_notify_cancel():
