@@ -9,7 +9,9 @@ from contextlib import contextmanager
 
 import pytest
 import uvicorn
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 
+from heliograph.service import front
 from heliograph.service.front import WAITING_BYTES_MAX, Front
 
 # What one read of a socket may bring beyond the bound.
@@ -50,7 +52,7 @@ class Application:
 
 @contextmanager
 def served(application):
-    """The port of *application* behind the protocol."""
+    """*application* behind the protocol: its port, and the connections that are open."""
     config = uvicorn.Config(application, port=0, http=Front, ws="none", lifespan="off")
     server = uvicorn.Server(config)
     started = threading.Event()
@@ -65,23 +67,28 @@ def served(application):
     thread.start()
     try:
         assert started.wait(WAIT_S)
-        yield server.servers[0].sockets[0].getsockname()[1]
+        yield server.servers[0].sockets[0].getsockname()[1], server.server_state.connections
     finally:
-        application.may_read.set()
         server.should_exit = True
         thread.join(WAIT_S)
 
 
 @pytest.fixture
 def application():
-    return Application()
+    made = Application()
+    yield made
+    made.may_read.set()
 
 
 @pytest.fixture
 def connection(application):
-    with served(application) as port, socket.create_connection(("127.0.0.1", port)) as one:
+    with (
+        served(application) as (port, _),
+        socket.create_connection(("127.0.0.1", port)) as one,
+    ):
         one.settimeout(WAIT_S)
         yield one
+        application.may_read.set()
 
 
 def posted(body, *, chunk_bytes=None):
@@ -152,6 +159,58 @@ def test_what_waits_for_its_task_is_bounded(connection, application):
     sender.join(WAIT_S)
     (pieces,) = application.pieces
     assert WAITING_BYTES_MAX < max(pieces) <= WAITING_BYTES_MAX + READ_BYTES_MAX
+
+
+def test_a_slow_sender_is_noticed_while_it_sends(connection, application, monkeypatch):
+    """Who waits for a body may give up on one that is silent: a slow one is not."""
+    monkeypatch.setattr(front, "TOLD_EVERY_S", 0.02)
+    body = b"0123456789"
+    request = posted(body)
+    connection.sendall(request[: -len(body)])
+    for place in range(len(body)):
+        threading.Event().wait(0.03)
+        connection.sendall(body[place : place + 1])
+
+    assert answers(connection, 1) == [digest(body)]
+    (pieces,) = application.pieces
+    assert len(pieces) > 3
+
+
+def test_of_a_question_no_large_body_waits(application):
+    application.may_read.clear()
+    request = posted(b"x" * WAITING_BYTES_MAX).replace(b"POST", b"GET", 1)
+    with served(application) as (port, connections):
+        asking = [socket.create_connection(("127.0.0.1", port)) for _ in range(3)]
+        senders = [threading.Thread(target=one.sendall, args=(request,)) for one in asking]
+        for one in senders:
+            one.start()
+        threading.Event().wait(0.5)
+        held = [len(one.cycle.body) for one in connections]
+        application.may_read.set()
+        for one in senders:
+            one.join(WAIT_S)
+        for one in asking:
+            one.close()
+
+    assert len(held) == 3
+    assert HIGH_WATER_LIMIT < max(held) <= HIGH_WATER_LIMIT + READ_BYTES_MAX
+
+
+def test_what_nobody_read_goes_with_the_answer():
+    async def unread(scope, receive, send):
+        await asyncio.sleep(0.1)
+        head = [(b"content-length", b"0")]
+        await send({"type": "http.response.start", "status": 200, "headers": head})
+        await send({"type": "http.response.body", "body": b""})
+
+    with (
+        served(unread) as (port, connections),
+        socket.create_connection(("127.0.0.1", port)) as connection,
+    ):
+        connection.settimeout(WAIT_S)
+        connection.sendall(posted(b"x" * 100_000))
+        assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+        assert [len(one.cycle.body) for one in connections] == [0]
 
 
 def test_a_body_that_ends_early_is_no_body(connection, application):

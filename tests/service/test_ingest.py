@@ -135,28 +135,32 @@ def test_a_commit_that_fails_fails_all_that_it_carried(site):
 
 
 def test_where_the_thread_is_idle_work_runs_on_the_callers(site):
-    def work():
-        site.log.seen.append("here")
-        return threading.current_thread().name
+    ran = []
 
-    assert site.ingest.run(work) == threading.current_thread().name
+    def work():
+        ran.append(threading.current_thread())
+        site.log.seen.append("here")
+        return 1
+
+    assert site.ingest.run_now(work) == (None,)
+    assert ran == [threading.current_thread()]
     assert site.log.seen == ["here", "|"]
 
 
-def test_where_it_is_busy_work_runs_there_and_its_answer_is_durable(site):
-    held = site.hold()
-    ran = []
-    caller = threading.Thread(
-        target=lambda: ran.append(site.ingest.run(lambda: threading.current_thread().name))
-    )
-    caller.start()
-    while not site.ingest.queued:
-        pass
-    site.release(held)
-    caller.join(10)
+def test_what_appends_nothing_commits_nothing(site):
+    assert site.ingest.run_now(lambda: 0) == (None,)
+    assert site.log.seen == []
 
-    assert ran == ["ingest"]
-    assert site.log.seen == ["held", "|", "|"]
+
+def test_where_it_is_busy_or_closed_nothing_is_done(site):
+    held = site.hold()
+    assert site.ingest.run_now(lambda: site.log.seen.append("now") or 1) is None
+    waiting = site.append("waiting")
+    assert site.ingest.run_now(lambda: site.log.seen.append("now") or 1) is None
+    site.release(held, waiting)
+    site.ingest.close()
+    assert site.ingest.run_now(lambda: site.log.seen.append("now") or 1) is None
+    assert "now" not in site.log.seen
 
 
 def test_one_at_a_time_has_the_log(site):
@@ -167,8 +171,9 @@ def test_one_at_a_time_has_the_log(site):
         begun.set()
         assert go.wait(10)
         site.log.seen.append("here")
+        return 1
 
-    caller = threading.Thread(target=site.ingest.run, args=(work,))
+    caller = threading.Thread(target=site.ingest.run_now, args=(work,))
     caller.start()
     assert begun.wait(10)
     later = site.append("later", urgent=True)
@@ -180,13 +185,16 @@ def test_one_at_a_time_has_the_log(site):
     assert site.log.seen == ["here", "|", "later", "|"]
 
 
-@pytest.mark.parametrize("code", ["stopping", "unavailable"])
-def test_who_runs_it_is_told_what_went_wrong(site, code):
-    if code == "stopping":
-        site.ingest.close()
+def test_who_runs_it_is_told_that_the_disk_refused(site):
     site.log.refuses = True
 
-    with pytest.raises(Unavailable) as told:
-        site.ingest.run(lambda: None, requests=3)
-    assert told.value.code == code
-    assert site.meters.refused_for_now.value("log") == (0 if code == "stopping" else 3)
+    (error,) = site.ingest.run_now(lambda: 3)
+
+    assert isinstance(error, Unavailable)
+    assert site.meters.refused_for_now.value("log") == 3
+
+
+def test_a_bug_of_work_leaves_the_log_to_others(site):
+    with pytest.raises(ZeroDivisionError):
+        site.ingest.run_now(lambda: 1 // 0)
+    assert site.append("next").result(10) == "next"

@@ -68,23 +68,31 @@ def read(lines, version=0):
 def test_what_is_handed_over_is_taken_once_and_by_whom_it_holds_for():
     left = Handover()
     one, two = read(3), read(3, version=2)
-    left.put(1, one)
-    left.put(2, two)
-    assert left.take(1, 0) is one
-    assert left.take(1, 0) is None
-    assert left.take(2, 1) is None
-    assert left.take(2, 2) is None
+    left.put(1, one, b"1")
+    left.put(2, two, b"2")
+    assert left.take(1, 0, b"1") is one
+    assert left.take(1, 0, b"1") is None
+    assert left.take(2, 1, b"2") is None
+    left.put(2, two, b"2")
+    assert left.take(2, 2, b"2") is two
+
+
+def test_what_was_refused_is_not_taken_for_what_has_its_sequence_now():
+    left = Handover()
+    left.put(7, read(3), b"refused")
+    assert left.take(7, 0, b"another") is None
+    assert left.take(7, 0, b"refused") is None
 
 
 def test_the_oldest_of_too_many_lines_are_given_up(monkeypatch):
     monkeypatch.setattr(handover, "HANDED_OVER_LINES_MAX", 10)
     left = Handover()
     for seq in range(4):
-        left.put(seq, read(4))
-    left.put(3, read(5))
-    assert [left.take(seq, 0) is None for seq in range(4)] == [True, True, False, False]
-    left.put(9, read(11))
-    assert left.take(9, 0) is None
+        left.put(seq, read(4), b"")
+    left.put(3, read(5), b"")
+    assert [left.take(seq, 0, b"") is None for seq in range(4)] == [True, True, False, False]
+    left.put(9, read(11), b"")
+    assert left.take(9, 0, b"") is None
 
 
 @pytest.mark.parametrize("parts", [["a", "b\n", ""], ["é", "x" * 40, "error 7"]])

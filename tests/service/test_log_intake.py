@@ -8,7 +8,9 @@ import pytest
 
 from heliograph.core.clock import ManualClock
 from heliograph.core.errors import Refused, Unavailable
+from heliograph.receive.lines import decode_block
 from heliograph.receive.logs import LogLimits
+from heliograph.service import ingest as ingesting
 from heliograph.service import line_intake
 from heliograph.service.executors import Executors
 from heliograph.service.ingest import Ingest
@@ -61,9 +63,13 @@ class Site:
             self.clock,
             limits=LogLimits(),
             parses=LineParses(patterns, self.meters),
-            handover=SimpleNamespace(put=self.left.__setitem__),
+            handover=SimpleNamespace(put=self.put),
         )
         self._go = threading.Event()
+
+    def put(self, seq, read, payload):
+        assert [*decode_block(payload)] == [*read.block]
+        self.left[seq] = read
 
     def hold(self):
         """Keep the thread for lines busy until `release`, so that what comes next waits."""
@@ -108,6 +114,24 @@ def test_bodies_that_came_together_share_one_commit(site):
     assert counts(site.taken(GOOD, b'[{"log": "c"}]', GOOD)) == [2, 1, 2]
     assert site.log.seen == [2, 1, 2, "|"]
     assert {seq: len(read.block) for seq, read in site.left.items()} == {1: 2, 2: 1, 3: 2}
+
+
+def test_a_body_that_is_told_at_once_waits_for_no_large_one(site, monkeypatch):
+    monkeypatch.setattr(line_intake, "GROUP_BYTES_MAX", 3 * len(GOOD))
+    read = []
+    decode = line_intake.logs.decode
+    monkeypatch.setattr(
+        line_intake.logs,
+        "decode",
+        lambda body, **more: read.append(body) or decode(body, **more),
+    )
+    sends = site.intake._answers.send
+    site.intake._answers.send = lambda: (read.append("sent"), sends())
+    blank, large = b'[{"log": " "}]', GOOD + b" " * len(GOOD) * 3
+
+    site.taken(blank, large)
+
+    assert read == [blank, "sent", large, "sent"]
 
 
 def test_a_group_ends_before_what_is_large(site, monkeypatch):
@@ -199,7 +223,9 @@ def test_a_service_that_stops_takes_none(site):
     assert [run(late()) for _ in range(2)] == ["stopping"] * 2
 
 
-def test_beside_a_busy_ingest_the_lines_join_its_group(site):
+@pytest.fixture
+def busy(site):
+    """A function that keeps ingest busy, with an event that ends it."""
     begun, go = threading.Event(), threading.Event()
 
     def work():
@@ -207,15 +233,61 @@ def test_beside_a_busy_ingest_the_lines_join_its_group(site):
         assert go.wait(10)
         site.log.seen.append("held")
 
-    async def beside():
-        held = site.ingest.submit(work)
+    def begin():
+        site.ingest.submit(work)
         assert begun.wait(10)
-        asked = site.intake.submit(GOOD, None, "")
-        await asyncio.sleep(0.05)
-        assert not asked.done()
-        go.set()
-        held.result(10)
-        return await asyncio.wait_for(asked, 10)
+        return go
 
-    assert counts([run(beside())]) == [2]
-    assert site.log.seen == ["held", 2, "|"]
+    yield begin
+    go.set()
+
+
+def test_beside_a_busy_ingest_reading_goes_on(site, busy):
+    async def beside():
+        go = busy()
+        asked = [site.intake.submit(GOOD, None, "") for _ in range(3)]
+        # What else the thread for lines is there for is done meanwhile.
+        assert await asyncio.wait_for(site.executors.lines(lambda: "read"), 10) == "read"
+        assert not any(one.done() for one in asked)
+        go.set()
+        return await asyncio.wait_for(asyncio.gather(*asked), 10)
+
+    assert counts(run(beside())) == [2, 2, 2]
+    assert site.log.seen == ["held", 2, 2, 2, "|"]
+
+
+def test_each_is_told_when_the_disk_refuses_a_busy_ingest(site, busy):
+    site.log.broken = True
+
+    async def beside():
+        go = busy()
+        asked = [site.intake.submit(GOOD, None, "") for _ in range(2)]
+        await site.executors.lines(lambda: None)
+        go.set()
+        return await asyncio.wait_for(asyncio.gather(*asked, return_exceptions=True), 10)
+
+    assert [error.code for error in run(beside())] == ["disk_full"] * 2
+    assert site.meters.refused_for_now.value("log") == 3
+
+
+def test_who_cannot_join_a_full_queue_is_told(site, busy, monkeypatch):
+    monkeypatch.setattr(ingesting, "QUEUE_REQUESTS_MAX", 1)
+
+    async def beside():
+        go = busy()
+        asked = [site.intake.submit(GOOD, None, "") for _ in range(2)]
+        await site.executors.lines(lambda: None)
+        go.set()
+        return await asyncio.wait_for(asyncio.gather(*asked, return_exceptions=True), 10)
+
+    first, second = run(beside())
+    assert counts([first]) == [2]
+    assert second.code == "overloaded"
+
+
+def test_a_bug_is_told_to_all_of_its_group_and_costs_no_other(site, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(site.ingest, "run_now", lambda _: 1 // 0)
+        errors = site.taken(GOOD, GOOD)
+    assert [type(error) for error in errors] == [ZeroDivisionError] * 2
+    assert counts(site.taken(GOOD)) == [2]

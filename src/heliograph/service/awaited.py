@@ -1,8 +1,8 @@
-"""Answers of another thread to tasks of an event loop: all that there are, in one call of the loop.
+"""Answers of other threads to tasks of an event loop: all that there are, in one call of the loop.
 
     one = answers.awaited()            in the loop: something to be answered, …
     await one.future                   … and awaited
-    one.set_result(7)                  the other thread, for each of many, and then
+    one.set_result(7)                  another thread, for each of many, and then
     answers.send()
 
 A `concurrent.futures.Future` and `asyncio.wrap_future` do the same for one answer at a time, wake
@@ -10,6 +10,7 @@ the loop for each, and cost as much as all the rest that a small request waits f
 """
 
 import asyncio
+import threading
 from asyncio import AbstractEventLoop
 from contextlib import suppress
 from typing import Any, Protocol
@@ -32,10 +33,11 @@ class Asked(Protocol):
 
 
 class Answers:
-    """Answers that wait to be sent. `awaited` is for tasks; the rest for the one other thread."""
+    """Answers that wait to be sent. `awaited` is for tasks; the rest for other threads."""
 
     def __init__(self) -> None:
         self._waiting: dict[AbstractEventLoop, list[_Answer]] = {}
+        self._lock = threading.Lock()
 
     def awaited(self) -> "Awaited":
         """Something to be answered to the task that runs."""
@@ -43,13 +45,15 @@ class Answers:
 
     def put(self, loop: AbstractEventLoop, answer: "_Answer") -> None:
         """Have *answer* sent by the next `send`."""
-        self._waiting.setdefault(loop, []).append(answer)
+        with self._lock:
+            self._waiting.setdefault(loop, []).append(answer)
 
     def send(self) -> None:
         """Tell each loop what waits for it. A loop that is closed needs no answers any more."""
         if not self._waiting:
             return
-        waiting, self._waiting = self._waiting, {}
+        with self._lock:
+            waiting, self._waiting = self._waiting, {}
         for loop, answers in waiting.items():
             # It may be closed, at any moment.
             with suppress(RuntimeError):

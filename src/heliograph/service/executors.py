@@ -3,7 +3,7 @@ for changes of owners, and a few for what waits for others."""
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from heliograph.core import thread_name
@@ -38,9 +38,9 @@ class Executors:
         in the order in which they were sent."""
         return await asyncio.get_running_loop().run_in_executor(self._lines, work)
 
-    def begin_lines(self, work: Callable[[], T]) -> "Future[T]":
-        """The same, for whoever goes on from that thread."""
-        return self._lines.submit(work)
+    def begin_lines(self, work: Callable[[], None]) -> None:
+        """The same, for whoever goes on from that thread. Raises RuntimeError once it is closed."""
+        self._lines.submit(work)
 
     async def runs(self, work: Callable[[], T]) -> T:
         """Run *work*, which changes a wandb run: it may wait for commits, and for that run."""

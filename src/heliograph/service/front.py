@@ -1,16 +1,20 @@
 """How requests come in: uvicorn's protocol, but that a body reaches the application in few pieces.
 
-Uvicorn stops reading at 64 KiB, wakes the task for them, and goes on when it has taken them: a body
-of 330 KB costs five such rounds, and each of its bytes three copies.
+Uvicorn wakes the task for each read, and stops reading at 64 KiB until it has taken them: a body of
+330 KB costs five such rounds.
 """
 
 from typing import Any
 
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-# Of a body, what waits for its task: reading stops until that has taken it. Requests that are not
-# admitted are answered before, so that what waits in all is what `limits.in_flight_mb` admits.
+# Of a body, what waits for its task: then reading stops until that has taken it.
 WAITING_BYTES_MAX = 1024 * 1024
+# As often a task is told of more, however little: it may give up on a sender that is silent.
+TOLD_EVERY_S = 1.0
+# Nobody reads what comes with these, nor has it been asked whether there is room for it.
+_BODILESS = {"GET", "HEAD"}
 
 
 class Front(HttpToolsProtocol):
@@ -18,34 +22,30 @@ class Front(HttpToolsProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._pieces: list[bytes] = []
-        self._waiting_bytes = 0
+        self._told_s = 0.0
 
-    def on_message_begin(self) -> None:
-        """A request begins; what an answered one left goes."""
-        self._pieces = []
-        self._waiting_bytes = 0
-        super().on_message_begin()
+    def on_headers_complete(self) -> None:
+        """A request begins."""
+        super().on_headers_complete()
+        self._told_s = self.loop.time()
 
     def on_body(self, body: bytes) -> None:
         """Some of a body came."""
-        if self.cycle.response_complete:
+        cycle = self.cycle
+        if cycle.response_complete:
             return
-        self._pieces.append(body)
-        self._waiting_bytes += len(body)
-        if self._waiting_bytes > WAITING_BYTES_MAX:
-            self._hand_over()
+        cycle.body += body
+        bound = HIGH_WATER_LIMIT if cycle.scope["method"] in _BODILESS else WAITING_BYTES_MAX
+        full = len(cycle.body) > bound
+        if full:
             self.flow.pause_reading()
-            self.cycle.message_event.set()
+        if full or self.loop.time() - self._told_s > TOLD_EVERY_S:
+            self._told_s = self.loop.time()
+            cycle.message_event.set()
 
-    def on_message_complete(self) -> None:
-        """All of a body came."""
-        if self._pieces:
-            self._hand_over()
-        super().on_message_complete()
-
-    def _hand_over(self) -> None:
-        # In one piece, which the task is given as it is.
-        self.cycle.body = b"".join((self.cycle.body, *self._pieces))  # type: ignore[assignment]
-        self._pieces = []
-        self._waiting_bytes = 0
+    def on_response_complete(self) -> None:
+        """A request is answered; what nobody read of it goes."""
+        if self.cycle.response_complete:
+            # Else it is the next one, which came before this answer.
+            self.cycle.body = bytearray()
+        super().on_response_complete()

@@ -32,9 +32,15 @@ class _Request(NamedTuple):
     future: "Future[Any]"
 
 
+class Done(NamedTuple):
+    """What was appended is durable, or *error* says why not."""
+
+    error: Exception | None
+
+
 class Ingest:
-    """One thread, and whoever stands in for it (`run`): the log has one writer at a time. *committed*
-    is called after each commit."""
+    """One thread, and whoever stands in for it (`run_now`): the log has one writer at a time.
+    *committed* is called after each commit. Who stands in is done before `close`."""
 
     def __init__(
         self,
@@ -75,18 +81,19 @@ class Ingest:
             self._changed.notify()
         return future
 
-    def run(self, work: Callable[[], T], *, requests: int = 1) -> T:
-        """What *work*, which appends, answers, once that is durable; it stands for *requests* of them.
+    def run_now(self, work: Callable[[], int]) -> Done | None:
+        """Run *work*, which appends for as many requests as it answers, here and now; None where the
+        thread is busy, or closed, and nothing was done.
 
-        Where the thread is idle it runs here: to hand it over, and the answer back, costs more than
-        to append. Raises as `submit` and its future do.
+        To hand work over, and the answer back, costs more than to append.
         """
-        if not self.queued and not self._closed and self._mine.acquire(blocking=False):
-            try:
-                return self._here(work, requests)
-            finally:
-                self._mine.release()
-        return self.submit(work).result()
+        if self.queued or self._closed or not self._mine.acquire(blocking=False):
+            return None
+        try:
+            requests = work()
+            return Done(self._not_kept(requests) if requests else None)
+        finally:
+            self._mine.release()
 
     @property
     def queued(self) -> int:
@@ -148,21 +155,14 @@ class Ingest:
     def _commit(self, appended: list[tuple["Future[Any]", Any]]) -> None:
         if not appended:
             return
-        error = self._refused(len(appended))
+        error = self._not_kept(len(appended))
         for future, result in appended:
             if error is None:
                 future.set_result(result)
             else:
                 future.set_exception(error)
 
-    def _here(self, work: Callable[[], T], requests: int) -> T:
-        made = work()
-        error = self._refused(requests)
-        if error is not None:
-            raise error
-        return made
-
-    def _refused(self, requests: int) -> Exception | None:
+    def _not_kept(self, requests: int) -> Exception | None:
         """Make what was appended of *requests* durable; why not, where it could not be."""
         error = self._supervisor.attempt(self._log.commit, where="commit")
         if error is None:

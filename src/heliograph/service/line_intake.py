@@ -3,15 +3,17 @@
     read = await intake.submit(body, encoding, sender)
 
     what waits ─► each body read ─► all of them appended, one commit ─► all answers, in one call
+                               └──► ingest is busy: each to its queue
 
-Only the thread for lines has anything to do with a body, where ingest is idle meanwhile: each thread
-more that a body goes through costs as much as half its reading.
+Only the thread for lines has anything to do with a body where ingest is idle: each thread more that
+a body goes through costs as much as half its reading.
 """
 
 import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
 from typing import NamedTuple, TypeVar
@@ -104,9 +106,9 @@ class LineIntake:
         with self._lock:
             if len(self._waiting) >= QUEUE_REQUESTS_MAX:
                 raise Unavailable("too many bodies of lines wait", code="overloaded")
-            self._waiting.append(_Posted(body, encoding, sender, done))
             if not self._begun:
                 self._begin()
+            self._waiting.append(_Posted(body, encoding, sender, done))
         return done.future
 
     def _begin(self) -> None:
@@ -114,28 +116,50 @@ class LineIntake:
         try:
             self._executors.begin_lines(self._go_on)
         except RuntimeError as error:
-            self._waiting.clear()
             raise Unavailable("the service is stopping", code=STOPPING) from error
         self._begun = True
 
     def _go_on(self) -> None:
         """On the thread for lines: take a group."""
-        self._supervisor.attempt(lambda: self._append(self._group()), where="lines")
-        self._answers.send()
-        with self._lock:
-            self._begun = False
-            if self._waiting:
-                # Whoever waited for an answer is gone where the service stops.
-                with suppress(Unavailable):
-                    self._begin()
+        taken: list[_Taken] = []
+        try:
+            bug = self._supervisor.attempt(lambda: self._take(taken), where="lines")
+            if bug is not None:
+                self._tell(taken, bug)
+            self._answers.send()
+        finally:
+            with self._lock:
+                self._begun = False
+                if self._waiting:
+                    # Whoever waited for an answer is gone where the service stops.
+                    with suppress(Unavailable):
+                        self._begin()
 
-    def _group(self) -> list[_Taken]:
-        """Those that wait, read, as far as one commit should carry them; what has no lines, and what
-        cannot be read, is answered."""
-        began_s, taken, size_bytes = self._clock.monotonic_s(), list[_Taken](), 0
+    def _take(self, taken: list[_Taken]) -> None:
+        self._read_group(taken)
+        if not taken:
+            return
+        kept: list[_Taken] = []
+        done = self._ingest.run_now(lambda: self._append(taken, kept))
+        if done is not None:
+            self._tell(kept, done.error)
+            return
+        # Each in its turn, while the next are read.
+        for one in taken:
+            try:
+                appended = self._ingest.submit(partial(self._put, one.lines))
+            except Unavailable as busy:
+                one.done.set_exception(busy)
+            else:
+                appended.add_done_callback(partial(self._appended, one))
+
+    def _read_group(self, taken: list[_Taken]) -> None:
+        """Read those that wait into *taken*, as far as one commit should carry them; what has no
+        lines, and what cannot be read, is answered."""
+        began_s, size_bytes = self._clock.monotonic_s(), 0
         while self._waiting and len(taken) < GROUP_REQUESTS_MAX:
-            size_bytes += self._waiting[0].size_bytes
-            if taken and size_bytes > GROUP_BYTES_MAX:
+            begun, size_bytes = size_bytes > 0, size_bytes + self._waiting[0].size_bytes
+            if begun and size_bytes > GROUP_BYTES_MAX:
                 break
             posted = self._waiting.popleft()
             # Who asked may be gone.
@@ -147,11 +171,10 @@ class LineIntake:
                     posted.done.set_result(lines)
             if self._clock.monotonic_s() - began_s > READING_S_MAX:
                 break
-        return taken
 
     def _made(self, done: Awaited, work: Callable[[], T]) -> T | None:
         """What *work* gives; None where it raised, which *done* is told."""
-        made = list[T]()
+        made: list[T] = []
         error = self._supervisor.attempt(lambda: made.append(work()), where="lines")
         if error is None:
             return made[0]
@@ -174,29 +197,29 @@ class LineIntake:
         self._meters.stage_seconds.observe(self._clock.monotonic_s() - started_s, "read_lines")
         return Lines(batch, read, payload)
 
-    def _append(self, taken: Sequence[_Taken]) -> None:
-        """Make *taken* durable, and tell each what came of it."""
-        if not taken:
-            return
-        kept = list[_Taken]()
-
-        def append() -> None:
-            for one in taken:
-                if self._made(one.done, partial(self._put, one.lines)) is not None:
-                    kept.append(one)
-
-        error = self._supervisor.attempt(
-            lambda: self._ingest.run(append, requests=len(taken)), where="lines"
+    def _append(self, taken: Sequence[_Taken], kept: list[_Taken]) -> int:
+        """Append *taken*; those that were are *kept* now, as many as it answers."""
+        kept.extend(
+            one
+            for one in taken
+            if self._made(one.done, partial(self._put, one.lines)) is not None
         )
-        if error is None:
-            for one in kept:
-                one.done.set_result(one.lines)
-        else:
-            # None was appended where ingest takes nothing. Who was told is not told again.
-            for one in kept or taken:
-                one.done.set_exception(error.with_traceback(None))
+        return len(kept)
 
     def _put(self, lines: Lines) -> int:
+        """Append *lines*. With the log to oneself."""
         seq = self._log.append_lines(lines.payload, len(lines.batch.lines))
-        self._handover.put(seq, lines.read)
+        self._handover.put(seq, lines.read, lines.payload)
         return seq
+
+    def _appended(self, one: _Taken, appended: "Future[int]") -> None:
+        """On the ingest thread: *one* is durable, or it is not."""
+        self._tell([one], appended.exception())
+        self._answers.send()
+
+    def _tell(self, taken: Sequence[_Taken], error: BaseException | None) -> None:
+        for lines, done in taken:
+            if error is None:
+                done.set_result(lines)
+            else:
+                done.set_exception(error.with_traceback(None))

@@ -150,7 +150,7 @@ class LineReading:
 
     def effects_of(self, frame: Frame) -> Effects:
         """What *frame* comes to; rules over lines and rows have seen it then."""
-        read = self.handover.take(frame.seq, self._in_force.version)
+        read = self.handover.take(frame.seq, self._in_force.version, frame.payload)
         if read is None:
             read = self._parses.read(decode_block(frame.payload), self._in_force)
         self._findings.begin(frame.seq)
