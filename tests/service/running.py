@@ -235,17 +235,9 @@ def new_tokens():
 
 
 @contextmanager
-def running(data_dir, *, clock=None, with_tokens=False, **sections) -> Iterator[Running]:
-    """A service on *data_dir* with the configuration *sections*, until the block ends."""
-    tokens, auth_section = new_tokens() if with_tokens else ({}, {})
-    config = msgspec.convert(
-        {"listen": "127.0.0.1:0", "data_dir": str(data_dir), "auth": auth_section, **sections},
-        Config,
-    )
-    # As `run.serve` does.
-    memory.return_large_blocks()
-    site = wiring.build(config, clock or WallAt())
-    server = uvicorn.Server(run._options(config, site))
+def serving(config) -> Iterator[uvicorn.Server]:
+    """A server of *config*, an uvicorn one, that listens until the block ends; see `port_of`."""
+    server = uvicorn.Server(config)
     started = threading.Event()
     startup = server.startup
 
@@ -258,9 +250,30 @@ def running(data_dir, *, clock=None, with_tokens=False, **sections) -> Iterator[
     thread.start()
     try:
         assert started.wait(20)
-        port = server.servers[0].sockets[0].getsockname()[1]
-        yield Running(site, port, tokens)
+        yield server
     finally:
         server.should_exit = True
         thread.join(20)
+
+
+def port_of(server):
+    """Where *server* listens."""
+    return server.servers[0].sockets[0].getsockname()[1]
+
+
+@contextmanager
+def running(data_dir, *, clock=None, with_tokens=False, **sections) -> Iterator[Running]:
+    """A service on *data_dir* with the configuration *sections*, until the block ends."""
+    tokens, auth_section = new_tokens() if with_tokens else ({}, {})
+    config = msgspec.convert(
+        {"listen": "127.0.0.1:0", "data_dir": str(data_dir), "auth": auth_section, **sections},
+        Config,
+    )
+    # As `run.serve` does.
+    memory.return_large_blocks()
+    site = wiring.build(config, clock or WallAt())
+    try:
+        with serving(run._options(config, site)) as server:
+            yield Running(site, port_of(server), tokens)
+    finally:
         site.close()

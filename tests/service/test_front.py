@@ -13,6 +13,7 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 
 from heliograph.service import front
 from heliograph.service.front import WAITING_BYTES_MAX, Front
+from tests.service.running import port_of, serving
 
 # What one read of a socket may bring beyond the bound.
 READ_BYTES_MAX = 256 * 1024
@@ -54,23 +55,8 @@ class Application:
 def served(application):
     """*application* behind the protocol: its port, and the connections that are open."""
     config = uvicorn.Config(application, port=0, http=Front, ws="none", lifespan="off")
-    server = uvicorn.Server(config)
-    started = threading.Event()
-    startup = server.startup
-
-    async def announced(sockets=None):
-        await startup(sockets)
-        started.set()
-
-    server.startup = announced
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    try:
-        assert started.wait(WAIT_S)
-        yield server.servers[0].sockets[0].getsockname()[1], server.server_state.connections
-    finally:
-        server.should_exit = True
-        thread.join(WAIT_S)
+    with serving(config) as server:
+        yield port_of(server), server.server_state.connections
 
 
 @pytest.fixture

@@ -256,8 +256,8 @@ def test_beside_a_busy_ingest_reading_goes_on(site, busy):
     assert site.log.seen == ["held", 2, 2, 2, "|"]
 
 
-def test_each_is_told_when_the_disk_refuses_a_busy_ingest(site, busy):
-    site.log.broken = True
+def two_beside(site, busy):
+    """What comes of two bodies that were read while ingest was *busy*."""
 
     async def beside():
         go = busy()
@@ -266,21 +266,18 @@ def test_each_is_told_when_the_disk_refuses_a_busy_ingest(site, busy):
         go.set()
         return await asyncio.wait_for(asyncio.gather(*asked, return_exceptions=True), 10)
 
-    assert [error.code for error in run(beside())] == ["disk_full"] * 2
+    return run(beside())
+
+
+def test_each_is_told_when_the_disk_refuses_a_busy_ingest(site, busy):
+    site.log.broken = True
+    assert [error.code for error in two_beside(site, busy)] == ["disk_full"] * 2
     assert site.meters.refused_for_now.value("log") == 3
 
 
 def test_who_cannot_join_a_full_queue_is_told(site, busy, monkeypatch):
     monkeypatch.setattr(ingesting, "QUEUE_REQUESTS_MAX", 1)
-
-    async def beside():
-        go = busy()
-        asked = [site.intake.submit(GOOD, None, "") for _ in range(2)]
-        await site.executors.lines(lambda: None)
-        go.set()
-        return await asyncio.wait_for(asyncio.gather(*asked, return_exceptions=True), 10)
-
-    first, second = run(beside())
+    first, second = two_beside(site, busy)
     assert counts([first]) == [2]
     assert second.code == "overloaded"
 
