@@ -1,4 +1,4 @@
-"""What streams in: remote write and logs. Decoded and made durable on the ingest thread."""
+"""What streams in: remote write, made durable on the ingest thread, and logs (`line_intake`)."""
 
 import asyncio
 from typing import NamedTuple
