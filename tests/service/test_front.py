@@ -13,6 +13,7 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 
 from heliograph.service import front
 from heliograph.service.front import WAITING_BYTES_MAX, Front
+from tests.service.live import until
 from tests.service.running import port_of, serving
 
 # What one read of a socket may bring beyond the bound.
@@ -21,10 +22,11 @@ WAIT_S = 20
 
 
 class Application:
-    """Answers each request with how many pieces its body came in, and the SHA-256 of it."""
+    """Answers each request with the SHA-256 of its body; *pieces* are those that each body came in,
+    *heard* those of all so far."""
 
     def __init__(self):
-        self.pieces = []
+        self.pieces, self.heard = [], []
         self.may_read = threading.Event()
         self.may_read.set()
 
@@ -37,6 +39,7 @@ class Application:
                 self.pieces.append(None)
                 return
             pieces.append(message["body"])
+            self.heard.append(len(message["body"]))
             more = message["more_body"]
         self.pieces.append([len(one) for one in pieces])
         told = hashlib.sha256(b"".join(pieces)).hexdigest().encode()
@@ -75,6 +78,25 @@ def connection(application):
         one.settimeout(WAIT_S)
         yield one
         application.may_read.set()
+
+
+@contextmanager
+def sending(application, request):
+    """A connection to *application* on which *request* is being sent, and all that are open."""
+    with (
+        served(application) as (port, connections),
+        socket.create_connection(("127.0.0.1", port)) as connection,
+    ):
+        connection.settimeout(WAIT_S)
+        sender = threading.Thread(target=connection.sendall, args=(request,))
+        sender.start()
+        yield connection, connections
+        sender.join(WAIT_S)
+
+
+def held(connections):
+    """The bytes that wait for the task of each of *connections*."""
+    return [len(one.cycle.body) for one in list(connections) if one.cycle is not None] or [0]
 
 
 def posted(body, *, chunk_bytes=None):
@@ -131,72 +153,55 @@ def test_requests_sent_at_once_have_their_own_bodies(connection, application):
     assert [sum(one) for one in application.pieces] == [len(body) for body in bodies]
 
 
-def test_what_waits_for_its_task_is_bounded(connection, application):
+def test_what_waits_for_its_task_is_bounded(application):
     body = random.Random(2).randbytes(6 * WAITING_BYTES_MAX)
     application.may_read.clear()
-    sender = threading.Thread(target=connection.sendall, args=(posted(body),))
-    sender.start()
-    # Long enough to read all of it.
-    sender.join(0.5)
+    with sending(application, posted(body)) as (connection, connections):
+        until(lambda: max(held(connections)) > WAITING_BYTES_MAX, "a full buffer")
+        application.may_read.set()
+        assert answers(connection, 1) == [digest(body)]
 
-    application.may_read.set()
-
-    assert answers(connection, 1) == [digest(body)]
-    sender.join(WAIT_S)
     (pieces,) = application.pieces
     assert WAITING_BYTES_MAX < max(pieces) <= WAITING_BYTES_MAX + READ_BYTES_MAX
 
 
 def test_a_slow_sender_is_noticed_while_it_sends(connection, application, monkeypatch):
     """Who waits for a body may give up on one that is silent: a slow one is not."""
-    monkeypatch.setattr(front, "TOLD_EVERY_S", 0.02)
-    body = b"0123456789"
-    request = posted(body)
-    connection.sendall(request[: -len(body)])
-    for place in range(len(body)):
-        threading.Event().wait(0.03)
-        connection.sendall(body[place : place + 1])
+    monkeypatch.setattr(front, "TOLD_EVERY_S", -1.0)
+    request = posted(b"0123456789")
+    connection.sendall(request[:-5])
+    until(lambda: application.heard == [5], "the first half")
+    connection.sendall(request[-5:])
 
-    assert answers(connection, 1) == [digest(body)]
-    (pieces,) = application.pieces
-    assert len(pieces) > 3
+    assert answers(connection, 1) == [digest(b"0123456789")]
+    assert application.pieces == [[5, 5]]
 
 
 def test_of_a_question_no_large_body_waits(application):
     application.may_read.clear()
     request = posted(b"x" * WAITING_BYTES_MAX).replace(b"POST", b"GET", 1)
-    with served(application) as (port, connections):
-        asking = [socket.create_connection(("127.0.0.1", port)) for _ in range(3)]
-        senders = [threading.Thread(target=one.sendall, args=(request,)) for one in asking]
-        for one in senders:
-            one.start()
-        threading.Event().wait(0.5)
-        held = [len(one.cycle.body) for one in connections]
+    with sending(application, request) as (connection, connections):
+        until(lambda: max(held(connections)) > HIGH_WATER_LIMIT, "a full buffer")
         application.may_read.set()
-        for one in senders:
-            one.join(WAIT_S)
-        for one in asking:
-            one.close()
+        answers(connection, 1)
 
-    assert len(held) == 3
-    assert HIGH_WATER_LIMIT < max(held) <= HIGH_WATER_LIMIT + READ_BYTES_MAX
+    (pieces,) = application.pieces
+    assert max(pieces) <= HIGH_WATER_LIMIT + READ_BYTES_MAX
 
 
-def test_what_nobody_read_goes_with_the_answer():
+def test_what_nobody_read_goes_with_the_answer(application):
     async def unread(scope, receive, send):
-        await asyncio.sleep(0.1)
+        await asyncio.to_thread(application.may_read.wait, WAIT_S)
         head = [(b"content-length", b"0")]
         await send({"type": "http.response.start", "status": 200, "headers": head})
         await send({"type": "http.response.body", "body": b""})
 
-    with (
-        served(unread) as (port, connections),
-        socket.create_connection(("127.0.0.1", port)) as connection,
-    ):
-        connection.settimeout(WAIT_S)
-        connection.sendall(posted(b"x" * 100_000))
+    application.may_read.clear()
+    with sending(unread, posted(b"x" * 100_000)) as (connection, connections):
+        until(lambda: held(connections) == [100_000], "the body")
+        application.may_read.set()
         assert connection.recv(65536).startswith(b"HTTP/1.1 200")
-        assert [len(one.cycle.body) for one in connections] == [0]
+        until(lambda: held(connections) == [0], "its end")
 
 
 def test_a_body_that_ends_early_is_no_body(connection, application):
