@@ -221,10 +221,10 @@ def _view(
 def _groups(turn: Turn, wanted: Wanted) -> list[Mapping[str, Any]]:
     _check_all(turn, wanted)
     found: list[dict[str, Any]] = []
-    count = 0
-    for group, members in turn.engine.groups(turn.now_ns, wanted.matchers, wanted.told):
+    count, told = 0, wanted.told
+    for group, members in turn.engine.groups(turn.now_ns, wanted.matchers, told):
         # Of other receivers, nothing is said here: so has it Alertmanager.
-        asked = (_view(turn, alert, wanted, wanted.told) for alert in members)
+        asked = (_view(turn, alert, wanted, told) for alert in members)
         chosen = (view for view in asked if view is not None)
         views = list(islice(chosen, ALERTS_MAX + 1 - count))
         # An alert counts in each of its groups, for it is shown in each.

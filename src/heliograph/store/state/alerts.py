@@ -36,7 +36,7 @@ ALIVE = "alerts_alive_ns"
 
 def write(tx: Connection, changes: Changes) -> None:
     """Keep all of *changes*, in pieces of each table's `BATCH_MAX`; the caller sees to it that
-    they are few enough for 20 ms: some 300 alerts.
+    they are few enough for 20 ms: some 400 alerts.
 
     What is gone goes first; with `alive_ns`, at most `CLOSE_MAX` episodes that ended by then are
     closed, and statistics that wait are folded in. Writing the same again changes nothing, but for
