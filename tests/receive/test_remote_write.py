@@ -18,25 +18,12 @@ from heliograph.receive.remote_write import (
     require_content,
 )
 from heliograph.wire import snappy
+from tests.protobuf import field, varint
 
 NOW_MS = 1_795_308_197_229
 NOW_NS = NOW_MS * 10**6
 LIMITS = Limits(parts_max=1000)
 UP = {"__name__": "up"}
-
-
-def varint(number):
-    number %= 2**64
-    out = bytearray()
-    while number > 0x7F:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    return bytes(out) + bytes([number])
-
-
-def field(number, content):
-    """A length-delimited field."""
-    return varint(number << 3 | 2) + varint(len(content)) + content
 
 
 def pair(name, value):

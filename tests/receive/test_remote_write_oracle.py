@@ -4,7 +4,6 @@ from unittest import mock
 
 import numpy as np
 import pytest
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,13 +14,13 @@ from heliograph.core.samples import STALE_BITS
 from heliograph.core.series import SeriesTable
 from heliograph.kernels import remote_write as kernel
 from heliograph.receive import remote_write
+from tests.protobuf import BYTES, DOUBLE, INT64, ONE, REPEATED, message_class, varint
 from tests.twins import plain
 
 MS_MAX = 9_223_372_036_854
 
 # Texts are bytes here, for what is not UTF-8 is ours to reject, series by series; and what we count
 # without opening is bytes too.
-REPEATED, ONE, DOUBLE, INT64, BYTES, MESSAGE = 3, 1, 1, 3, 12, 11
 SCHEMA = {
     "Label": [("name", 1, ONE, BYTES), ("value", 2, ONE, BYTES)],
     "Sample": [("value", 1, ONE, DOUBLE), ("timestamp", 2, ONE, INT64)],
@@ -38,38 +37,10 @@ SCHEMA = {
 }
 
 
-def write_request():
-    described = descriptor_pb2.FileDescriptorProto(name="received.proto", syntax="proto3")
-    for name, fields in SCHEMA.items():
-        message = described.message_type.add(name=name)
-        for field, number, times, kind in fields:
-            made = message.field.add(name=field, number=number, label=times)
-            made.type = MESSAGE if isinstance(kind, str) else kind
-            if isinstance(kind, str):
-                made.type_name = kind
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(described)
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName("WriteRequest"))
-
-
-WriteRequest = write_request()
+WriteRequest = message_class(SCHEMA, "WriteRequest")
 
 
 KERNELS = {"python": plain("remote_write")} | ({"compiled": kernel} if kernel.COMPILED else {})
-
-
-def varint(number, *, longer=0):
-    """*number* modulo 2^64 as varint, with *longer* bytes more than it needs."""
-    number %= 2**64
-    out = bytearray()
-    while number > 0x7F:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    out.append(number)
-    for _ in range(longer):
-        out[-1] |= 0x80
-        out.append(0)
-    return bytes(out)
 
 
 @st.composite

@@ -5,17 +5,10 @@ written([message(17, message(1, b"run-id"), …), …])      the file's bytes
 
 import zlib
 
+from tests.protobuf import field, varint
+
 BLOCK = 32 * 1024
 HEADER = b":W&B\xe1\xbe\x00"
-
-
-def varint(value):
-    """A protobuf number."""
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes([*out, value])
 
 
 def message(number, *values):
@@ -23,7 +16,7 @@ def message(number, *values):
     if len(values) == 1 and isinstance(values[0], int):
         return varint(number << 3) + varint(values[0] % 2**64)
     content = b"".join(one.encode() if isinstance(one, str) else one for one in values)
-    return varint(number << 3 | 2) + varint(len(content)) + content
+    return field(number, content)
 
 
 def instant(at_ns):

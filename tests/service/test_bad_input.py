@@ -12,37 +12,24 @@ import zlib
 import pytest
 
 from heliograph.wire import remote_write, snappy
+from tests.protobuf import field, varint
 from tests.service.running import NOW_MS, assert_problem, write_body
 
 PATHS = ("/v1/prometheus", "/v1/prometheus/api/v1/write", "/api/v1/write")
 MIB = 1024 * 1024
 
 
-def varint(number):
-    number %= 2**64
-    out = bytearray()
-    while number > 0x7F:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    return bytes(out) + bytes([number])
-
-
-def part(number, content):
-    """A length-delimited field."""
-    return varint(number << 3 | 2) + varint(len(content)) + content
-
-
 def pair(name, value):
     name, value = (t.encode() if isinstance(t, str) else t for t in (name, value))
-    return part(1, part(1, name) + part(2, value))
+    return field(1, field(1, name) + field(2, value))
 
 
 def sample(ms=NOW_MS, value=1.0):
-    return part(2, b"\x09" + struct.pack("<d", value) + b"\x10" + varint(ms))
+    return field(2, b"\x09" + struct.pack("<d", value) + b"\x10" + varint(ms))
 
 
 def series(*pairs, samples=None):
-    return part(1, b"".join(pair(*one) for one in pairs) + (samples or sample()))
+    return field(1, b"".join(pair(*one) for one in pairs) + (samples or sample()))
 
 
 def packed(*parts):
@@ -77,11 +64,11 @@ WRITES = [
     ("a length past the end", packed(b"\x0a\x7fcanary"), 400, "malformed_protobuf"),
     ("a length of 2^63", packed(b"\x0a" + varint(2**63)), 400, "malformed_protobuf"),
     ("a series as a varint", packed(b"\x08\x01"), 400, "malformed_protobuf"),
-    ("a label as a varint", packed(part(1, b"\x08\x01")), 400, "malformed_protobuf"),
-    ("a value of four bytes", packed(part(1, pair(*NAME) + part(2, b"\x0d1234"))), 400, "malformed_protobuf"),
-    ("a time of eight bytes", packed(part(1, pair(*NAME) + part(2, b"\x11canary12"))), 400, "malformed_protobuf"),
+    ("a label as a varint", packed(field(1, b"\x08\x01")), 400, "malformed_protobuf"),
+    ("a value of four bytes", packed(field(1, pair(*NAME) + field(2, b"\x0d1234"))), 400, "malformed_protobuf"),
+    ("a time of eight bytes", packed(field(1, pair(*NAME) + field(2, b"\x11canary12"))), 400, "malformed_protobuf"),
     ("a million empty series and one", packed(b"\x0a\0" * 1_000_001), 413, None),
-    ("a series of 1,000,001 samples", packed(part(1, pair(*NAME) + b"\x12\0" * 1_000_001)), 413, None),
+    ("a series of 1,000,001 samples", packed(field(1, pair(*NAME) + b"\x12\0" * 1_000_001)), 413, None),
     ("129 MiB of zeros, honestly", snappy.compress(bytes(129 * MIB)), 413, "body_too_large"),
     ("no labels", packed(series()), 400, "partly_refused"),
     ("no name", packed(series(("job", "canary"))), 400, "partly_refused"),
@@ -101,9 +88,9 @@ WRITES = [
     ("a value of 10 MiB", packed(series(NAME, ("a", "v" * 10 * MIB))), 400, "partly_refused"),
     ("the last time there is", packed(series(NAME, samples=sample(2**63 - 1))), 400, "partly_refused"),
     ("the first time there is", packed(series(NAME, samples=sample(-(2**63)))), 400, "partly_refused"),
-    ("metadata alone", packed(part(3, b"\x08\x01" + part(2, b"up"))), 204, None),
-    ("an unknown field", packed(part(77, b"whatever")), 204, None),
-    ("a series without samples", packed(part(1, pair("__name__", "good_silent"))), 204, None),
+    ("metadata alone", packed(field(3, b"\x08\x01" + field(2, b"up"))), 204, None),
+    ("an unknown field", packed(field(77, b"whatever")), 204, None),
+    ("a series without samples", packed(field(1, pair("__name__", "good_silent"))), 204, None),
     ("an empty value is no label", packed(series(("__name__", "good_empty"), ("a", ""))), 204, None),
     ("labels in any order", packed(series(("z", "1"), ("__name__", "good_order"))), 204, None),
     ("dots and spaces in a name", packed(series(("__name__", "good dots.and spaces"))), 204, None),

@@ -12,10 +12,10 @@ import struct
 import threading
 
 import cramjam
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+
+from tests.protobuf import DOUBLE, INT64, ONE, REPEATED, STRING, message_class
 
 STALE_BITS = 0x7FF0_0000_0000_0002
-REPEATED, ONE, DOUBLE, INT64, STRING, MESSAGE = 3, 1, 1, 3, 9, 11
 SCHEMA = {
     "Label": [("name", 1, ONE, STRING), ("value", 2, ONE, STRING)],
     "Sample": [("value", 1, ONE, DOUBLE), ("timestamp", 2, ONE, INT64)],
@@ -33,21 +33,7 @@ SCHEMA = {
 }
 
 
-def _write_request():
-    described = descriptor_pb2.FileDescriptorProto(name="shipped.proto", syntax="proto3")
-    for name, fields in SCHEMA.items():
-        message = described.message_type.add(name=name)
-        for field, number, times, kind in fields:
-            made = message.field.add(name=field, number=number, label=times)
-            made.type = MESSAGE if isinstance(kind, str) else kind
-            if isinstance(kind, str):
-                made.type_name = kind
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(described)
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName("WriteRequest"))
-
-
-WriteRequest = _write_request()
+WriteRequest = message_class(SCHEMA, "WriteRequest")
 
 
 def decoded(body):

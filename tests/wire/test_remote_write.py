@@ -1,15 +1,14 @@
 """What we send, read back by protobuf's own decoder."""
 
 import numpy as np
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from heliograph.core import labels as label
 from heliograph.core.samples import STALE_BITS
 from heliograph.wire import remote_write
+from tests.protobuf import DOUBLE, INT64, ONE, REPEATED, STRING, message_class
 
-REPEATED, ONE, DOUBLE, INT64, STRING, MESSAGE = 3, 1, 1, 3, 9, 11
 SCHEMA = {
     "Label": [("name", 1, ONE, STRING), ("value", 2, ONE, STRING)],
     "Sample": [("value", 1, ONE, DOUBLE), ("timestamp", 2, ONE, INT64)],
@@ -18,21 +17,7 @@ SCHEMA = {
 }
 
 
-def write_request():
-    described = descriptor_pb2.FileDescriptorProto(name="sent.proto", syntax="proto3")
-    for name, fields in SCHEMA.items():
-        message = described.message_type.add(name=name)
-        for field, number, times, kind in fields:
-            made = message.field.add(name=field, number=number, label=times)
-            made.type = MESSAGE if isinstance(kind, str) else kind
-            if isinstance(kind, str):
-                made.type_name = kind
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(described)
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName("WriteRequest"))
-
-
-WriteRequest = write_request()
+WriteRequest = message_class(SCHEMA, "WriteRequest")
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=200)
 times = st.integers(-(2**63), 2**63 - 1) | st.integers(2**35 - 2, 2**42 + 2)

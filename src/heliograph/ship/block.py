@@ -12,6 +12,8 @@ import importlib
 from collections.abc import Callable
 from typing import Any
 
+from heliograph.wire.varint import varint
+
 # A literal whose length takes two bytes; what compressors cut their input into.
 _LITERAL_BYTES_MAX = 1 << 16
 _ONE_BYTE_LENGTH, _TWO_BYTE_LENGTH = 60 << 2, 61 << 2
@@ -34,18 +36,6 @@ def literally(raw: bytes) -> bytes:
         parts.append(_literal_tag(len(chunk) - 1))
         parts.append(chunk)
     return b"".join(parts)
-
-
-def varint(number: int) -> bytes:
-    """*number*, not negative, seven bits a byte from the lowest."""
-    if number < 0x80:
-        return b"%c" % number
-    out = bytearray()
-    while number > 0x7F:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    out.append(number)
-    return bytes(out)
 
 
 def _literal_tag(length_less_one: int) -> bytes:

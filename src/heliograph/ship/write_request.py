@@ -16,8 +16,8 @@ from math import inf
 from typing import NamedTuple
 
 from heliograph.core import labels as label
-from heliograph.ship.block import varint
 from heliograph.ship.family import ExemplarLike, FamilyLike, Pairs, PointLike
+from heliograph.wire.varint import varint
 
 # Small enough for every receiver, large enough that a request's cost does not matter.
 REQUEST_BYTES_MAX = 1 << 20

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heliograph.core.labels import Labels
+from heliograph.wire.varint import varint
 
 CONTENT_TYPE = "application/x-protobuf"
 CONTENT_ENCODING = "snappy"
@@ -53,7 +54,7 @@ def encode_fields(
     out = bytearray()
     for fields, at_ms, value in series:
         samples = _samples(at_ms, value)
-        out += b"\x0a" + _varint(len(fields) + len(samples))
+        out += b"\x0a" + varint(len(fields) + len(samples))
         out += fields
         out += samples
     return bytes(out)
@@ -66,12 +67,12 @@ def label_fields(labels: Labels) -> bytes:
         # A lone surrogate has no UTF-8; "?" costs a character, an error would stop the forward.
         name_bytes, value_bytes = (text.encode("utf-8", "replace") for text in (name, value))
         label = b"\x0a%b%b\x12%b%b" % (
-            _varint(len(name_bytes)),
+            varint(len(name_bytes)),
             name_bytes,
-            _varint(len(value_bytes)),
+            varint(len(value_bytes)),
             value_bytes,
         )
-        out += b"\x0a" + _varint(len(label)) + label
+        out += b"\x0a" + varint(len(label)) + label
     return bytes(out)
 
 
@@ -91,7 +92,7 @@ def _all_six_bytes(at_ms: NDArray[np.int64]) -> bool:
 
 
 def _sample(value: bytes, ms: int) -> bytes:
-    time = _varint(ms & 0xFFFF_FFFF_FFFF_FFFF)
+    time = varint(ms & 0xFFFF_FFFF_FFFF_FFFF)
     return b"\x12%c\x09%b\x10%b" % (10 + len(time), value, time)
 
 
@@ -105,14 +106,3 @@ def _columns(at_ms: NDArray[np.int64], bits: NDArray[np.uint64]) -> bytes:
         more = 0x80 if i < 5 else 0
         out[:, 12 + i] = (at_ms >> (7 * i)) & 0x7F | more
     return out.tobytes()
-
-
-def _varint(number: int) -> bytes:
-    if number < 0x80:
-        return b"%c" % number
-    out = bytearray()
-    while number > 0x7F:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    out.append(number)
-    return bytes(out)
