@@ -4,6 +4,12 @@ import click
 
 from heliograph.cli.client import URL_VARIABLE, get, table
 
+# Whoever has sent lines and samples, and nothing else, looks here first.
+NONE = """\
+No workload is known yet: whose lines and samples are is told by what runs where. Post it to
+/v1/placements, name a file of it (`workloads.placement_file`), or let an agent send container
+events."""
+
 
 @click.command()
 @click.option("--url", envvar=URL_VARIABLE, default="http://127.0.0.1:8989", show_default=True)
@@ -36,3 +42,5 @@ def workloads(
         )  # fmt: skip
     table(("name", "namespace", "kind", "status", "run", "iteration", "loss", "uid"), rows)
     click.echo(f"{len(answer['items'])} of {answer['total']}")
+    if not answer["total"] and not namespace and not status:
+        click.echo(NONE, err=True)
