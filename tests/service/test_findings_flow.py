@@ -249,3 +249,39 @@ def test_the_timeline_names_what_may_have_caused_a_cascade(tmp_path, clock):
         assert item["cause"] == {
             "record_id": xid["record_id"], "event_type": "xid", "timestamp": xid["timestamp"],
         }  # fmt: skip
+
+
+CHAIN = [
+    *TRACE,
+    "[rank3]: ",
+    "[rank3]: The above exception was the direct cause of the following exception:",
+    "[rank3]: ",
+    TRACE[0],
+    '[rank3]:   File "run.py", line 1, in <module>',
+    "[rank3]: RuntimeError: the job failed",
+]
+
+
+@pytest.mark.parametrize("cut", range(1, len(CHAIN)))
+def test_a_chain_that_requests_cut_gives_the_same_records_after_a_death_too(cut):
+    """Each stretch is read by another life, which knows what state was told of the one before."""
+    given = [
+        Given(Line(n, "p1", "train", "pod-p1", "n1", "main", "stderr", text), "p1", parse_line(text))
+        for n, text in enumerate(CHAIN)
+    ]  # fmt: skip
+
+    def recorded(frames):
+        rows, found = {}, []
+        for seq, frame in enumerate(frames, start=1):
+            held = Findings(rows.values())
+            found += of_lines(
+                frame, arrival_ns=9, keep_lines="findings", findings=held, seq=seq
+            ).records
+            changes = held.changes()
+            rows |= {(row.kind, row.name): row for row in changes.put}
+            rows = {name: row for name, row in rows.items() if name not in changes.gone}
+        return found
+
+    whole = recorded([given])
+    assert [one.attributes["exception"] for one in whole] == ["ValueError", "RuntimeError"]
+    assert recorded([given[:cut], given[cut:]]) == whole

@@ -1,5 +1,7 @@
 """Tracebacks and launchers' reports over lines: joined, apart by rank, bounded, the same again."""
 
+from itertools import combinations, pairwise
+
 import msgspec
 import pytest
 
@@ -25,6 +27,14 @@ CAUSE = [
     "Traceback (most recent call last):",
     '  File "run.py", line 1, in <module>',
     "RuntimeError: the job failed",
+]
+HANDLED = [
+    "",
+    "During handling of the above exception, another exception occurred:",
+    "",
+    "Traceback (most recent call last):",
+    '  File "run.py", line 1, in <module>',
+    "KeyError: 'x'",
 ]
 REPORT = [
     *TRACE[:3],
@@ -92,10 +102,115 @@ def test_a_traceback_is_one_finding():
     assert (block.at_ns, block.said) == (7, TRACE[-1])
 
 
-def test_chained_exceptions_are_one_finding():
-    (block,) = fed(Blocks(), [*TRACE, *CAUSE])
-    assert joined.told(block).event.attributes["exception"] == "RuntimeError"
-    assert joined.told(block).body == "\n".join([*TRACE, *CAUSE])
+def test_of_chained_exceptions_each_is_told_once():
+    first, second = (joined.told(one) for one in fed(Blocks(), [*TRACE, *CAUSE]))
+    assert (first.event, first.body) == (
+        joined.told(*fed(Blocks(), TRACE)).event,
+        "\n".join(TRACE),
+    )
+    assert tuple(second.event) == (
+        "traceback",
+        "error",
+        {
+            "exception": "RuntimeError", "message": "the job failed", "follows": "ValueError",
+            "lines": 13, "role": "confirmation",
+        },
+    )  # fmt: skip
+    assert second.body == "\n".join([*TRACE, *CAUSE])
+
+
+RANKS = ("[rank3]: ", "[rank4]: ")
+CHAIN = [*TRACE, *HANDLED, *CAUSE]
+# Two ranks whose lines come by turns, and one who says something else.
+MIXED = [line for mine in CHAIN for line in (RANKS[0] + mine, RANKS[1] + mine, "[rank9]: x")]
+
+
+def whole(held, frames):
+    """What frames come to, each as often as it is told: identity, event, body and rank."""
+    return [
+        (block.at_ns, block.said, *joined.told(block))
+        for seq, frame in enumerate(frames, start=1)
+        for block in fed_at(held, frame, seq)
+        if joined.told(block) is not None
+    ]
+
+
+def fed_at(held, frame, seq):
+    """As `fed`, of lines with the time they have uncut."""
+    held.begin(seq)
+    found = []
+    for at_ns, text in frame:
+        if held.wants(SOURCE, text):
+            found += held.line(
+                *(SOURCE, text, text),
+                pod_uid="p1", at_ns=at_ns, arrival_ns=seq * SECOND_NS, finding="",
+            ).finished  # fmt: skip
+    return [*found, *held.end(seq * SECOND_NS)]
+
+
+def cut(lines, *places):
+    """*lines* with their times, in frames that begin at *places* too."""
+    timed = list(enumerate(lines))
+    return [timed[a:b] for a, b in pairwise([0, *places, len(timed)])]
+
+
+@pytest.mark.parametrize("lines", [CHAIN, MIXED], ids=["one rank", "two by turns"])
+def test_a_chain_is_the_same_wherever_it_is_cut(lines):
+    uncut = whole(Blocks(), cut(lines))
+    exceptions = [event.attributes["exception"] for _, _, event, *_ in uncut]
+    assert sorted(set(exceptions)) == ["KeyError", "RuntimeError", "ValueError"]
+    assert len(exceptions) == 3 * len({rank for *_, rank, _ in uncut})
+    for place in range(1, len(lines)):
+        assert sorted(whole(Blocks(), cut(lines, place)), key=str) == sorted(uncut, key=str)
+
+
+def test_a_chain_is_the_same_in_three_parts_and_over_a_restart():
+    uncut = sorted(whole(Blocks(), cut(CHAIN)), key=str)
+    for first, second in combinations(range(1, len(CHAIN)), 2):
+        one, two, three = cut(CHAIN, first, second)
+        held = Blocks()
+        found = whole(held, [one, two])
+        kept = msgspec.msgpack.encode(held.held())
+        again = Blocks(msgspec.msgpack.decode(kept, type=tuple[Block, ...]))
+        found += whole(again, [[], [], three])
+        assert sorted(found, key=str) == uncut
+
+
+def test_lines_between_the_parts_of_a_chain_begin_it_anew():
+    (first,), (second,) = (
+        whole(held := Blocks(), cut(TRACE)),
+        whole(held, [[], *cut(["step: 5", *CAUSE])]),
+    )
+    assert (first[2].attributes["exception"], "follows" in second[2].attributes) == (
+        "ValueError",
+        False,
+    )
+
+
+def test_frames_without_a_word_of_a_chain_need_not_be_looked_at():
+    held = Blocks()
+    assert not held.idle(b"Traceback (most recent call last):")
+    fed(held, TRACE)
+    assert held.idle(b"step: 5 loss: 1.5")
+    assert not held.idle(b"During handling of the above exception, another exception occurred:")
+    assert Blocks().idle(b"During handling of the above exception, another exception occurred:")
+
+
+def test_what_has_ended_is_forgotten():
+    held = Blocks()
+    fed(held, TRACE, arrival_ns=0)
+    fed(held, [], seq=2, arrival_ns=blocks.SILENT_NS_MAX)
+    assert len(held) == 1
+    fed(held, [], seq=3, arrival_ns=blocks.SILENT_NS_MAX + 1)
+    assert len(held) == 0
+
+
+def test_no_more_than_so_many_that_have_ended(monkeypatch):
+    monkeypatch.setattr(blocks, "ENDED_MAX", 2)
+    held = Blocks()
+    for number in range(3):
+        assert len(fed(held, TRACE, seq=number, source=(f"p{number}", *SOURCE[1:]))) == 1
+    assert (len(held), held.counts["evicted"]) == (2, 1)
 
 
 @pytest.mark.parametrize(
@@ -240,3 +355,21 @@ def test_a_beginning_alone_is_nothing():
 def test_another_traceback_ends_the_first():
     found = fed(Blocks(), [*TRACE[:3], *TRACE])
     assert [one.exception for one in found] == ["", "ValueError"]
+
+
+def test_a_message_of_many_lines_that_is_cut_tells_the_same():
+    lines = [
+        *TRACE[:-1],
+        "RuntimeError: CUDA error: unknown",
+        "CUDA kernel errors might be late.",
+        *CAUSE,
+    ]
+    uncut = whole(Blocks(), cut(lines))
+    for place in range(1, len(lines)):
+        found = whole(Blocks(), cut(lines, place))
+        assert [(at_ns, said, event) for at_ns, said, event, *_ in found] == [
+            (at_ns, said, event) for at_ns, said, event, *_ in uncut
+        ]
+        # What a message says in more lines is kept where it came with the first.
+        assert uncut[0][3].startswith(found[0][3])
+        assert uncut[1][3] == found[1][3]

@@ -270,9 +270,18 @@ def told(fields):
     }
 
 
+# Two numbers at most, of whom a rank or a job is named.
+LONE = [
+    ("unknown", "a rank's loss alone", "[Rank 0] Loss: 2.25", {"rank": 0, "total_loss": 2.25}),
+    ("unknown", "MLPerf", '0: :::MLLOG {"namespace": "", "time_ms": 1775725581676, "event_type": "POINT_IN_TIME", "key": "train_loss", "value": 11.75, "metadata": {"file": "/w/x.py", "lineno": 12, "samples_count": 64, "lr": 3.5e-06}}', {"total_loss": 11.75, "consumed_samples": 64, "learning_rate": 3.5e-6}),
+    ("axolotl", "its memory", "[axolotl.callbacks.on_step_end:122] [PID:7] [RANK:3] GPU memory usage while training: 18.25GB (+5.5GB cache, +1.25GB misc)", {"rank": 3, "mem_usage_gb": 18.25}),
+    ("hf-trainer", "the output of a run, without metrics", "TrainOutput(global_step=500, training_loss=0.75)", {AT: 500, "total_loss": 0.75}),
+    ("hf-trainer", "with them", "TrainOutput(global_step=500, training_loss=0.75, metrics={'train_runtime': 8.5, 'train_steps_per_second': 0.5, 'train_loss': 0.75, 'epoch': 2.0})", {AT: 500, "total_loss": 0.75, "steps_per_second": 0.5, "epoch": 2.0, "extra": {"runtime_s": 8.5}}),
+    ("megatron-lm", "progress.txt", "2025-02-24 17:35:03\tJob ID: 7\t# GPUs: 8\tSaved checkpoint\tIteration: 100\tJob throughput: 364.5 TFLOP/s/GPU\tCumulative throughput: 387.5 TFLOP/s/GPU\tFloating-point operations: 6.76e+17\tTokens (in billions): 0.25", {AT: 100, "tflops": 364.5, "tflops_avg": 387.5, "consumed_tokens": 250_000_000}),
+]  # fmt: skip
 KIN = [
     pytest.param(framework, line, fields, id=f"{framework}: {name}")
-    for framework, name, line, fields in MEGATRON_KIN
+    for framework, name, line, fields in [*MEGATRON_KIN, *LONE]
 ]
 ALL = table(
     ("hf-trainer", HF),

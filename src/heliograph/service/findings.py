@@ -69,8 +69,9 @@ class Findings:
 
     def given_up(self) -> dict[str, int]:
         """What had to go since the last time, by why; mostly nothing: `too_many_blocks` were ended
-        early, `too_many_streams` lost their loss scale, `unread` could not be read; `repeated` were
-        left out, for they say again what was told, and of `too_many_repeats` that was forgotten."""
+        early or can be followed no more, `too_many_streams` lost their loss scale, `unread` could not
+        be read; `repeated` were left out, for they say again what was told, and of `too_many_repeats`
+        that was forgotten."""
         blocks, streams, repeats = self._blocks.counts, self._watch.counts, self._repeats.counts
         if not (blocks or streams or repeats or self.unread):
             return {}
@@ -98,7 +99,7 @@ class Findings:
 
     def idle(self, texts: bytes) -> bool:
         """Whether none of the lines *texts* may belong to a block; after `begin`."""
-        return not len(self._blocks) and START.encode() not in texts
+        return self._blocks.idle(texts)
 
     def line(self, line: Line, pod_uid: str, finding: str, arrival_ns: int) -> Taken:
         """Take *line*, of which *finding* is the event it tells by itself, or ""."""

@@ -4,6 +4,10 @@
     [rank3]:[titan] 2025-12-13 06:45:34,345 - root - INFO - …        torchrun with named ranks
     [default0]: [2025-05-27 15:23:07] iteration …                    torchrun with a role
        1:  iteration …                                               srun -l
+    node7: step: 30  loss: …                                         pdsh, and DeepSpeed with it
+    [1,5]<stdout>: step: 30 …                                        mpirun --tag-output
+    Nov 22 11:44:17 node7 python[1234]: step: 30 …                   syslog, journalctl
+    2025-11-22T11:44:17.436123456Z  iteration …                      kubectl logs --timestamps
 
 Kubernetes shippers drop the ESC byte, syslog writes it as `#033`, JSON written twice as `\\u001b`.
 A code without any of these is taken off only when it can be nothing but a colour: `[4096x8192]`,
@@ -31,6 +35,11 @@ _ESCAPES = ("\x1b", "\\x1", "\\u001", "\\033", "#033", "^[")
 _RANK = re.compile(r"\[rank[-:_ ]{0,2}(\d{1,7})(?:/(\d{1,7}))?\]", re.IGNORECASE)
 _ROLE = re.compile(r"\[([a-zA-Z_]{1,32}\d{1,7})\]:")
 _TASK = re.compile(r"\s*(\d{1,7}):\s")
+# `Rank 3: `, before anything else
+_SAYS_RANK = re.compile(r"\s*rank (\d{1,7}):\s", re.IGNORECASE)
+# Of mpirun: its job, and the process within, which launches all ranks of a node or is one of them.
+_PROCESS = re.compile(r"\[\d{1,7},(\d{1,7})\]<std(?:out|err)>")
+_TIME_BEFORE = re.compile(r"\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?\Z")
 _WORD_BEFORE = re.compile(r"(\w+)\s*\Z")
 # A message may begin right after one of these; after any other word it is part of a sentence.
 _LEVELS = frozenset({"INFO", "DEBUG", "WARNING", "WARN", "ERROR", "NOTICE"})
@@ -41,23 +50,31 @@ _OPENINGS = "\"'`(=[{"
 # NeMo Run's name of a task: `i.pretrain/0 `, cut to so many characters.
 _RUN = r"(?!epoch|step|iter|batch)[a-z_][\w.-]{0,60}/\d{1,5}"
 _RUN_NAME = re.compile(_RUN, re.IGNORECASE)
+_HOST = r"[a-z][\w.-]{0,60}\d(?::\d{1,5})?|\d{1,3}(?:\.\d{1,3}){3}"
+# A host and a program, between a time and what that says.
+_SYSLOG = r" [\w.-]{1,60} [\w./-]{1,60}\[\d{1,9}\]:(?=\s)"
 _PREFIX = re.compile(
     # `trainer-1  | ` is a compose file's service.
-    rf"(?:{_RUN}(?=\s)|[a-z0-9][\w.-]{{0,60}}-\d{{1,4}}(?=\s{{1,32}}\|\s))?"
+    # `node7: ` is a host, unless a number follows that is no time: `loss1: 2.3`.
+    rf"(?:{_RUN}(?=\s)|[a-z0-9][\w.-]{{0,60}}-\d{{1,4}}(?=\s{{1,32}}\|\s)"
+    rf"|(?:{_HOST}|rank \d{{1,7}}):(?=\s{{1,16}}(?:[^\s\d.+-]|\d{{4}}[-/]|\d\d[/:]|\d{{1,7}}:\s|\Z)))?"
     r"(?:\s{0,64}(?:"
-    r"\[(?!(?:epoch|step|iter|batch)\b|\d{1,15}\] )[^\[\]]{0,200}\]:?"
+    r"\[(?!(?:epoch|step|iter|batch)\b|\d{1,15}(?:, {1,8}\d{1,15})?\] )[^\[\]]{0,200}\]"
+    r"(?::|<std(?:out|err)>:)?|(?:--?|\|)(?=\s)"
     r"|\([^()]{0,60}\bpid=[^()]{0,100}\)"
     r"|\d{1,7}:(?=\s)"
     r"|[IWEF]\d{4} [\d:.]{8,18}\s{1,8}\d{1,20} [^\s\]]{1,80}\]"
     r"|(?:INFO|DEBUG|WARNING|WARN|NOTICE)\b(?::[\w.]{1,80}:|:|\s[a-z][\w.]{0,60}(?=\s\w{1,40}=))?"
-    r"|\d{4}[-/]\d\d[-/]\d\d[ T]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|\+00:00)?"
+    r"|\d{4}[-/]\d\d[-/]\d\d[ T]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?"
+    rf"(?:{_SYSLOG})?"
     r"|\d\d/\d\d/\d{4},? \d\d:\d\d:\d\d(?:[.,]\d{1,9})?"
     r"|\d\d[-/]\d\d \d\d:\d\d:\d\d(?:[.,]\d{1,9})?"
     r"|\d\d:\d\d:\d\d(?:[.,]\d{1,9})?"
-    r"|[\w.]{1,80}(?= - )|[\w.]{1,80}(?::\d{1,6})?(?= >> )"
+    r"|[\w.<>]{1,80}(?::[\w<>]{1,60}:\d{1,6})?(?= - )|[\w.]{1,80}(?::\d{1,6})?(?= >> )"
     r"|[\w.]{1,80}\.py:\d{1,6}\]?:?"
-    r"|(?:stdout|stderr) [FP](?=\s)"
-    r"|[-|](?=\s)|>{1,3}|\#|:(?=\s)|\*|✨"
+    r"|(?:stdout|stderr)(?: [FP]|:)(?=\s)"
+    r"|>{1,3}|\#|:(?=\s)|\*|✨"
+    rf"|(?:[a-z]{{3}} )?[a-z]{{3}} [ \d]\d \d\d:\d\d:\d\d(?: \d{{4}}:?|{_SYSLOG})?"
     r")){0,16}",
     re.IGNORECASE,
 )
@@ -109,7 +126,10 @@ def speaker(head: str) -> Speaker:
             return Speaker(rank, None, str(rank))
         if rank < int(world):
             return Speaker(rank, int(world), str(rank))
-    match = _TASK.match(head)
+    match = _SAYS_RANK.match(head)
+    if match is not None:
+        return Speaker(int(match[1]), None, str(int(match[1])))
+    match = _TASK.match(head) or _PROCESS.match(head)
     if match is not None:
         return Speaker(None, None, f"task{int(match[1])}")
     match = _ROLE.search(head)
@@ -128,17 +148,22 @@ def begins(text: str, at: int) -> bool:
     """Whether a message can begin at character *at* of *text*.
 
     True at the start, after a launcher's, logger's or bar's closing sign, and after a level
-    name; False inside a sentence, a quotation or a call.
+    name or a time; False inside a sentence, a quotation or a call.
     """
     before = text[:at].rstrip()
     if not before:
         return True
     last = before[-1]
+    if last == "#":
+        # Behind anything else it makes a remark of what follows.
+        rest = before.rstrip("# ")
+        return not rest or rest[-1] in "]>:"
     if not (last.isalnum() or last == "_"):
         return last not in _OPENINGS
     word = _WORD_BEFORE.search(before[-16:])
     return (
         (word is not None and word[1] in _LEVELS)
         or before.endswith(_CRI)
+        or _TIME_BEFORE.search(before[-24:]) is not None
         or _RUN_NAME.fullmatch(before) is not None
     )

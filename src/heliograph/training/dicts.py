@@ -32,6 +32,8 @@ _GLOBAL_STEP = re.compile(
     r"\b(?:global[ _]step|step|iteration)[ :=]{1,2}(\d{1,15})(?:\s?/\s?(\d{1,15}))?[\s:,>-]{0,6}\Z",
     re.IGNORECASE,
 )
+# `TrainOutput(global_step=500, training_loss=0.693, metrics={…})`
+_OUTPUT = re.compile(r"\bTrainOutput\(global_step=(\d{1,15})(), [^{}]{0,100}\bmetrics=\Z")
 _EVALUATION = re.compile(
     r"\b(?:eval\w*|valid\w*|test\w*|best)\b[\w\s:,=*.-]{0,40}\Z", re.IGNORECASE
 )
@@ -61,7 +63,7 @@ def read(text: str, named: reading.Named = fields_of.named) -> Outcome | None:
     if name in _SPELLED:
         spelled = _SPELLED[name]
         pairs = [(spelled.get(key, key), value) for key, value in pairs]
-    step = _GLOBAL_STEP.search(head[-60:])
+    step = _GLOBAL_STEP.search(head[-60:]) or _OUTPUT.search(head[-160:])
     read_here = reading.read(pairs, stepped=step is not None, named=named)
     if not read_here.measured:
         return None

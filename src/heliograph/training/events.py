@@ -53,7 +53,8 @@ def _hints() -> "re2.Set":
     options.never_capture = True
     hints = re2.Set.SearchSet(options)
     for kind in _KINDS:
-        hints.Add(kind.HINT)
+        # Of a raw line, in which the end of a colour may stand before a word: `\x1b[0mXid (`.
+        hints.Add(kind.HINT.replace(r"\b", r"(?:\b|m)"))
     hints.Compile()
     return hints
 

@@ -13,7 +13,7 @@ import random
 import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Any, NamedTuple
 
 from heliograph.kernels import log_shapes as kernel
@@ -27,11 +27,16 @@ RUNS_MAX = 80
 LITERALS_MAX = 24
 LITERAL_DIGITS_MAX = 48
 _ALONE, _TOGETHER, _TRIES = 3, 24, 2000
+# Of a line of MANY numbers each is tried less often: all of it is read again each time.
+_TRIES_TOGETHER = 2000
+_MANY = 40
+_EQUAL_MAX = 24
 # Numbers that might mean something to somebody, and of many lengths.
 _NOTED = (0, 1, 2, 9, 15, 31, 79, 137, 139, 143, 255, 999, 1024, 65535, 10**6, 10**9, 10**12)
 _DIGITS_MAX = 12
 _FACTORS = (1e3, 1e-3, 6e4, 100.0, 1024.0, 1 / 1024, 1 / 1024**2, 1 / 1024**3, 1e-6, 3.6e6)
 _PLACES = (9, 6, 4, 3, 2, 1)
+_ROUNDED_MAX = 0.05
 _RUN = re.compile(rb"[0-9]+")
 _PARTS = tuple(
     re.compile(part)
@@ -74,7 +79,7 @@ def learn(
     for run in runs:
         if run in fixed:
             continue
-        told = [(one, parse(one)) for one in _alone(text, run, rng)]
+        told = [(one, parse(one)) for one in _alone(text, run, rng, many=len(runs) > _MANY)]
         left = _narrowed_at(run, base, held, explained, told)
         if left is None:
             fixed.add(run)
@@ -200,7 +205,7 @@ def _ways(text: bytes, leaf: Any) -> list[Any]:
         ways += [slot for slot in plain if _reads(text, slot, leaf)]
         if len(ways) == 1 and isinstance(leaf, float):
             # Most numbers are kept as they are printed: what else they may be is much to look at.
-            ways += [slot for slot in _scaled(spans) if _reads(text, slot, leaf)]
+            ways += [slot for slot in _scaled(text, spans, leaf) if _reads(text, slot, leaf)]
     return ways
 
 
@@ -217,9 +222,16 @@ def _slices(text: bytes, leaf: str) -> Iterator[Slot]:
         at = text.find(part, at + 1)
 
 
-def _scaled(spans: Iterable[Span]) -> Iterator[Slot]:
+def _scaled(text: bytes, spans: Iterable[Span], leaf: float) -> Iterator[Slot]:
     for span in spans:
+        printed = _outcome(text, Slot(*span, kernel.FLOAT))
         for factor in _FACTORS:
+            # What is further away is no rounding; it is most.
+            if (
+                printed is None
+                or abs(printed * factor - leaf) > _ROUNDED_MAX + abs(leaf) * 1e-6
+            ):
+                continue
             for places in _PLACES:
                 yield Slot(*span, kernel.ROUNDED, factor, places)
             yield Slot(*span, kernel.TIMES, factor)
@@ -245,11 +257,13 @@ def _numbers(text: bytes) -> Iterator[Span]:
                 yield start - 1, stop
 
 
-def _alone(text: bytes, run: Span, rng: random.Random) -> Iterator[bytes]:
+def _alone(text: bytes, run: Span, rng: random.Random, *, many: bool) -> Iterator[bytes]:
     start, stop = run
     size = stop - start
-    others = [_random(size, rng) for _ in range(_ALONE)]
-    others += [b"0" * size, b"9" * size, b"1".rjust(size, b"0"), b"1".ljust(size, b"0")]
+    others = [_random(size, rng) for _ in range(1 if many else _ALONE)]
+    others += [b"0" * size, b"9" * size, b"1".rjust(size, b"0")]
+    if not many:
+        others.append(b"1".ljust(size, b"0"))
     for other in dict.fromkeys(others):
         yield text[:start] + other + text[stop:]
 
@@ -265,11 +279,11 @@ def _together(text: bytes, runs: Sequence[Span], rng: random.Random) -> Iterator
             )
         yield bytes(made)
     # Numbers that are equal: a last step, a rank beyond the ranks there are.
-    for one, other in pairwise(runs):
-        if one[1] - one[0] == other[1] - other[0]:
-            made = bytearray(text)
-            made[other[0] : other[1]] = made[one[0] : one[1]]
-            yield bytes(made)
+    alike = ((a, b) for a, b in pairwise(runs) if a[1] - a[0] == b[1] - b[0])
+    for one, other in islice(alike, _EQUAL_MAX):
+        made = bytearray(text)
+        made[other[0] : other[1]] = made[one[0] : one[1]]
+        yield bytes(made)
 
 
 def _telling_apart(
@@ -277,20 +291,29 @@ def _telling_apart(
 ) -> Iterator[bytes]:
     """Lines that two ways to read one leaf read differently, where any is found: to round or not to
     round is the same for most numbers."""
-    for some in ways.values():
-        for one, other in pairwise(some):
-            if not isinstance(one, Slot) or not isinstance(other, Slot):
-                continue
-            start, stop = min(one.start, other.start), max(one.stop, other.stop)
-            within = [run for run in runs if start <= run[0] and run[1] <= stop]
-            for _ in range(_TRIES):
-                made = bytearray(text)
-                for first, last in within:
-                    made[first:last] = _random(last - first, rng)
-                told = bytes(made)
-                if not _reads(told, one, _outcome(told, other)):
-                    yield told
-                    break
+    pairs = [
+        (one, other)
+        for some in ways.values()
+        for one, other in pairwise(some)
+        if isinstance(one, Slot) and isinstance(other, Slot)
+    ]
+    for one, other in pairs:
+        start, stop = min(one.start, other.start), max(one.stop, other.stop)
+        # Only the part that the two look at: a line is long.
+        part, first, second = text[start:stop], _moved(one, start), _moved(other, start)
+        within = [(a - start, b - start) for a, b in runs if start <= a and b <= stop]
+        for _ in range(min(_TRIES, _TRIES_TOGETHER // len(pairs))):
+            made = bytearray(part)
+            for a, b in within:
+                made[a:b] = _random(b - a, rng)
+            if not _reads(bytes(made), first, _outcome(bytes(made), second)):
+                yield text[:start] + bytes(made) + text[stop:]
+                break
+
+
+def _moved(slot: Slot, start: int) -> Slot:
+    """*slot* in a text that begins at *start* of its own."""
+    return slot._replace(start=slot.start - start, stop=slot.stop - start)
 
 
 def _random(size: int, rng: random.Random) -> bytes:
@@ -324,7 +347,9 @@ def same(one: Any, other: Any) -> bool:
     if type(one) is not type(other):
         return False
     if isinstance(one, float):
-        return one.hex() == other.hex() if not math.isnan(one) else math.isnan(other)
+        if one == other:
+            return one != 0.0 or math.copysign(1.0, one) == math.copysign(1.0, other)
+        return math.isnan(one) and math.isnan(other)
     if isinstance(one, dict):
         return list(one) == list(other) and all(map(same, one.values(), other.values()))
     if isinstance(one, tuple | list):

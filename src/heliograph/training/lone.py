@@ -11,6 +11,13 @@ Output token throughput (tok/s):         812.5  vLLM's serving benchmark
 OVERFLOW! Rank 0 Skipping step. Attempted loss scale: 65536, reducing to 32768   DeepSpeed
 Step Time : 5.83s GPU utilization: 701.4MODEL_TFLOP/s/GPU        Megatron Bridge, after a step
 Setting work unit notes: 10.2 steps/s, 31.2% (312/1000), ETA: 1h53m              T5X, by clu
+[Rank 0] Loss: 2.31                                       of whom a rank is named, and nothing else
+[5,  2000] loss: 1.573                                    epoch and step, of PyTorch's first example
+GPU memory usage while training: 18.062GB (+5.293GB cache, +1.112GB misc)        Axolotl
+TrainOutput(global_step=500, training_loss=0.693)         Transformers, without its metrics
+:::MLLOG {…, "key": "train_loss", "value": 11.8, "metadata": {"samples_count": 64, …}}  MLPerf
+Job ID: 7↹# GPUs: 8↹Saved checkpoint↹Iteration: 100↹Job throughput: 364.8 TFLOP/s/GPU↹…   Megatron-LM's
+    progress.txt, whose cells are parted by tabs: this job's speed, and that of all it continues
 """
 
 import re
@@ -23,6 +30,8 @@ from heliograph.training.outcome import Outcome
 _NUMBER = (
     r"[-+]?(?:\d[\d,]{0,24}(?:\.\d{0,20})?|\.\d{1,20})(?:[eE][-+]?\d{1,4})?|[-+]?(?:nan|inf)"
 )
+# Its line says too that a checkpoint was saved.
+PROGRESS = "lone_progress"
 _BATCH = re.compile(
     r"\[(?:epoch=(\d{1,9})(?:/\d{1,9})?\]\s?\[)?batch=(\d{1,15})(?:/(\d{1,15}))?\]:?\s*\Z"
 )
@@ -75,6 +84,28 @@ _NOTES = re.compile(
 
 
 _TUNE = re.compile(rf"(\d{{1,9}})\|(\d{{1,15}})\|Loss: ({_NUMBER})\s*\Z")
+_OF_RANK = re.compile(rf"(?:(?:Train|Training) )?[Ll]oss\s?[:=]\s?({_NUMBER})\s*\Z")
+_MINI_BATCH = re.compile(
+    rf"\[(\d{{1,9}}), {{1,8}}(\d{{1,15}})\] loss: ({_NUMBER})\s*\Z", re.IGNORECASE
+)
+_MLLOG = re.compile(
+    r":::MLLOG \{[^{}]{0,300}\"key\": \"train_loss\", \"value\": "
+    rf"({_NUMBER}), \"metadata\": \{{([^{{}}]{{0,600}})\}}"
+)
+_IN_MLLOG = re.compile(r"\"(samples_count|lr)\": ([-+\d.eE]{1,30})")
+_IN_MLLOG_NAMES = {"samples_count": "consumed samples", "lr": "lr"}
+_MEMORY_USED = re.compile(
+    rf"GPU memory usage while training: ({_NUMBER})GB \(\+[\d.]{{1,12}}GB cache\b"
+)
+_OUTPUT = re.compile(
+    rf"TrainOutput\(global_step=(\d{{1,15}}), training_loss=({_NUMBER})\)\s*\Z"
+)
+_PROGRESS = re.compile(
+    r"Job ID: [^\t]{0,100}\t# GPUs: \d{1,7}\tSav(?:ed|ing)(?: async)? checkpoint"
+    rf"\tIteration: (\d{{1,15}})\tJob throughput: ({_NUMBER}) TFLOP/s/GPU"
+    rf"\tCumulative throughput: ({_NUMBER}) TFLOP/s/GPU(?:\t[^\t]{{0,60}}){{0,4}}?"
+    rf"\tTokens \(in billions\): ({_NUMBER})(?=\s|\Z)"
+)
 
 
 def hinted(text: str) -> bool:
@@ -85,10 +116,11 @@ def hinted(text: str) -> bool:
         or "hroughput" in text
         or "atency" in text
         or "train_" in text
-        or "Attempted loss" in text
-        or "|Loss: " in text
+        or "loss" in text
+        or "Loss" in text
         or "Step Time : " in text
         or " steps/s, " in text
+        or "memory usage while" in text
     )
 
 
@@ -101,6 +133,8 @@ def read(text: str, named: reading.Named = fields_of.named) -> Outcome | None:
     for pattern, pairs_of, framework, rule in _READERS:
         match = pattern.match(text, start)
         if match is not None:
+            if pairs_of is _of_rank and clean.speaker(head).rank is None:
+                continue
             read_here = reading.read(pairs_of(match), named=named)
             if not read_here.fields:
                 return None
@@ -169,6 +203,33 @@ def _overflow(match: re.Match[str]) -> list[tuple[str, str]]:
     return [("loss scale", match[1])]
 
 
+def _of_rank(match: re.Match[str]) -> list[tuple[str, str]]:
+    return [("loss", match[1])]
+
+
+def _mllog(match: re.Match[str]) -> list[tuple[str, str]]:
+    # Its steps count samples, or tokens, as each benchmark likes.
+    said = _IN_MLLOG.findall(match[2])
+    return [("loss", match[1]), *[(_IN_MLLOG_NAMES[key], value) for key, value in said]]
+
+
+def _memory_used(match: re.Match[str]) -> list[tuple[str, str]]:
+    return [("memory allocated (GB)", match[1])]
+
+
+def _output(match: re.Match[str]) -> list[tuple[str, str]]:
+    return [("step", match[1]), ("loss", match[2])]
+
+
+def _progress(match: re.Match[str]) -> list[tuple[str, str]]:
+    iteration, of_job, of_all, billions = match.groups()
+    return [
+        ("step", iteration),
+        ("tflops", f"{of_job}/{of_all}"),
+        ("consumed tokens", f"{billions}B"),
+    ]
+
+
 def _engine(match: re.Match[str]) -> list[tuple[str, str]]:
     return [
         ("prompt_throughput_tokens_s", match[1]),
@@ -189,4 +250,10 @@ _READERS = (
     (_ENGINE, _engine, frameworks.VLLM, "lone_vllm"),
     (_UTILISATION, _utilisation, frameworks.NEMO, "lone_utilisation"),
     (_NOTES, _notes, frameworks.T5X, "lone_notes"),
+    (_MINI_BATCH, _tune, frameworks.UNKNOWN, "lone_loss"),
+    (_OF_RANK, _of_rank, frameworks.UNKNOWN, "lone_loss"),
+    (_MLLOG, _mllog, frameworks.UNKNOWN, "lone_mllog"),
+    (_MEMORY_USED, _memory_used, frameworks.AXOLOTL, "lone_memory"),
+    (_OUTPUT, _output, frameworks.HF_TRAINER, "lone_output"),
+    (_PROGRESS, _progress, frameworks.MEGATRON_LM, PROGRESS),
 )

@@ -51,6 +51,11 @@ RULES = frozenset(
             "lone_tune",
             "lone_utilisation",
             "lone_notes",
+            "lone_loss",
+            "lone_mllog",
+            "lone_memory",
+            "lone_output",
+            lone.PROGRESS,
         ),
     }
 ) | (events.RULES)
@@ -101,7 +106,8 @@ def parse_line(text: str, framework: str | None = None) -> Parsed:
     text = clean.uncolored(text)
     found = performance(text) if shaped else None
     drawn = found is not None and found.rule == "bar" and not found.events
-    if (found is None or drawn) and (not shaped or events.hinted(raw)):
+    progress = found is not None and found.rule == lone.PROGRESS
+    if (found is None or drawn or progress) and (not shaped or events.hinted(raw)):
         found = _beside(found, _event(text))
     if found is None:
         return none(framework, gap=shaped and gaps.suspected(text))
@@ -171,10 +177,11 @@ def of_values(fields: dict[str, Any], framework: str, rule: str, head: str) -> P
 
 
 def _beside(bar: Parsed | None, happened: Parsed | None) -> Parsed | None:
-    """What *happened* beside a *bar*, in whose place it stands unless that tells a loss."""
+    """What *happened* beside a *bar*, in whose place it stands unless that tells a loss or is a
+    line that is about both."""
     if bar is None or happened is None:
         return happened or bar
-    if {"total_loss", "lm_loss"}.isdisjoint(bar.fields):
+    if bar.rule == "bar" and {"total_loss", "lm_loss"}.isdisjoint(bar.fields):
         return happened
     return bar._replace(events=happened.events)
 

@@ -7,6 +7,7 @@ memory usage/free/total: 145.40GiB/142.58GiB(50.49%) | throughput per GPU (TFLOP
 """
 
 import re
+from typing import Any
 
 from heliograph.training import clean, grammar, reading
 from heliograph.training import fields as fields_of
@@ -16,12 +17,18 @@ from heliograph.training.vocabulary import MEASURED
 
 # Text this far before the first key can still name the rank.
 HEAD_CHARS_MAX = 400
+# A logger's own pipes stand before the message.
+LOGGERS_SEGMENTS_MAX = 4
 # Without an iteration on it, a line needs one of these: cheap to look for.
 _HEADLESS = ("er GPU", "emory", "mem ", "oss", "norm")
 
 _KEY_AFTER_PREFIX = re.compile(r"[\]>#:]|\s-\s")
 _LEVEL = re.compile(r"\s*(?:[\d.,Z]+\s+)?(?:INFO|DEBUG|WARNING|WARN)\s+")
 _EPOCH = re.compile(r"\bepoch\s+(\d{1,9}),\s*\Z", re.IGNORECASE)
+# `[Step 100/5000] Loss: 3.12 | LR: 1e-4 |`
+_BRACKETED = re.compile(
+    r"\[\s?(?:step|iter|iteration)[ :]\s?(\d{1,15})(?:\s?/\s?(\d{1,15}))?\]", re.IGNORECASE
+)
 _MEMORY_REPORT = re.compile(r"(?:\(?after (\d{1,18}) iterations\)?)\s*memory \((\w+)\)\s*\Z")
 _MEMORY_FIELDS = {
     "allocated": "memory allocated",
@@ -45,9 +52,11 @@ def read(text: str, named: reading.Named = fields_of.named) -> Outcome | None:
     if not segments:
         return None
     first = segments[0]
-    report = _MEMORY_REPORT.search(first) if "memory (" in first else None
-    if report is not None:
-        return _memory_report(segments, report)
+    if "memory (" in text:
+        for place, segment in enumerate(segments[:LOGGERS_SEGMENTS_MAX]):
+            report = _MEMORY_REPORT.search(segment)
+            if report is not None:
+                return _memory_report(segments[place:], report)
     head: grammar.Head | None = None
     head_segment = ""
     pairs: list[tuple[str, str]] = []
@@ -63,11 +72,12 @@ def read(text: str, named: reading.Named = fields_of.named) -> Outcome | None:
             head, head_segment = candidate, segment
             continue
         if not colon:
-            if segment.strip().lower() in _EVALUATED:
+            message = segment if place else segment[clean.message_at(segment) :]
+            if message.strip().lower() in _EVALUATED:
                 return None
             key, value = grammar.key_value(segment)
         if not place:
-            key = _LEVEL.sub("", _KEY_AFTER_PREFIX.split(key)[-1])
+            key = _first_key(key, named)
         if colon or _is_field(key, named):
             pairs.append((key, value))
     if not pairs:
@@ -79,6 +89,8 @@ def read(text: str, named: reading.Named = fields_of.named) -> Outcome | None:
         sure = read_here.known >= 2 and not read_here.unread and "extra" not in fields
         if not sure or _TRAINED.isdisjoint(fields):
             return None
+        if "[" in text:
+            _keep_bracketed(text, fields)
     elif not read_here.known:
         return None
     else:
@@ -89,6 +101,23 @@ def read(text: str, named: reading.Named = fields_of.named) -> Outcome | None:
             fields["epoch"] = int(epoch[1])
     name = frameworks.of_piped(text, primus=read_here.primus)
     return Outcome(fields, name, "piped" if head else "piped_headless", first, read_here)
+
+
+def _first_key(words: str, named: reading.Named) -> str:
+    """The key that *words*, the line's first, end with: behind what launchers and loggers print."""
+    key = _LEVEL.sub("", _KEY_AFTER_PREFIX.split(words)[-1])
+    if _is_field(key, named):
+        return key
+    return _LEVEL.sub("", _KEY_AFTER_PREFIX.split(words[clean.message_at(words) :])[-1])
+
+
+def _keep_bracketed(text: str, fields: dict[str, Any]) -> None:
+    """The step that the message of *text* opens with in brackets, among its *fields*."""
+    step = _BRACKETED.match(text[clean.message_at(text) :].lstrip(" |\t\r"))
+    if step is not None and "current_iteration" not in fields:
+        fields["current_iteration"] = int(step[1])
+        if step[2]:
+            fields["target_iteration"] = int(step[2])
 
 
 def _is_field(key: str, named: reading.Named) -> bool:

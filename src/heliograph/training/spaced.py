@@ -10,6 +10,8 @@
     [100] collection=train loss=3.2, timing/steps_per_second=1.2                      T5X
     epoch: 0|step: 9|ppo_ep: 1|act_loss: 0.02|cri_loss: 0.01                          DeepSpeed-Chat
     | train_inner | epoch 001:    100 / 1000 loss=9.5, wps=12000, num_updates=100       fairseq
+    iteration: 19/10000  time: 7.5187 s/iter total_throughput: 0.53 samples/s         LiBai
+    global step 5: loss = 62.5264 (20.205 sec/step)                                   TF-Slim
 
 A value's key is all that stands between the value before it and its sign; words that are a
 sentence are no key, and a step in the middle of a sentence is none.
@@ -39,13 +41,28 @@ _NUMBER = (
     r"(?:\d{1,3}(?:,\d{3}){1,6}(?![\d,])(?:\.\d+)?|\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?"
     r"|nan|inf(?:inity)?"
 )
-_UNIT = r"(?:[KMGT]i?B|[mu]?s|secs?|%|tokens/s|TFLOPs?)"
+_UNIT = r"(?:[KMGT]i?B|[mu]?s|secs?|%|TFLOPs?)"
 _END = r"(?=[\s,;)\]}'\"|]|/[A-Za-z]|\.(?:\s|\Z)|\Z)"
 _VALUE = re.compile(
     r"[:=]\s{0,32}(?:\[?(?:np\.float\d\d|tensor)\(|[\['\"])?"
     rf"([-+]?(?:{_NUMBER})(?:(?:\s?{_UNIT}|[KMGTB])(?![\w/]))?"
     rf"(?:\s{{0,3}}/\s{{0,7}}(?:{_NUMBER})(?![\w.]))?(?:\((?:{_NUMBER})\s?%?\))?){_END}",
     re.IGNORECASE,
+)
+_EACH = r"(?:ms|s|secs?)/(?:it|iter|iteration|step|batch)"
+_MANY = (
+    r"(?:samples?|sequences?|seqs?|tokens?|toks?|it|iters?|steps?|batch(?:es)?)/s(?:ec(?:ond)?)?"
+    r"(?:/(?:gpu|device|chip|npu))?"
+)
+# A rate behind a value is its unit, and not the beginning of the next key.
+_RATE = re.compile(rf" (?:({_EACH})|({_MANY}))(?![\w/])(?!\s{{0,4}}[:=(@])", re.IGNORECASE)
+_RATE_BEGINS = frozenset("smtibSMTIB")
+# What a rate tells whose key does not say what is counted, or that it is the step that takes the time.
+_TIMES = frozenset({"time", "iter time", "step time", "batch time", "batch cost", "speed"})
+_SPEEDS = re.compile(r"throughput|speed|rate|\bips\b")
+# A rate behind the last value that no key stands before.
+_KEYLESS = re.compile(
+    rf"[\s,|(]{{1,4}}({_NUMBER})\s?({_EACH}|{_MANY})\)?[\s.]*\Z", re.IGNORECASE
 )
 # After a list's first number, and what closes a call or a string.
 _REST = re.compile(
@@ -55,19 +72,25 @@ _REST = re.compile(
 _NO_REST = frozenset({"", "  ", ", ", " -", "\n"})
 _KEY = re.compile(r"[A-Za-z][\w./@#+%()\[\]' -]{0,95}")
 # What parts a key from the value before it.
-_STRIPPED = " ,;|/-\u2013\t"
+_STRIPPED = " ,;|/-\u2013\t\r\n"
 _BETWEEN = re.compile(r"[\s,;|/–-]*")
-_OPENING = re.compile(r"[\]>#\[{,;]|:\s|\s-\s|\.\s|\s\|\s?|\s{2,}|\t")
+_OPENING = re.compile(r"[\]>#\[{,;\r\n]|:\s|\s-\s|\.\s|\s\|\s?|\s{2,}|\t")
 _COUNT = re.compile(
     r"(?:\b(?:global|training|train|finished training|optimizer)[ _:]{1,2})?"
-    r"\b(step|iteration|iter|epoch|batch)(?:\(train\))?(?::(?= \[))?\s?[ \[#]\s?(\d{1,15})"
-    r"(?:\s{0,4}/\s{0,4}(\d{1,15}))?\]?"
+    r"\[?\b(step|iteration|iter|epoch|batch)(?:\(train\))?(?::(?= \[))?\s?[ \[#]\s?(\d{1,15})"
+    r"(?:\s{0,4}/\s{0,4}(\d{1,15}))?\]?(?: \([\d.]{1,6}%\))?"
     r"(?=[\s,:.;|\])-]|\[\s?\d|\Z)(?!\.\d)",
     re.IGNORECASE,
 )
 # `Epoch [1][1200/7517]`, `Epoch: [0]  [ 260/9143]`
 _BATCH_OF = re.compile(r" {0,2}\[\s{0,8}(\d{1,15})/(\d{1,15})\](?=[\s,:])")
-_WRITER = re.compile(r"\[(\d{1,15})\] (?:collection=train )?(?=[a-zA-Z])")
+# `[0] step=5` is somebody's number.
+_WRITER = re.compile(
+    r"\[(\d{1,15})\] (?:collection=train )?(?=[a-zA-Z][\w/.-]{0,80}=)"
+    r"(?!(?:global_?)?(?:step|iter|iteration|epoch)=)"
+)
+# `(step=0000120) Train Loss: 0.15, Train Steps/Sec: 3.12`
+_CALLED = re.compile(r"\(step=(\d{1,15})\)(?=\s)")
 _TIMER = re.compile(r"(?:\A|\s)(\d{1,9})/(\d{1,15}), (?=\w*SamplesPerSec=)")
 _FAIRSEQ = re.compile(r"\bepoch (\d{1,9}):? {1,16}(\d{1,15}) / (\d{1,15}) (?=\w+=)")
 _SPELLED = {
@@ -92,11 +115,12 @@ _ONLY_STEP = re.compile(r"(?:.*\]\s)?Training: step (\d{1,15})\s*\Z")
 def hinted(text: str) -> bool:
     """Whether *text*, a raw line, can be of this shape: a few searches for fixed words."""
     if "=" not in text and ":" not in text:
-        return False
+        return "tep " in text and "loss " in text
     return (
         "tep" in text
         or "oss:" in text
         or "oss=" in text
+        or "oss =" in text
         or "iter" in text
         or "Iter " in text
         or "poch" in text
@@ -168,6 +192,8 @@ def _counts(text: str, start: int) -> tuple[list[tuple[str, str]], int, bool] | 
     of the epoch, as a bar's is; None: no training."""
     between = _BETWEEN.match(text, start)
     at = between.end() if between is not None else start
+    if text.startswith("(step=", at) and (called := _CALLED.match(text, at)) is not None:
+        return [("step", called[1])], called.end(), False
     writer = _WRITER.match(text, at)
     if writer is not None:
         if text.startswith("collection=", writer.end()):
@@ -191,6 +217,8 @@ def _counts(text: str, start: int) -> tuple[list[tuple[str, str]], int, bool] | 
         if match is None:
             break
         word = "epoch" if match[1].lower() == "epoch" else "step"
+        # Trainers count batches within an epoch.
+        within = within or (bool(counts) and match[1].lower() == "batch")
         counts.append((word, f"{match[2]}/{match[3]}" if match[3] else match[2]))
         at = match.end()
         if word == "epoch" and (batch := _BATCH_OF.match(text, at)) is not None:
@@ -225,14 +253,37 @@ def _pairs(
         else:
             key, key_at = _first_key(text, end, key_at, named)
         end = match.end()
-        if text[end : end + 2] not in _NO_REST and (rest := _REST.match(text, end)) is not None:
-            end = rest.end()
+        value = match[1]
+        if (after := text[end : end + 2]) not in _NO_REST:
+            if after[1:] in _RATE_BEGINS and (rate := _RATE.match(text, end)) is not None:
+                end = rate.end()
+                key, value = _with_rate(key, value, rate, named)
+            elif (rest := _REST.match(text, end)) is not None:
+                end = rest.end()
         if not key:
             continue
         if not pairs:
             first_at = key_at
-        pairs.append((key, match[1]))
+        pairs.append((key, value))
+    if pairs and "/" in text[end:] and (last := _KEYLESS.match(text, end)) is not None:
+        pairs.append((last[2], last[1]))
     return pairs, first_at
+
+
+def _with_rate(
+    key: str, value: str, rate: re.Match[str], named: reading.Named
+) -> tuple[str, str]:
+    """*key* and *value* behind which *rate* stands: what it tells of them."""
+    canonical = fields_of.canonical_of(key)
+    if rate[1]:
+        unit = rate[1].partition("/")[0]
+        return (
+            (f"step time ({unit})", value) if canonical in _TIMES else (key, f"{value} {unit}")
+        )
+    meaning = named(key)
+    if meaning is not None and not meaning.known and _SPEEDS.search(canonical):
+        return rate[2], value
+    return key, value
 
 
 @lru_cache(maxsize=KEYS_CACHED_MAX)

@@ -4,8 +4,10 @@
     Epoch: [0][ 10/5005]  Time  0.350 ( 0.612)  Loss 6.9130e+00 (6.9201e+00)     PyTorch's examples
     Iter 10: Train loss 2.905, It/sec 0.411, Tokens/sec 172.3                             MLX
     step 0001/0015 | step-time 73.352 sec | cross-entropy-loss 2.6636 | learning-rate 1e-06
+    step 120/1000 (12.0%) | loss 2.11 | lr 1.0e-04 | 812.1 ms/step | 81,234 tok/s
 
 All of the line behind the count must be such pairs, or none is one: words and numbers are prose too.
+A rate stands for itself.
 A number in parentheses behind a value is its average. Where any of them is an evaluation's, the line
 is one.
 """
@@ -20,6 +22,11 @@ _NUMBER = (
 _PAIR = re.compile(
     r"[\s,|:;]{1,16}([A-Za-z][\w/@.-]{0,60}(?: [A-Za-z][\w/@.-]{0,40}){0,2}?)\s{1,8}"
     rf"({_NUMBER})(?:\s?(%|[mu]?s(?:/(?:it|iter|step))?|secs?|seconds|[KMGT]i?B))?(?![\w.])(?:\s?\(\s{{0,8}}({_NUMBER})\))?",
+    re.IGNORECASE,
+)
+_RATE = re.compile(
+    rf"[\s,|;]{{1,16}}({_NUMBER})\s?((?:ms|s|secs?)/(?:it|iter|step)"
+    r"|(?:samples?|tokens?|toks?|it|iters?|steps?)/s(?:ec)?)(?=\s{0,16}(?:[,|;]|\Z))",
     re.IGNORECASE,
 )
 _END = re.compile(r"[\s,|.;]*\Z")
@@ -39,7 +46,11 @@ def pairs(text: str, at: int, *, stepped: bool) -> list[tuple[str, str]]:
     for _ in range(PAIRS_MAX):
         match = _PAIR.match(text, at)
         if match is None:
-            break
+            if (rate := _RATE.match(text, at)) is None:
+                break
+            found.append((rate[2], rate[1]))
+            at = rate.end()
+            continue
         key, number, unit, average = match.groups()
         if _EVALUATION.search(key):
             return []

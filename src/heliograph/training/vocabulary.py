@@ -115,6 +115,7 @@ NAMES: dict[str, tuple[str, int, str]] = {
     "timing s/step": (_TIME_MS, TIME, "s"),
     "timing/step total": (_TIME_MS, TIME, "s"),
     "elapsed time per iteration ms": (_TIME_MS, TIME, "ms"),
+    "dt": (_TIME_MS, TIME, ""),
     "latency": (_TIME_MS, TIME, ""),
     "e2e latency": (_TIME_MS, TIME, ""),
     # MaxText: the whole step's.
@@ -142,7 +143,7 @@ NAMES: dict[str, tuple[str, int, str]] = {
         ),
         ("learning_rate", NUMBER, ""),
     ),
-    "global batch size": ("global_batch_size", WHOLE, ""),
+    "global batch size": ("global_batch_size", COUNT, ""),
     "batch size": ("global_batch_size", WHOLE, ""),
     "lm loss": ("lm_loss", NUMBER, ""),
     "reduced train loss": ("lm_loss", NUMBER, ""),

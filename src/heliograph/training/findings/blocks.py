@@ -13,17 +13,21 @@
       exitcode  : -11 (pid: 222)
 
 Lines of one block come from one source and begin alike (`[rank3]: `, `(WorkerDict pid=7) `; times
-may differ), so that ranks that share a stream stay apart. What another exception handled or caused
-is one block with it, where it follows at once. Lines of others in between belong to none.
+may differ), so that ranks that share a stream stay apart. Lines of others in between belong to none.
+
+An exception that came of another, which was printed before it, is a finding of its own: it has the
+other's text before its own, and says what it follows. So each is told once, by its own last line,
+wherever a request cuts them apart.
 
 A block ends with the first line that cannot be its own, or when the frame (request) ends in which
-its exception was named, or with a frame that arrives SILENT_NS_MAX after its last line. All of this
-depends on what was received in which request, which the log keeps, and never on when it is read.
+its exception was named, or with a frame that arrives SILENT_NS_MAX after its last line. For as long a
+traceback that has ended is known, for what may follow. All of this depends on what was received in
+which request, which the log keeps, and never on when it is read.
 """
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -33,11 +37,16 @@ from heliograph.training.findings import pieces
 from heliograph.training.findings.pieces import State
 
 OPEN_MAX = 1000
+# Tracebacks that were told, and which another may follow.
+ENDED_MAX = 250
 LINES_MAX = 5000
 # More of a block than this is not kept; its last lines, which name the exception, are.
 CHARS_MAX = 16 * 1024
 SILENT_NS_MAX = 60 * 1_000_000_000
 START = "Traceback (most recent call last)"
+# What stands in each sentence that chains one exception to another.
+CHAINS = b"above exception"
+_REPORTED = "ChildFailedError"
 
 _START = re.compile(r"(?:\| )?Traceback \(most recent call last\)")
 _TIME = re.compile(
@@ -54,7 +63,8 @@ class Block(msgspec.Struct, frozen=True, array_like=True):
     """One that is not finished. *at_ns* and *said* are of the line that names it, as it came: its
     first, then that of its exception, which is the same finding when it comes alone. *kept* are its
     lines so far, without what they all begin with; *finding* an event that its exception's line
-    tells itself."""
+    tells itself. When its exception was named it had *named* lines, *left* of them not kept; *told*
+    says that this was told, *follows* what exception was before it."""
 
     source: Source
     prefix: str
@@ -70,6 +80,10 @@ class Block(msgspec.Struct, frozen=True, array_like=True):
     exception: str = ""
     message: str = ""
     finding: str = ""
+    named: int = 0
+    left: int = 0
+    told: bool = False
+    follows: str = ""
 
 
 class Came(NamedTuple):
@@ -92,25 +106,61 @@ class Taken(NamedTuple):
 NOTHING = Taken("", ())
 
 
-class Blocks:
-    """Blocks that wait for their end, at most OPEN_MAX.
+class _Shelf:
+    """Blocks by source and prefix, oldest first."""
 
-    counts   `evicted`: blocks that ended early because there were too many
+    def __init__(self) -> None:
+        self.blocks: dict[Key, Block] = {}
+        self.by_source: dict[Source, list[Key]] = {}
+
+    def put(self, block: Block) -> None:
+        """Keep *block*, in the place of one of the same source and prefix."""
+        key = block.source, block.prefix
+        if key not in self.blocks:
+            self.by_source.setdefault(block.source, []).append(key)
+        self.blocks[key] = block
+
+    def take(self, key: Key) -> Block:
+        """The block of *key*, which is kept no longer."""
+        keys = self.by_source[key[0]]
+        keys.remove(key)
+        if not keys:
+            del self.by_source[key[0]]
+        return self.blocks.pop(key)
+
+    def of(self, source: Source) -> Sequence[Key]:
+        """The keys of *source*, as of now."""
+        return tuple(self.by_source.get(source, ()))
+
+
+class Blocks:
+    """Blocks that wait for their end, at most OPEN_MAX, and tracebacks that have ended, at most
+    ENDED_MAX.
+
+    counts   `evicted`: blocks that ended early because there were too many, or that nothing can be
+             chained to any more
     """
 
     def __init__(self, held: Iterable[Block] = ()) -> None:
         self.counts: Counter[str] = Counter()
-        self._open: dict[Key, Block] = {}
-        self._by_source: dict[Source, list[Key]] = {}
+        self._open, self._ended = _Shelf(), _Shelf()
         self._before: tuple[int, tuple[Block, ...]] = (-1, ())
         self._load(held)
 
     def __len__(self) -> int:
-        return len(self._open)
+        return len(self._open.blocks) + len(self._ended.blocks)
 
     def held(self) -> tuple[Block, ...]:
-        """What is not finished, oldest first."""
-        return tuple(self._open.values())
+        """What is not finished, and what may be followed, each oldest first."""
+        return (*self._open.blocks.values(), *self._ended.blocks.values())
+
+    def idle(self, texts: bytes) -> bool:
+        """Whether none of the lines *texts* can belong to a block, or begin one."""
+        return (
+            not self._open.blocks
+            and START.encode() not in texts
+            and not (self._ended.blocks and CHAINS in texts)
+        )
 
     def begin(self, seq: int) -> None:
         """The lines of the frame *seq* follow; of the same again, from where it began before."""
@@ -121,7 +171,9 @@ class Blocks:
 
     def wants(self, source: Source, text: str) -> bool:
         """Whether a line may belong to a block or begin one; mostly not."""
-        return source in self._by_source or START in text
+        return (
+            source in self._open.by_source or source in self._ended.by_source or START in text
+        )
 
     def line(
         self,
@@ -147,21 +199,36 @@ class Blocks:
 
     def end(self, arrival_ns: int) -> list[Block]:
         """The frame is over: the blocks that are complete, or have been silent for too long."""
-        if not self._open:
+        if not len(self):
             return []
-        over = [
-            (key, block)
-            for key, block in self._open.items()
-            if block.state == State.NAMED or arrival_ns - block.arrival_ns > SILENT_NS_MAX
-        ]
-        for key, _ in over:
-            self._close(key)
-        return [block for _, block in over]
+        for key, block in tuple(self._ended.blocks.items()):
+            if arrival_ns - block.arrival_ns > SILENT_NS_MAX:
+                self._ended.take(key)
+        finished = []
+        for key, block in tuple(self._open.blocks.items()):
+            silent = arrival_ns - block.arrival_ns > SILENT_NS_MAX
+            if block.state != State.NAMED and not silent:
+                continue
+            self._open.take(key)
+            if not block.told:
+                finished.append(block)
+            if block.state == State.NAMED and not silent:
+                self._end(block)
+        return finished
+
+    def _end(self, block: Block) -> None:
+        """*block* was told; another may follow, unless it is a report."""
+        if not block.exception or block.exception.endswith(_REPORTED):
+            return
+        if len(self._ended.blocks) >= ENDED_MAX:
+            self.counts["evicted"] += 1
+            self._ended.take(next(iter(self._ended.blocks)))
+        self._ended.put(msgspec.structs.replace(block, told=True))
 
     def _line(self, source: Source, text: str, pod_uid: str, came: Came) -> Taken:
         finished: list[Block] = []
-        for key in tuple(self._by_source.get(source, ())):
-            block = self._open[key]
+        for key in self._open.of(source):
+            block = self._open.blocks[key]
             rest = _without(block.prefix, text)
             if rest is None and _is_headed(block) and pieces.is_frame(text):
                 # What a logger put before the first line stands before no other.
@@ -171,12 +238,17 @@ class Blocks:
             step = pieces.step(block.state, rest)
             if step is None:
                 if pieces.ends(block.state, rest):
-                    self._close((block.source, block.prefix))
-                    finished.append(block)
+                    self._open.take((block.source, block.prefix))
+                    if not block.told:
+                        finished.append(block)
                 continue
-            self._grow(block, step, rest, came)
+            if step.state == State.CHAIN and not block.told:
+                finished.append(block)
+            self._open.put(_grown(block, step, rest, came))
             report = step.state in {State.REPORT, State.CAUSE} or block.state == State.CAUSE
             return Taken("report" if report else "traceback", tuple(finished))
+        if self._follows(source, text, came):
+            return Taken("traceback", tuple(finished))
         start = _START.search(text)
         if start is None or start.start() > PREFIX_CHARS_MAX:
             return Taken("", tuple(finished))
@@ -194,62 +266,95 @@ class Blocks:
         finished.extend(self._opened(block))
         return Taken("traceback", tuple(finished))
 
-    def _grow(self, block: Block, step: pieces.Step, rest: str, came: Came) -> None:
-        key = block.source, block.prefix
-        rest = rest.rstrip()
-        keep = block.chars + len(rest) <= CHARS_MAX or step.exception is not None
-        named = step.exception is not None
-        grown = msgspec.structs.replace(
-            block,
-            at_ns=came.at_ns if named else block.at_ns,
-            said=came.said if named else block.said,
-            arrival_ns=came.arrival_ns,
-            kept=(*block.kept, rest[:CHARS_MAX]) if keep else block.kept,
-            state=step.state if block.count < LINES_MAX else State.NAMED,
-            chars=block.chars + (len(rest) + 1 if keep else 0),
-            count=block.count + 1,
-            dropped=block.dropped + (not keep),
-            exception=step.exception if step.exception is not None else block.exception,
-            message=step.message if named else block.message,
-            finding=came.finding if named and came.finding != "traceback" else block.finding,
-        )
-        self._open[key] = grown
+    def _follows(self, source: Source, text: str, came: Came) -> bool:
+        """Whether *text* goes on with a traceback that has ended; what cannot makes an end of it."""
+        for key in self._ended.of(source):
+            block = self._ended.blocks[key]
+            rest = _without(block.prefix, text)
+            if rest is None:
+                continue
+            step = pieces.step(State.NAMED, rest)
+            if step is None or came.arrival_ns - block.arrival_ns > SILENT_NS_MAX:
+                self._ended.take(key)
+                continue
+            grown = _grown(block, step, rest, came)
+            if step.state == State.CHAIN:
+                self._ended.take(key)
+                self._open.put(grown)
+            else:
+                self._ended.put(grown)
+            return True
+        return False
 
     def _opened(self, block: Block) -> list[Block]:
         """Open *block*; the one that it takes the place of, or that had to go for it."""
         key = block.source, block.prefix
         gone = []
-        if key in self._open:
-            gone.append(self._close(key))
-        elif len(self._open) >= OPEN_MAX:
+        if key in self._open.blocks:
+            gone.append(self._open.take(key))
+        elif len(self._open.blocks) >= OPEN_MAX:
             self.counts["evicted"] += 1
-            gone.append(self._close(next(iter(self._open))))
-        self._put(block)
-        return gone
+            gone.append(self._open.take(next(iter(self._open.blocks))))
+        self._open.put(block)
+        return [one for one in gone if not one.told]
 
     def _renamed(self, key: Key, block: Block) -> Block:
-        self._close(key)
+        self._open.take(key)
         renamed = msgspec.structs.replace(block, prefix="")
-        self._put(renamed)
+        self._open.put(renamed)
         return renamed
 
-    def _put(self, block: Block) -> None:
-        key = block.source, block.prefix
-        if key not in self._open:
-            self._by_source.setdefault(block.source, []).append(key)
-        self._open[key] = block
-
-    def _close(self, key: Key) -> Block:
-        keys = self._by_source[key[0]]
-        keys.remove(key)
-        if not keys:
-            del self._by_source[key[0]]
-        return self._open.pop(key)
-
     def _load(self, held: Iterable[Block]) -> None:
-        self._open, self._by_source = {}, {}
+        self._open, self._ended = _Shelf(), _Shelf()
         for block in held:
-            self._put(block)
+            ended = block.told and block.state == State.NAMED
+            (self._ended if ended else self._open).put(block)
+
+
+def _grown(block: Block, step: pieces.Step, rest: str, came: Came) -> Block:
+    """*block* with the line *rest*, which leads where *step* says."""
+    if block.state == State.NAMED and step.state == State.CHAIN:
+        block = _told(block)
+    rest = rest.rstrip()
+    named = step.exception is not None
+    keep = named or block.chars + len(rest) <= CHARS_MAX
+    grown = msgspec.structs.replace(
+        block,
+        arrival_ns=came.arrival_ns,
+        kept=(*block.kept, rest[:CHARS_MAX]) if keep else block.kept,
+        state=step.state if block.count < LINES_MAX else State.NAMED,
+        chars=block.chars + (len(rest) + 1 if keep else 0),
+        count=block.count + 1,
+        dropped=block.dropped + (not keep),
+    )
+    if step.exception is None:
+        return grown
+    return msgspec.structs.replace(
+        grown,
+        at_ns=came.at_ns,
+        said=came.said,
+        exception=step.exception,
+        message=step.message,
+        finding="" if came.finding == "traceback" else came.finding,
+        named=grown.count,
+        left=grown.dropped,
+        told=False,
+        follows=block.exception,
+    )
+
+
+def _told(block: Block) -> Block:
+    """*block*, which is told, as another follows: up to its exception, for what came with that is not
+    the same wherever a request ends."""
+    kept = (*block.kept[: block.named - block.left], "")
+    return msgspec.structs.replace(
+        block,
+        kept=kept,
+        chars=sum(map(len, kept)) + len(kept),
+        count=block.named + 1,
+        dropped=block.left,
+        told=True,
+    )
 
 
 def _is_headed(block: Block) -> bool:

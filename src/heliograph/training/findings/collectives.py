@@ -123,7 +123,7 @@ _WORDS = compiled(
 _VERSION = compiled(r"\b[NR]CCL version (\d[\w.+-]*\w)")
 _WARN = compiled(
     r"(?:(?P<host>[\w.-]+):(?P<pid>\d+):(?P<thread>\d+) )?\[(?P<gpu>\d+)\] "
-    r"(?:(?P<place>\S+:\d+) )?NCCL WARN (?P<message>.*)|\bNCCL WARN (?P<message2>.*)"
+    r"(?:(?P<place>\S+:\d+)(?: \(\w+\))? )?NCCL WARN (?P<message>.*)|\bNCCL WARN (?P<message2>.*)"
 )
 _HCA = compiled(
     r"\b((?:mlx[45]|bnxt_re|irdma|ionic|rdmap|efa|hfi1|rocep)[\w]*?)(?::(\d+))?(?=[\s,:/\])]|\Z)"

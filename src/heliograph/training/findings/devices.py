@@ -40,7 +40,8 @@ from heliograph.training.findings.event import (
 from heliograph.training.findings.patterns import compiled
 
 HINT = (
-    r"(?i)\bs?xid \(|fallen off the bus|\becc error|amdgpu|hardware errors? detected|RmInitAdapter|"
+    r"(?i)\bs?xid \(|fallen off the bus|gpu is lost|\becc error|amdgpu|hardware errors? detected|"
+    r"RmInitAdapter|"
     r"\bEDAC \w+: \d+ [CU]E |\blink (?:is )?down\b|link status definitely down|"
     r"link_down|cable unplugged|port (?:is )?down\b|\blink \d+ (?:is )?down\b|"
     r"mlx[45]_core .{0,200}(?:health compromised|fatal error|unrecoverable|\) timeout\.|tx timeout)"
@@ -70,6 +71,8 @@ _OFF_BUS = compiled(
     rf"\bNVRM:(?: The NVIDIA)? GPU(?: at)? {_PCI}\b(?s:.*)fallen off the bus"
     r"|\A[^\n]{0,120}\bNVRM: fallen off the bus and is not responding"
 )
+# nvidia-smi's word for it.
+_LOST = compiled(rf"\bdevice handle for GPU ?{_PCI}: GPU is lost\b")
 _SEVERITY = {
     "hardware": CRITICAL,
     "fabric": CRITICAL,
@@ -243,6 +246,10 @@ def _off_bus(text: str) -> Found | None:
     if match is not None:
         said = {"driver": "nvidia", "pci": match["pci"], "name": "GPU initialisation failed"}
         return found("xid", CRITICAL, "off_bus", match.start(), CASCADE, said)
+    match = _LOST.search(text)
+    if match is not None:
+        said = {"driver": "nvidia", "pci": match["pci"], "name": "GPU is lost"}
+        return found("xid", CRITICAL, "off_bus", match.start(), CONFIRMATION, said)
     match = _OFF_BUS.search(text)
     if match is None:
         return None

@@ -23,7 +23,8 @@ from heliograph.training.findings.patterns import compiled
 
 HINT = (
     r"(?:Error|Exception|Exit|Interrupt|Failure|Fault|Timeout|Expired|Died|Stop\w+)"
-    r"(?:\(\w+\))?(?:: |:?\s*$)|\b(?:Error|Exception)Group: |exceptions?\.\w+: |errors\.\w+: "
+    r"(?:\(\w+\))?(?:: |:?(?:\s|\x1b|\[0?m)*$)|"
+    r"\b(?:Error|Exception)Group: |exceptions?\.\w+: |errors\.\w+: "
 )
 RULES = ("exception",)
 

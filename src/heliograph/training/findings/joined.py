@@ -1,6 +1,7 @@
 """A finished block → what it tells.
 
-traceback       exception, message, lines, and what of it was left out (`lines_dropped`)
+traceback       exception, message, lines, and what of it was left out (`lines_dropped`); follows: the
+                exception before it, of which it came
 process_failed  of torchrun's report: rank, local_rank, exitcode, signal, pid, host,
                 error_file, failed_at (as printed), ranks (all that failed, first MAX)
 """
@@ -48,18 +49,19 @@ def told(block: Block) -> Told | None:
     if not block.exception:
         return None
     who = clean.speaker(block.prefix)
-    body = "\n".join(block.kept)
+    body = "\n".join(block.kept).rstrip("\n")
     if block.exception.endswith("ChildFailedError"):
         event = _report(block)
         return Told(event, body, event.attributes.get("rank"), who.label)
     asked = block.exception.rpartition(".")[2] in _ASKED_FOR
-    role = CONFIRMATION if asked or block.finding else ROOT
+    role = CONFIRMATION if asked or block.finding or block.follows else ROOT
     attributes: dict[str, Any] = {
         "exception": block.exception or None,
         "message": cut(block.message),
         "finding": block.finding,
-        "lines": block.count,
-        "lines_dropped": block.dropped or None,
+        "follows": block.follows,
+        "lines": block.named or block.count,
+        "lines_dropped": block.left or None,
         "rank": who.rank,
         "role": role,
     }

@@ -96,7 +96,8 @@ _SIZES = tuple(
         (
             "requested_gb",
             (
-                rf"\b(?:tried|trying|attempting|failed|unable) to (?:allocate|reserve):? {_SIZE}"
+                r"\b(?:tried|trying|attempting|failed|unable) to (?:allocate|reserve)"
+                rf"(?: request for)?:? {_SIZE}"
                 rf"|[Cc]annot allocate {_SIZE}"
                 rf"|\bout of memory allocating {_SIZE}|\bRequested (?:memory )?:? ?{_SIZE}"
             ),

@@ -32,7 +32,7 @@ HINT = (
     r"\b(?:nan|inf|infinite|non-?finite)\b.{0,30}\bloss|found (?:nan|inf) in|"
     r"nan iterations: +[1-9]|minimum loss scale|loss scale already at minimum|"
     r"reducing loss scale to [0-9.]|reducing to [01](?:\.\d+)?\b|detected nan and|"
-    r"unexpected result [-+]?(?:nan|inf)|bad grad_norm"
+    r"unexpected result [-+]?(?:nan|inf)|bad grad_norm|detected (?:nan|inf) in"
 )
 RULES = ("nan_loss", "loss_scale_collapse")
 
@@ -49,6 +49,8 @@ _NAN = compiled(
     rf"loss(?:, (?:ending|stopping|aborting)| (?:detected|encountered|found|at (?:step|iteration)))"
     rf"|\bloss (?:became|has become|diverged to|contains|went to) (?P<value4>nan|inf(?:inity)?)\b"
     rf"|\bdetected (?P<value5>nan) and/or inf values in"
+    rf"|\bdetected (?P<value9>nan|inf) in (?:the )?(?:\w+ )?loss\b"
+    rf"|\bloss is (?:not finite: (?P<value10>[-+]?(?:nan|inf))|(?P<value11>infinite) or nan)\b"
     rf"|\bloss returned in \S+ is (?:tensor\()?(?P<value6>nan|inf)"
     rf"|\bUnexpected result (?P<value7>[-+]?(?:nan|inf)) on rank \d+"
     rf"|\bBad (?P<field3>grad_norm) detected \(grad_norm=(?P<value8>[-+]?(?:nan|inf))\)",
@@ -66,7 +68,10 @@ _REDUCED = compiled(
 _SCALE_MIN = compiled(r"\breached \((\d+(?:\.\d*)?(?:[eE][-+]?\d+)?)\)")
 _ITERATION = compiled(r"\b(?:iteration|step|iter)[ :=]+#?(\d{1,18})\b", re.IGNORECASE)
 
-_RANK = compiled(r"\bRank (\d{1,7}): found\b|\bresult \S+ on rank (\d{1,7}) at\b")
+_RANK = compiled(
+    r"\bRank (\d{1,7})(?:: found\b|, node \S+, device \d+, iteration\b)"
+    r"|\bresult \S+ on rank (\d{1,7}) at\b"
+)
 # What Megatron's check names beside its result.
 _CHECKED = compiled(
     r"\bfound (?:nan|inf) in (?:local )?(forward loss|grad norm|loss)", re.IGNORECASE
@@ -85,7 +90,7 @@ def read(text: str) -> Found | None:
     match = _NAN.search(text)
     if match is None or _ADVICE.search(text[max(0, match.start() - 200) : match.start()]):
         return None
-    value = next(filter(None, (match[f"value{n}"] for n in ("", *range(2, 9)))), "nan")
+    value = next(filter(None, (match[f"value{n}"] for n in ("", *range(2, 12)))), "nan")
     if "finite" in value.lower() and "nan" in text.lower():
         value = "nan"
     field = match["field"] or match["field2"] or match["field3"] or _checked(text)

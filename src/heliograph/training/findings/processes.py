@@ -36,6 +36,7 @@ HINT = (
     r"exitcode: ?-?\d|Signal \d+ \(SIG|return code = |exited on signal|ChildFailedError|"
     r"exit status (?:[1-9]|0x)|\bsegfault at|general protection|"
     r"(?i:segmentation fault|bus error|core dumped|caught signal \d|illegal instruction \()|"
+    r"free\(\): |double free or|corrupted (?:size|double)|malloc\w*\(\): |munmap_chunk\(\): |"
     r"Fatal Python error|Memory access fault by GPU|Memory critical error by|"
     r"HW Exception by GPU|HSA_STATUS_ERROR|Memory Fault Error|"
     r"(?:CUDA|HIP|CUBLAS|cuDNN|CUDNN|NPU|Triton) (?:driver |kernel |runtime )?[Ee]rror|"
@@ -118,6 +119,13 @@ _ACCELERATOR = compiled(
     r"(?:: (?!0\b|no error|success)(?P<reason>[^\n]*)|, error code is (?P<code>[1-9]\d*))"
     r"|\b(?P<status>(?:CUBLAS|CUDNN|CUSOLVER|HIPBLAS|ROCBLAS|MIOPEN)_STATUS_(?!SUCCESS)\w+)"
     r"|\b(?P<assert>device-side assert(?: triggered)?|an illegal memory access was encountered)"
+)
+# What the C library says before it aborts.
+_HEAP = compiled(
+    r"(?P<reason>free\(\): (?:invalid|double)[\w ]+|"
+    r"double free or corruption \([\w!]+\)|corrupted (?:size vs\. prev_size|double-linked list)|"
+    r"malloc(?:_consolidate)?\(\): [\w ]+|"
+    r"munmap_chunk\(\): invalid pointer)"
 )
 # What a CUDA error is caused by is often another's doing.
 _NOT_OWN = compiled(r"\b(?:launch timed out|remote|peer access)\b")
@@ -212,6 +220,10 @@ def _signal(said: dict[str, Any]) -> str | None:
 
 
 def _by_signal(text: str) -> Found | None:
+    heap = _HEAP.search(text)
+    if heap is not None and begins(text, heap.start()):
+        aborts = {"signal": "SIGABRT", "reason": heap["reason"]}
+        return found("process_failed", CRITICAL, "signal", heap.start(), ROOT, aborts)
     match = _SIGNAL.search(text)
     if match is None:
         return None

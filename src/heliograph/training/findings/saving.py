@@ -40,11 +40,12 @@ from heliograph.training.findings.event import (
     found,
 )
 from heliograph.training.findings.patterns import compiled
-from heliograph.training.findings.sentences import MEANING, SENTENCE
+from heliograph.training.findings.sentences import CELLS, MEANING, SENTENCE
 
 HINT = (
     r"(?i:checkpoint|ckpt|sav(?:ed|ing) (?:\w+ ){0,3}(?:model|state|weights))|_states\.pt|"
-    r"successfully saved|local_global_step_folder|[Rr]esuming (?:training )?from"
+    r"successfully saved|local_global_step_folder|[Rr]esum(?:ing|ed) (?:training )?from|"
+    r"[Cc]ontinuing training from"
 )
 RULES = (*MEANING, "save_failed")
 PATH_CHARS_MAX = 1024
@@ -80,7 +81,8 @@ _SAVED_PATH = compiled(
 )
 _LOADED_PATH = compiled(
     rf"\b(?:path at|checkpoint at|folder|checkpoint(?=:)):?\s+['\"`]?(\S.*?){_PATH_END}"
-    rf"|\bfrom:?\s+(?!the |latest |checkpoint:?\s)['\"`]?(\S.*?){_PATH_END}"
+    r"|\bfrom:?\s+(?!the |latest |checkpoint:?\s|this run's |(?:global )?(?:step|iteration|epoch) \d)"
+    rf"['\"`]?(\S.*?){_PATH_END}"
 )
 _BARE_PATH = compiled(
     r"\A[:\s]\s*(?:@ |for checkpoint_id=\w*\(checkpoint_id=|for (?:checkpoint_)?id=)?['\"`]?(/\S+?|[a-z]\w+://\S+?|\w[\w.=-]*/\S+?|[\w.-]*global_step\d+\S*?)"
@@ -91,6 +93,8 @@ _DURATION = compiled(
     r"(\d+(?:\.\d*)?)\s*(ms|milliseconds?|s|secs?|seconds?|min|minutes?)\b",
     re.IGNORECASE,
 )
+# What says how long it took has been done.
+_TOOK = compiled(r"\btook \d")
 _SIZE = compiled(r"\b(?:of size|size:?|\()\s*(\d+(?:\.\d+)?)\s*([KMGT]i?B)\b", re.IGNORECASE)
 _GB = {"k": 2.0**-20, "m": 2.0**-10, "g": 1.0, "t": 1024.0}
 _MS = {"m": 60_000.0, "s": 1000.0}
@@ -101,13 +105,16 @@ def read(text: str) -> Found | None:
     for match in islice(SENTENCE.finditer(text), TRIES_MAX):
         rule = str(match.lastgroup)
         meaning = MEANING[rule]
-        if not clean.begins(text, match.start()):
+        if rule not in CELLS and not clean.begins(text, match.start()):
             continue
         rest = text[match.end() : match.end() + REST_CHARS_MAX]
         if _FAILED.search(rest):
             break
-        attributes = {**_attributes(meaning.event_type, match, rest), **meaning.attributes}
-        event = Event(meaning.event_type, INFO, attributes)
+        kind = meaning.event_type
+        if kind == "checkpoint_save_start" and _TOOK.search(rest):
+            kind = "checkpoint_save_end"
+        attributes = {**_attributes(kind, match, rest), **meaning.attributes}
+        event = Event(kind, INFO, attributes)
         return Found(event, match.start(), meaning.framework, f"event_{rule}")
     return _failed(text)
 

@@ -27,6 +27,9 @@ _KEPT = r"\S*(?:ckpt|checkpoint|global_step|step[-_=]?\d)"
 # A part of DeepSpeed's that one rank writes.
 _SHARD = r"\S*_(?:model|optim)_states\.pt\b"
 
+# Megatron-LM's progress.txt, whose cells are parted by tabs.
+CELLS = frozenset({"progress_async_save", "progress_async_save_end", "progress_save_end"})
+
 
 class Meaning(NamedTuple):
     """What a sentence tells."""
@@ -39,6 +42,9 @@ class Meaning(NamedTuple):
 _MEGATRON, _TITAN, _ANY = framework.MEGATRON_LM, framework.TORCHTITAN, framework.UNKNOWN
 MEANING = {
     "megatron_async_save": Meaning(_START, _MEGATRON, {"async": True}),
+    "progress_async_save": Meaning(_START, _MEGATRON, {"async": True}),
+    "progress_async_save_end": Meaning(_END, _MEGATRON, {"async": True}),
+    "progress_save_end": Meaning(_END, _MEGATRON, {}),
     "async_save": Meaning(_START, _ANY, {"async": True}),
     "megatron_save_start": Meaning(_START, _MEGATRON, {}),
     "megatron_save_end": Meaning(_END, _MEGATRON, {}),
@@ -59,6 +65,9 @@ MEANING = {
 }
 _SENTENCES: dict[str, tuple[str, ...]] = {
     "megatron_async_save": (r"scheduled an async checkpoint save(?= at iteration)",),
+    "progress_async_save": (r"saving async checkpoint(?=\tIteration: \d)",),
+    "progress_async_save_end": (r"saved async checkpoint(?=\tIteration: \d)",),
+    "progress_save_end": (r"saved checkpoint(?=\tIteration: \d)",),
     "async_save": (
         r"scheduled async checkpoint save for",
         r"started an async(?:hronous)? checkpoint save(?= (?:for|at) step \d)",
@@ -92,12 +101,13 @@ _SENTENCES: dict[str, tuple[str, ...]] = {
             r"(?= (?:to|at|in|for step|for iteration) |: | \S+ \(epoch \d+ @ \d+ updates)"
         ),
         (
-            r"(?:[\w-]+ )?checkpoint (?:of size \S+ \w+ )?(?:was )?(?:successfully )?saved"
+            r"(?:\w[\w-]* )?checkpoint (?:of size \S+ \w+ )?(?:was )?(?:successfully |locally )?saved"
             r"(?= (?:locally )?(?:to|at|in) |: \S*[/.]\w)"
         ),
         r"saving (?:the )?checkpoint took(?= \d)",
+        r"(?:async(?:hronous)? )?checkpoint save (?:has )?(?:completed|finished)(?= (?:for|at|in) )",
         r"completed checkpoint save request(?= for )",
-        rf"saved model(?= to {_KEPT})",
+        rf"saved (?:model|optim|extra_state|hf_model)(?= to {_KEPT})",
     ),
     "titan_save_start": (
         r"saving (?:the|a full|a model(?: weights)? only) checkpoint" + _TITAN_ON,
@@ -140,6 +150,7 @@ _SENTENCES: dict[str, tuple[str, ...]] = {
         r"(?:load(?:ing)?|restoring)(?: model)? from checkpoint(?:[ -]folder)?(?=:? \S)",
         r"loading (?:best )?model(?= from \S*checkpoint-\d)",
         rf"(?:resuming|continuing)(?: training)?(?= from (?:the )?(?:latest )?{_KEPT})",
+        r"(?:continuing training|restoring)(?= from (?:global|this run's directory) step \d)",
     ),
 }
 SENTENCE = compiled(
