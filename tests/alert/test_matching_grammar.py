@@ -117,7 +117,9 @@ def test_errors_quote_what_was_written(text):
 
 def test_a_filter_is_one_matcher_without_braces():
     assert grammar.matcher('a=~"b.*"') == Matcher("a", "=~", "b.*")
-    for text in ("{a=b}", "{a=b", "a=b}", "", "a=b,c=d", "a"):
+    # All after the operator is the value, as in Alertmanager.
+    assert grammar.matcher("a=b,c=d") == Matcher("a", "=", "b,c=d")
+    for text in ("{a=b}", "{a=b", "a=b}", "", 'a="b",c="d"', "a"):
         with pytest.raises(ValueError):
             grammar.matcher(text)
 

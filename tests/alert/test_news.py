@@ -203,7 +203,10 @@ def columns_of(kernel, some, over):
     left = kernel.put_hashes(some, slots, table, 16, NOBODY)
     for n in left:
         table[slots[n] * 16 : (slots[n] + 1) * 16] = array("H", [8]) * 16
-    return first_ns, list(map(list, into[:12])), into[12:], before, left, table
+    ids, fingerprints = [one.id for one in some], [one.fingerprint for one in some]
+    leads = [list(map(into.by_id.get, ids)), list(map(into.latest.get, fingerprints))]
+    leads += [len(into.by_id), len(into.latest)]
+    return first_ns, list(map(list, into[:12])), leads, before, left, table
 
 
 @given(alerts, st.lists(st.booleans(), min_size=4, max_size=4))

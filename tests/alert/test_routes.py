@@ -186,6 +186,23 @@ def test_a_groups_key_names_the_route_and_the_labels():
     )
 
 
+def test_a_groups_key_is_what_alertmanager_calls_it():
+    leaf = {"matchers": ['pod!="p-1"', 'a="x\\ny"']}
+    middle = {"matchers": ['t="3"', "node=~n1.?", 'e!=""'], "routes": [leaf]}
+    tree = setup_of({"receiver": "a", "routes": [middle]}).tree
+    ids = [route.id for route in tree.all()]
+
+    assert tree.foreign_key(ids[0], ()) == "{}:{}"
+    assert tree.foreign_key(ids[1], (("alertname", "Größe"), ("pod", 'x"y\\z\nq'))) == (
+        '{}/{e!="",node=~"n1.?",t="3"}:{alertname="Größe", pod="x\\"y\\\\z\\nq"}'
+    )
+    assert tree.foreign_key(ids[2], (("tab", "a\tb\0\x7f\u200b\U000e0001\a"),)) == (
+        '{}/{e!="",node=~"n1.?",t="3"}/{a="x\\ny",pod!="p-1"}'
+        ':{tab="a\\tb\\x00\\x7f\\u200b\\U000e0001\\a"}'
+    )
+    assert tree.foreign_key("api/7", ()) == ""
+
+
 def test_ids_stay_when_other_routes_come_and_go():
     def ids(text):
         return {

@@ -122,6 +122,37 @@ def test_what_max_alerts_leaves_out_is_counted_and_the_worst_stay(form, counted)
     assert document["alerts"][0]["labels"]["alertname"] == "High"
 
 
+@pytest.mark.parametrize("form", ["alertmanager", "heliograph"])
+def test_what_fires_goes_before_its_past_where_there_is_no_room_for_both(form):
+    past, now = alert("A", ends_s=9), structs.replace(alert("A"), id="again")
+    _, requests = sent(message(past, now, alert("B")), format=form, max_alerts=2)
+    shown = requests[0].document["alerts"]
+    assert [one["status"] for one in shown] == ["firing", "firing"]
+
+
+def test_version_4_has_the_receiver_as_a_pattern_and_the_key_as_alertmanager_has_it():
+    told = message(alert())
+    _, requests = sent(
+        structs.replace(told, receiver="ml.eu (b)+", foreign_key='{}/{a="b"}:{}'),
+        structs.replace(told, receiver="team-a"),
+        format="alertmanager",
+    )
+    assert [(r.document["receiver"], r.document["groupKey"]) for r in requests] == [
+        (r"ml\.eu \(b\)\+", '{}/{a="b"}:{}'),
+        ("team-a", 'file/0:{alertname="x"}'),
+    ]
+    # Templates see the same.
+    texts = {name: f"{{{{ .{name} }}}}" for name in ("Receiver", "GroupKey")}
+    texts["Fingerprint"] = "{{ range .Alerts }}{{ .Fingerprint }}{{ end }}"
+    dotted = structs.replace(told, receiver="a.b", foreign_key="{}:{}")
+    plain, rendered = (sent(dotted, **more)[1][0].document for more in ({}, {"payload": texts}))
+    assert rendered == {
+        "Receiver": r"a\.b",
+        "GroupKey": "{}:{}",
+        "Fingerprint": plain["alerts"][0]["fingerprint"],
+    }
+
+
 def test_every_attempt_of_a_message_has_the_same_key_and_the_headers_of_the_settings():
     came, requests = sent(
         *[message(alert(), key="the-key")] * 2,

@@ -86,13 +86,27 @@ def test_an_unfit_alert_is_named_and_does_not_cost_the_next(alert, field, status
     assert posted.received == 2
 
 
-@pytest.mark.parametrize(
-    "text", [b"{}", b"[{", b"", b"null", b"[" * 5000, b'"x"', b"\xff\xfe["]
-)
+@pytest.mark.parametrize("text", [b"{}", b"[{", b"nul", b"[" * 5000, b'"x"', b"\xff\xfe["])
 def test_a_body_that_is_no_array_is_refused(text):
     with pytest.raises(Refused) as caught:
         v2(text)
     assert caught.value.status == 400
+
+
+def test_nothing_is_no_body_and_null_an_empty_one():
+    with pytest.raises(Refused) as caught:
+        v2(b" ")
+    assert (caught.value.status, str(caught.value)) == (422, "alerts in body is required")
+    assert v2(b" null\n") == v2(b"[]")
+
+
+def test_an_end_after_all_that_can_be_counted_is_the_last_one():
+    labels = {"alertname": "x"}
+    (post,) = v2([{"labels": labels, "endsAt": "9999-12-31T23:59:59Z"}]).posts
+    assert post.ends_ns == alerts.ENDS_NS_MAX == instant.AT_NS_MAX - 1
+    for bad in ({"startsAt": "9999-12-31T23:59:59Z"}, {"endsAt": "9999-13-31T23:59:59Z"}):
+        (unfit,) = v2([{"labels": labels, **bad}]).unfit
+        assert (unfit.field, unfit.status) == (f"[0].{next(iter(bad))}", 400)
 
 
 def test_too_many_alerts_are_refused_before_any_is_read():

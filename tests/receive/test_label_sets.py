@@ -38,6 +38,24 @@ def test_both_say_what_core_says(pairs):
     assert packed is None or packed == labels.pack(found)
 
 
+def test_a_set_is_called_what_alertmanager_calls_it(kernel):
+    # As a real one did.
+    for pairs, name in (
+        ({"alertname": "Down", "node": "n2", "t": "3", "zone": "eu"}, "4b3b50e3ecf30c5f"),
+        ({"alertname": "Größe", "node": "n2", "t": "1"}, "c0429e786e75bc3e"),
+    ):
+        assert kernel.foreign(tuple(pairs.items())) == name
+    assert kernel.foreign((("a", "\ud800"),)) == kernel.foreign((("a", "?"),))
+    for bad in ((("a", 1),), (("a", None),), ((None, "a"),), (None,), None):
+        with pytest.raises((TypeError, AttributeError)):
+            kernel.foreign(bad)
+
+
+@given(st.lists(st.tuples(TEXTS, TEXTS), max_size=6))
+def test_both_call_it_the_same(pairs):
+    assert label_sets.foreign(tuple(pairs)) == PLAIN.foreign(tuple(pairs))
+
+
 def test_what_is_no_text_is_refused_and_not_read(kernel):
     for bad in ({"a": 1}, {"a": b"x"}, {1: "a"}, {None: "a"}):
         with pytest.raises(TypeError):

@@ -66,7 +66,7 @@ def test_a_recorded_body():
         (11, None, "stdout", "no time"),
     ]
     assert found.summary == {"loss": 2.3, "up": math.inf}
-    assert found[4:] == (123, 4, 12, True, 1, True, 1, 2, None)
+    assert found[4:] == (123, 4, 12, True, 1, True, 1, 2, None, None)
 
 
 def test_a_heartbeat_says_nothing():
@@ -83,6 +83,7 @@ def test_a_heartbeat_says_nothing():
         False,
         0,
         0,
+        None,
         None,
     )
 
@@ -228,3 +229,15 @@ def test_files_that_are_read():
     for name, bad in (("config.yaml", b"["), ("wandb-metadata.json", b"3")):
         with pytest.raises(Refused):
             wandb_files.read(name, bad)
+
+
+@pytest.mark.parametrize(
+    ("told", "read"),
+    [
+        ([3, 0, 7], (3, 0, 7)), ([-1, 2, -3], (0, 2, 0)), (None, None), ([1, 2], None),
+        ([1, 2, "3"], None), ([True, 2, 3], None), ([2**80, 0, 0], None), ("abc", None),
+    ],
+)  # fmt: skip
+def test_where_lines_of_a_file_stand(told, read):
+    files = {"output.log": {"offset": 0, "content": ["a"], "read": told}}
+    assert wandb_stream.decode(json.dumps({"files": files}).encode()).read == read

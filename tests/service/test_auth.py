@@ -15,10 +15,10 @@ from tests.service.running import ROLES, assert_problem, basic, bearer, running
 
 # What each role is for; the product's table must agree with it.
 MAY = {
-    "ingest": {"ingest"},
-    "viewer": {"view"},
-    "editor": {"view", "edit"},
-    "admin": {"ingest", "view", "edit", "admin"},
+    "ingest": {"known", "ingest"},
+    "viewer": {"known", "view"},
+    "editor": {"known", "view", "edit"},
+    "admin": {"known", "ingest", "view", "edit", "admin"},
 }
 OPEN = {"/healthz", "/readyz", "/static/heliograph.css", "/sdk/otel/v1/{signal}"}
 # Open to whoever was given the address, which is signed.

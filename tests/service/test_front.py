@@ -5,14 +5,15 @@ import hashlib
 import random
 import socket
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 import uvicorn
-from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
+from starlette.responses import Response
 
-from heliograph.service import front
-from heliograph.service.front import WAITING_BYTES_MAX, Front
+from heliograph.service import exchange
+from heliograph.service.exchange import UNREAD_BYTES_MAX, WAITING_BYTES_MAX
+from heliograph.service.front import Front
 from tests.service.live import until
 from tests.service.running import port_of, serving
 
@@ -30,34 +31,40 @@ class Application:
         self.may_read = threading.Event()
         self.may_read.set()
 
-    async def __call__(self, scope, receive, send):
+    async def answered(self, request):
         await asyncio.to_thread(self.may_read.wait, WAIT_S)
         pieces, more = [], True
         while more:
-            message = await receive()
+            message = await request.receive()
             if message["type"] == "http.disconnect":
                 self.pieces.append(None)
-                return
+                return Response()
             pieces.append(message["body"])
             self.heard.append(len(message["body"]))
             more = message["more_body"]
         self.pieces.append([len(one) for one in pieces])
-        told = hashlib.sha256(b"".join(pieces)).hexdigest().encode()
-        length = str(len(told)).encode()
-        await send(
-            {
-                "type": "http.response.start",
-                "status": 200,
-                "headers": [(b"content-length", length)],
-            }
-        )
-        await send({"type": "http.response.body", "body": told})
+        return Response(hashlib.sha256(b"".join(pieces)).hexdigest())
+
+
+class Saying:
+    """Answers each request with what *say* gives for it; *tasked*: whether that was in a task."""
+
+    def __init__(self, say):
+        self.say, self.tasked = say, []
+
+    async def answered(self, request):
+        self.tasked.append(asyncio.current_task() is not None)
+        found = self.say(request)
+        return await found if asyncio.iscoroutine(found) else found
 
 
 @contextmanager
-def served(application):
+def served(application, **options):
     """*application* behind the protocol: its port, and the connections that are open."""
-    config = uvicorn.Config(application, port=0, http=Front, ws="none", lifespan="off")
+    config = uvicorn.Config(
+        application, port=0, http=Front, ws="none", lifespan="off", interface="asgi3",
+        proxy_headers=False, server_header=False, **options,
+    )  # fmt: skip
     with serving(config) as server:
         yield port_of(server), server.server_state.connections
 
@@ -96,7 +103,8 @@ def sending(application, request):
 
 def held(connections):
     """The bytes that wait for the task of each of *connections*."""
-    return [len(one.cycle.body) for one in list(connections) if one.cycle is not None] or [0]
+    read = [one._read for one in list(connections)]
+    return [one.waiting_bytes for one in read if one is not None] or [0]
 
 
 def posted(body, *, chunk_bytes=None):
@@ -167,7 +175,7 @@ def test_what_waits_for_its_task_is_bounded(application):
 
 def test_a_slow_sender_is_noticed_while_it_sends(connection, application, monkeypatch):
     """Who waits for a body may give up on one that is silent: a slow one is not."""
-    monkeypatch.setattr(front, "TOLD_EVERY_S", -1.0)
+    monkeypatch.setattr(exchange, "TOLD_EVERY_S", -1.0)
     request = posted(b"0123456789")
     connection.sendall(request[:-5])
     until(lambda: application.heard == [5], "the first half")
@@ -181,23 +189,22 @@ def test_of_a_question_no_large_body_waits(application):
     application.may_read.clear()
     request = posted(b"x" * WAITING_BYTES_MAX).replace(b"POST", b"GET", 1)
     with sending(application, request) as (connection, connections):
-        until(lambda: max(held(connections)) > HIGH_WATER_LIMIT, "a full buffer")
+        until(lambda: max(held(connections)) > UNREAD_BYTES_MAX, "a full buffer")
         application.may_read.set()
         answers(connection, 1)
 
     (pieces,) = application.pieces
-    assert max(pieces) <= HIGH_WATER_LIMIT + READ_BYTES_MAX
+    assert max(pieces) <= UNREAD_BYTES_MAX + READ_BYTES_MAX
 
 
 def test_what_nobody_read_goes_with_the_answer(application):
-    async def unread(scope, receive, send):
-        await asyncio.to_thread(application.may_read.wait, WAIT_S)
-        head = [(b"content-length", b"0")]
-        await send({"type": "http.response.start", "status": 200, "headers": head})
-        await send({"type": "http.response.body", "body": b""})
+    class Unread:
+        async def answered(self, request):
+            await asyncio.to_thread(application.may_read.wait, WAIT_S)
+            return Response()
 
     application.may_read.clear()
-    with sending(unread, posted(b"x" * 100_000)) as (connection, connections):
+    with sending(Unread(), posted(b"x" * 100_000)) as (connection, connections):
         until(lambda: held(connections) == [100_000], "the body")
         application.may_read.set()
         assert connection.recv(65536).startswith(b"HTTP/1.1 200")
@@ -213,3 +220,169 @@ def test_a_body_that_ends_early_is_no_body(connection, application):
             break
         threading.Event().wait(0.02)
     assert application.pieces == [None]
+
+
+GET = b"GET /some%20where?a=1 HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+@contextmanager
+def asking(say, **options):
+    """A connection to an application that answers with what *say* gives, and that application."""
+    application = Saying(say)
+    with (
+        served(application, **options) as (port, _),
+        socket.create_connection(("127.0.0.1", port)) as one,
+    ):
+        one.settimeout(WAIT_S)
+        yield one, application
+
+
+def until_closed(connection):
+    """All that comes until the connection is closed."""
+    pieces = []
+    with suppress(ConnectionResetError):
+        while more := connection.recv(1024 * 1024):
+            pieces.append(more)
+    return b"".join(pieces)
+
+
+def test_what_need_not_wait_is_answered_without_a_task():
+    def say(request):
+        assert (request.url.path, request.url.query) == ("/some where", "a=1")
+        return Response("now")
+
+    with asking(say) as (connection, application):
+        for _ in range(3):
+            connection.sendall(GET)
+            assert connection.recv(65536).endswith(b"\r\n\r\nnow")
+
+    assert application.tasked == [False] * 3
+
+
+def test_what_must_wait_goes_on_as_a_task():
+    async def later():
+        first = asyncio.current_task() is not None
+        await asyncio.sleep(0)
+        async with asyncio.timeout(WAIT_S):
+            await asyncio.sleep(0)
+        return Response(f"{first} {asyncio.current_task() is not None}")
+
+    with asking(lambda _: later()) as (connection, _):
+        connection.sendall(GET)
+        assert connection.recv(65536).endswith(b"\r\n\r\nFalse True")
+
+
+def test_of_many_in_one_read_the_first_alone_is_answered_at_once():
+    with asking(lambda _: Response("x" * 64)) as (connection, application):
+        connection.sendall(GET * 40)
+        assert answers(connection, 40) == ["x" * 64] * 40
+
+    # However the reads fell.
+    assert application.tasked.count(False) < 20
+
+
+def test_while_one_is_answered_others_are_not_read_without_end(application):
+    requests = posted(b"x") * 60_000
+    application.may_read.clear()
+    with sending(application, requests) as (connection, connections):
+        until(lambda: any(one._paused for one in connections), "it to stop reading")
+        (front,) = connections
+        assert len(front._waiting) <= READ_BYTES_MAX // len(posted(b"x")) + 1
+        connection.shutdown(socket.SHUT_RD)
+        connection.close()
+        application.may_read.set()
+
+
+def test_an_idle_connection_is_closed_and_a_busy_one_is_not():
+    async def later():
+        await asyncio.sleep(0.01)
+        return Response("x")
+
+    with asking(lambda _: later(), timeout_keep_alive=0) as (connection, _):
+        connection.sendall(GET * 3)
+        assert until_closed(connection).count(b"HTTP/1.1 200") == 3
+
+
+def test_a_last_request_closes_the_connection():
+    last = GET.replace(b"Host: x", b"Host: x\r\nConnection: close")
+    with asking(lambda _: Response("x")) as (connection, _):
+        connection.sendall(GET + last + GET)
+        got = until_closed(connection)
+
+    assert got.count(b"HTTP/1.1 200") == 2
+    assert got.count(b"\r\nconnection: close\r\n") == 1
+
+
+def test_a_question_about_the_head_is_answered_without_a_body():
+    with asking(lambda _: Response("12345")) as (connection, _):
+        connection.sendall(
+            GET.replace(b"GET", b"HEAD", 1).replace(b"Host: x", b"Host: x\r\nConnection: close")
+        )
+        got = until_closed(connection)
+
+    assert b"\r\ncontent-length: 5\r\n" in got
+    assert got.endswith(b"\r\n\r\n")
+
+
+def test_a_header_cannot_begin_another():
+    def say(_):
+        return Response("x", headers={"Location": "here\r\nSet-Cookie: hgcanary"})
+
+    with asking(say) as (connection, _):
+        connection.sendall(GET)
+        got = until_closed(connection)
+
+    assert got.startswith(b"HTTP/1.1 500")
+    assert b"hgcanary" not in got
+
+
+def test_who_waits_for_a_word_is_told_to_go_on(connection):
+    head, _, body = posted(b"12345").partition(b"\r\n\r\n")
+    connection.sendall(head + b"\r\nExpect: 100-Continue\r\n\r\n")
+    assert connection.recv(65536) == b"HTTP/1.1 100 Continue\r\n\r\n"
+    connection.sendall(body)
+
+    assert answers(connection, 1) == [digest(b"12345")]
+
+
+def test_a_head_without_an_end_is_not_read_on():
+    head = GET[:-2] + b"X-Some: "
+    with asking(lambda _: Response("x")) as (connection, application):
+        sender = threading.Thread(target=sent_until_refused, args=(connection, head))
+        sender.start()
+        got = until_closed(connection)
+        sender.join(WAIT_S)
+
+    assert got.startswith(b"HTTP/1.1 431")
+    assert application.tasked == []
+
+
+def sent_until_refused(connection, head):
+    """Send *head*, and on, until nobody reads it."""
+    with suppress(OSError):
+        connection.sendall(head)
+        while True:
+            connection.sendall(b"x" * 65536)
+
+
+def test_one_connection_too_many_is_told_so():
+    with asking(lambda _: Response("x"), limit_concurrency=1) as (connection, application):
+        connection.sendall(GET)
+        got = until_closed(connection)
+
+    assert got.startswith(b"HTTP/1.1 503")
+    assert application.tasked == []
+
+
+def test_answers_wait_for_one_who_does_not_read():
+    said = bytes(4 * WAITING_BYTES_MAX)
+    with asking(lambda _: Response(said)) as (connection, application):
+        for _ in range(3):
+            connection.sendall(GET)
+        until(lambda: len(application.tasked) >= 2, "the second question")
+        last = GET.replace(b"Host: x", b"Host: x\r\nConnection: close")
+        connection.sendall(last)
+        got = until_closed(connection)
+
+    assert got.count(b"HTTP/1.1 200") == 4
+    assert got.count(b"\0") == 4 * len(said)

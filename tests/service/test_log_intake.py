@@ -84,7 +84,13 @@ class Site:
 
     def read(self):
         """Until all bodies that were submitted are read, and what comes of them is on its way."""
-        while self.intake._begun:
+
+        def begun():
+            # Who goes on with what waits has not begun for a moment, but with the lock.
+            with self.intake._lock:
+                return self.intake._begun
+
+        while begun():
             threading.Event().wait(0.002)
 
     def release(self):

@@ -51,7 +51,9 @@ def test_a_file_is_a_run_and_twice_is_once(site):
     alert = w.message(10, w.message(1, "low"), w.message(2, "12 %"), w.message(3, "WARN"))
     raw = run_file(
         *CONSOLE, alert, w.system(START_NS, [("gpu.0.temp", "61")]),
-        w.message(3, w.item("best", "3")), w.ended(0),
+        w.message(3, w.item("best", "3"), w.item(("deep", "x"), "-Infinity")),
+        w.message(3, w.item(("deep", "a.b"), "1"), w.item("gone", "1")),
+        w.message(3, w.message(2, w.message(1, "gone"))), w.ended(0),
     )  # fmt: skip
 
     def stored():
@@ -62,7 +64,9 @@ def test_a_file_is_a_run_and_twice_is_once(site):
 
     load(site, raw)
     run, rows, records = stored()
-    assert (run["state"], run["steps"], run["summary"]) == ("finished", 3, {"best": 3})
+    assert (run["state"], run["steps"], run["summary"]) == (
+        "finished", 3, {"best": 3, "deep": {"x": "-Inf", "a.b": 1}},
+    )  # fmt: skip
     assert (run["config"]["lr"], run["host"], run["metadata"]) == (
         0.1, "vm", {"os": "Linux", "host": "vm"},
     )  # fmt: skip

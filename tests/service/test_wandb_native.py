@@ -76,6 +76,42 @@ def test_a_body_that_comes_again_changes_nothing(site):
     site.assert_sound()
 
 
+def test_a_sync_that_goes_on_counting_adds_no_steps(site):
+    """As 0.31 syncs a run again: its history behind the lines that we said we had."""
+    lines = [step(number) for number in range(6)]
+    over = {"complete": True, "exitcode": 0}
+    send(site, history=(0, lines), **over)
+    for first in (0, 3):
+        for at in range(first, 6, 3):
+            send(site, history=(6 + at, lines[at : at + 3]))
+        send(site, **over)
+        assert (known(site)["steps"], known(site)["last_step"]) == (6, 5)
+    assert len(site.records(event_type="wandb_run_end")) == 1
+    # Of one that went on since, what is new counts.
+    send(site, history=(6, [*lines, step(6), step(7)]), **over)
+    assert (known(site)["steps"], known(site)["last_step"]) == (8, 7)
+    assert [row["iteration"] for row in training(site)] == [*range(8)]
+
+
+def test_each_file_of_a_resumed_run_says_the_same_as_its_client_did(site):
+    def texts():
+        found = site.records(event_type="console_line")
+        return sorted((one["attributes"]["line"], one["body"]) for one in found)
+
+    first = ["2026-11-22T01:35:06 begin", "2026-11-22T01:35:07 one"]
+    second = ["2026-11-22T01:45:06 begin", "2026-11-22T01:45:07 two"]
+    upsert(site, host="vm")
+    send(site, console=(0, first))
+    upsert(site, host="vm", id="x")
+    send(site, console=(2, second))
+    every = [(0, "begin"), (1, "one"), (2, "begin"), (3, "two")]
+    assert texts() == every
+    for lines, began_ns in ((second, NOW_NS + 601 * 10**9), (first, NOW_NS + 10**9)):
+        chunk = {"offset": 0, "content": lines, "read": [0, 0, began_ns]}
+        site.post(STREAM.format("r1"), {"files": {NAMES["console"]: chunk}})
+        assert texts() == every
+
+
 def test_what_a_client_that_goes_on_with_a_run_is_told(site):
     assert ask(site, "RunResumeStatus", name="r1", project="p")["model"]["bucket"] is None
     config = json.dumps({"lr": {"value": math.nan}})
@@ -177,6 +213,7 @@ def test_an_alert_is_one_of_ours_and_an_old_one_is_a_record(site):
 
 def test_files_go_where_they_were_told_to_go(guarded):
     headers = basic(guarded.tokens["ingest"])
+    ask(guarded, "UpsertBucket", headers, name="r1", project="p")
     names = ["wandb-metadata.json", "media/pic ture.png", "config.yaml"]
     made = ask(guarded, "CreateRunFiles", headers, project="p", run="r1", files=names)
     files = made["createRunFiles"]["files"]
@@ -204,12 +241,33 @@ def test_files_go_where_they_were_told_to_go(guarded):
     assert edge["node"]["url"] == files[0]["uploadUrl"]
 
 
+def test_a_file_of_a_run_that_never_began_makes_none(site):
+    """What 0.18 does after `resume="must"` of a run that there is not."""
+    assert ask(site, "RunResumeStatus", name="r1", project="p")["model"]["bucket"] is None
+    made = ask(
+        site, "CreateRunFiles", project="p", run="r1", files=["output.log", "config.yaml"]
+    )
+    for file in made["createRunFiles"]["files"]:
+        path = file["uploadUrl"].removeprefix(f"http://127.0.0.1:{site.port}")
+        assert site.ask("PUT", path, b"").status == 200
+    assert site.get("/v1/wandb/runs").json()["items"] == []
+    assert site.get("/v1/workloads").json()["items"] == []
+    site.assert_sound()
+
+
 def test_a_key_that_is_no_token_is_told_so(guarded):
     body = {"query": "query Viewer {viewer {id}}"}
     assert_problem(guarded.post("/graphql", body, basic("0123456789" * 4)), 401)
     assert_problem(send(guarded, headers=basic("0123456789" * 4)), 401)
-    assert_problem(guarded.post("/graphql", body, basic(guarded.tokens["viewer"])), 403)
-    assert ask(guarded, "Viewer", basic(guarded.tokens["ingest"]))["viewer"]["entity"]
+    reads = basic(guarded.tokens["viewer"])
+    upsert_body = {"query": "mutation UpsertBucket {x}", "variables": {"name": "r1"}}
+    for body in (upsert_body, {"query": "query Whatever {x}"}):
+        answer = guarded.post("/graphql", body, reads)
+        errors = [{"message": "role viewer may not ingest"}]
+        assert (answer.status, answer.json()["errors"]) == (403, errors)
+    assert_problem(send(guarded, headers=reads), 403)
+    for role in ("ingest", "viewer"):
+        assert ask(guarded, "Viewer", basic(guarded.tokens[role]))["viewer"]["entity"]
 
 
 def test_the_clients_own_telemetry_is_dropped(site):
@@ -257,7 +315,8 @@ def test_a_run_that_nobody_hears_of_is_silent_and_a_heartbeat_is_no_step(tmp_pat
         # What rules of silence go by, and what they must not.
         assert found["last_step_arrived"] < found["heard"]
         clock._ahead_ns += SILENT_AFTER_NS + SWEEP_EVERY_NS
-        upsert(site, "r2")
+        # Nobody sends anything any more.
+        site.site.flow.maintenance.round()
         assert known(site)["state"] == rows.SILENT
         workload = site.get("/v1/workloads/wandb:heliograph:p:r1").json()
         assert (workload["status"], workload["pods_running"]) == ("Silent", 0)

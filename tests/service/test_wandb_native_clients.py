@@ -1,5 +1,7 @@
 """Real, unmodified wandb clients of two versions: online, synced later, and through a `kill -9`."""
 
+import json
+import math
 import os
 import subprocess
 import sys
@@ -15,9 +17,17 @@ from tests.service.running import running
 from tools import wandb_clients
 
 JOB = Path(__file__).with_name("wandb_job.py")
+READER = Path(__file__).with_name("wandb_reader.py")
 KEY = "0123456789" * 4
 STEPS = 25
-CONSOLE = ["the loader is ready", "torch.OutOfMemoryError: CUDA out of memory."]
+# What is there in the end, by stream; a bar that is written over may have been seen before.
+CONSOLE = {
+    ("stdout", 0): "the loader is ready",
+    **{("stdout", 1 + number): f"out {number}" for number in range(3)},
+    ("stderr", 0): "torch.OutOfMemoryError: CUDA out of memory.",
+    ("stderr", 1): "err 2",
+    ("stderr", 2): "at once",
+}
 JOB_S_MAX = 60
 
 
@@ -47,6 +57,7 @@ def run(command, folder, **given):
         capture_output=True, text=True, timeout=JOB_S_MAX, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 def job(version, folder, run_id, steps=STEPS, **given):
@@ -101,13 +112,13 @@ def assert_arrived(asked, run_id):
         "WandbRun", "a nice name", "Succeeded",
     )  # fmt: skip
     records = items(asked, f"/v1/records?session_id={uid}&limit=1000")
-    lines = sorted(
-        (one["attributes"]["line"], one["body"])
+    lines = {
+        ((at := one["attributes"])["stream"], at["line"], one["body"])
         for one in records
         if one["event_type"] == "console_line"
-    )
-    # Which of the two streams comes first is the client's.
-    assert sorted(text for _, text in lines) == CONSOLE
+    }
+    assert {(*place, text) for place, text in CONSOLE.items()} <= lines
+    assert {line[:2] for line in lines} == CONSOLE.keys()
     types = {one["event_type"] for one in records}
     # A console line is a log line too.
     assert {"wandb_run_start", "wandb_run_end", "console_line"} < types
@@ -136,6 +147,10 @@ def test_clients_online(service, tmp_path):
     given = {"url": url_of(service), "LINGER_S": "0.5"}
     for run_id in of_each(lambda version, run_id: job(version, tmp_path, run_id, **given)):
         assert_arrived(service, run_id)
+    assert_import_says_nothing_new(service, tmp_path)
+    of_each(lambda version, run_id: assert_read_by_scripts(service, version, tmp_path, run_id))
+    # A run that must be there, and is not, is none.
+    assert len(items(service, "/v1/wandb/runs")) == len(wandb_clients.VERSIONS)
     series = service.get("/v1/query/metrics").json()["items"]
     # Of the new one at least: the old one measures every 30 s, whatever it is asked.
     assert "wandb_system_proc_memory_rss_mb" in series
@@ -155,26 +170,51 @@ def test_offline_runs_synced_and_imported(service, tmp_path):
     for run_id in of_each(trained_and_synced):
         assert_arrived(service, run_id)
 
-    # Our own reader says the same of them: nothing is new.
+    assert_import_says_nothing_new(service, tmp_path)
+    service.assert_sound()
+
+
+def assert_read_by_scripts(asked, version, folder, run_id):
+    """`wandb.Api()` gives back what was logged, and says in words what it cannot."""
+    command = [client(version), READER, f"heliograph/llm/{run_id}"]
+    found = json.loads(run(command, folder, url=url_of(asked)).splitlines()[-1])
+    said = {name: found[name] for name in ("name", "state", "tags", "lr", "best", "all")}
+    assert said == {
+        "name": "a nice name", "state": "finished", "tags": ["test"], "lr": 0.1, "best": 3,
+        "all": STEPS,
+    }  # fmt: skip
+    assert [row["_step"] for row in found["history"]] == list(range(STEPS))
+    assert [row["deep.er"] for row in found["history"]] == list(range(STEPS))
+    assert math.isnan(found["history"][1]["train/loss"])
+    assert found["history"][1]["up"] == math.inf
+    losses = [1.0 / (step + 1) for step in range(STEPS)]
+    scanned = [row["train/loss"] for row in found["scanned"]]
+    assert (scanned[0], scanned[2:]) == (1.0, losses[2:])
+    assert [row["deep.er"] for row in found["sampled"]] == [0, 8, 16, 24]
+    assert run_id in found["runs"]
+    for name in ("artifact", "sweep", "delete"):
+        assert "Heliograph does not" in found[name]
+    assert "resume" in found["resume"]
+
+
+def assert_import_says_nothing_new(asked, folder):
+    """Our own reader says the same of the runs below *folder* as their clients did."""
+
     def stored():
         pages = [
-            items(service, f"/v1/workloads/{one['uid']}/training?limit=1000")
-            for one in items(service, "/v1/workloads")
+            items(asked, f"/v1/workloads/{one['uid']}/training?limit=1000")
+            for one in items(asked, "/v1/workloads")
         ]
-        records = items(service, "/v1/records?limit=1000&source_kind=wandb")
-        # In which order `sync` sends the lines of two streams is its own, not the file's.
-        return pages, {
-            one["record_id"] for one in records if one["event_type"] != "console_line"
-        }
+        records = items(asked, "/v1/records?limit=1000&source_kind=wandb")
+        return pages, {one["record_id"] for one in records}
 
     before = stored()
     assert sum(map(len, before[0])) == STEPS * len(wandb_clients.VERSIONS)
     heliograph = Path(sys.executable).with_name("heliograph")
-    run([heliograph, "import", tmp_path], tmp_path, HELIOGRAPH_URL=url_of(service))
+    run([heliograph, "import", folder], folder, HELIOGRAPH_URL=url_of(asked))
     pages, records = stored()
     assert pages == before[0]
     assert records == before[1]
-    service.assert_sound()
 
 
 def test_ten_thousand_steps_through_a_kill_are_ten_thousand(start, tmp_path):

@@ -50,6 +50,11 @@ def main():
     pause = threading.Event()
     print("the loader is ready")
     print("torch.OutOfMemoryError: CUDA out of memory.", file=sys.stderr)
+    # In which order lines of two streams are sent is each version's own.
+    for number in range(3):
+        print(f"out {number}\n")
+        print(f"\rerr {number}", end="", file=sys.stderr)
+    print("\nat once", file=sys.stderr)
     for step in range(steps):
         row = {"train/loss": 1.0 / (step + 1), "lr": 3e-4, "deep": {"er": step}}
         if step == 1:

@@ -74,6 +74,27 @@ def test_a_new_database_is_what_the_migrations_make(tmp_path, clock):
     assert made == migrated
 
 
+def test_an_index_of_some_rows_is_one_on_both_engines(state_url, tmp_path, clock):
+    listing = {
+        "sqlite": "SELECT name FROM sqlite_master WHERE type = 'index' AND instr(sql, ' WHERE ') > 0",
+        "postgresql": "SELECT indexname FROM pg_indexes WHERE strpos(indexdef, ' WHERE ') > 0 "
+        "AND schemaname = current_schema()",
+    }
+    named = {
+        index.name
+        for table in catalogue.metadata.tables.values()
+        for index in table.indexes
+        if index.dialect_options["sqlite"]["where"] is not None
+    }
+    with closing(State.open(state_url, tmp_path, clock)) as state:
+        found = state.read(
+            lambda tx: set(tx.exec_driver_sql(listing[tx.dialect.name]).scalars())
+        )
+
+    assert named
+    assert found == named
+
+
 def test_the_head_is_alembics_head():
     script = ScriptDirectory(str(revisions.MIGRATIONS))
     assert script.get_current_head() == revisions.HEAD

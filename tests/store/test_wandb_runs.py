@@ -70,6 +70,8 @@ def test_pages_and_filters(state):
     assert page(project="p", offset=1, limit=2) == (["r3", "r2"], 5)
     assert page(state="failed") == (["r3"], 1)
     assert page(project="none") == ([], 0)
+    assert page(entity="nobody") == ([], 0)
+    assert page(project="p", oldest_first=True, limit=2) == (["r0", "r1"], 5)
 
 
 def test_quiet_runs_and_too_many(state):

@@ -92,3 +92,25 @@ def test_a_row_goes_through_the_log_unchanged():
 )  # fmt: skip
 def test_what_carries_no_row(record):
     assert steps.row_of(record) is None
+
+
+LOGGED = [
+    {"train/loss": 2.0, "iteration-time": 0.25, "deep.er": 7.0, "eval/loss": math.inf},
+    {"loss": 1.0, "train/loss": 2.0, "consumed_samples": 64.0},
+    {"step": 3.0, "x" * 200: 1.0},
+    {},
+]
+
+
+@pytest.mark.parametrize("values", LOGGED)
+def test_a_step_is_shown_as_it_was_logged(values):
+    row = steps.told(values, pod_uid="p", run="r", step=3, at_ns=AT_NS).row
+    assert steps.as_logged(row, steps.fields_of(tuple(values))) == values
+
+
+def test_what_nobody_named_is_shown_under_our_names():
+    row = steps.told(LOGGED[0], pod_uid="p", run="r", step=3, at_ns=AT_NS).row
+    assert steps.as_logged(row, {}) == {
+        "total_loss": 2.0, "elapsed_time_per_iteration_ms": 250.0, "deep_er": 7.0,
+        "eval_loss": math.inf,
+    }  # fmt: skip

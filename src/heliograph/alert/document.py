@@ -7,6 +7,8 @@ from typing import Any
 
 from heliograph.alert.model import Alert, Suppression
 from heliograph.core import instant
+from heliograph.core.labels import Labels
+from heliograph.kernels import label_sets
 
 NO_SUPPRESSION = Suppression()
 
@@ -44,6 +46,11 @@ def document(
         "episode": alert.episode,
         "count": alert.count,
     }
+
+
+def foreign_fingerprint(labels: Labels) -> str:
+    """What Alertmanager calls an alert of canonical *labels*; its API and webhooks have it."""
+    return label_sets.foreign(labels)
 
 
 def _ended(alert: Alert, now_ns: int) -> str | None:

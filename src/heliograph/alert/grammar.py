@@ -58,6 +58,12 @@ def matcher(text: str) -> Matcher:
     """The one matcher of *text*, which has no braces (`filter=` of the API). Raises ValueError."""
     if text.startswith("{") or text.endswith("}"):
         raise ValueError(f"unexpected open or close brace: {text!r}")
+    if len(text) <= TEXT_BYTES_MAX:
+        try:
+            # All after the operator is the value, a comma too.
+            return _classic(text)
+        except ValueError:
+            pass
     return one(text, matchers(text))
 
 

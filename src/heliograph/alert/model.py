@@ -245,6 +245,7 @@ class Message(Struct, frozen=True):
     common_labels, common_annotations   what all alerts share
     truncated      alerts left out by a channel's limit
     message_id     of the earlier message to update in place, or ""
+    foreign_key    the group's key as Alertmanager has it, or ""
     """
 
     key: str
@@ -259,6 +260,7 @@ class Message(Struct, frozen=True):
     common_annotations: Labels = ()
     truncated: int = 0
     message_id: str = ""
+    foreign_key: str = ""
 
     @property
     def status(self) -> Status:

@@ -31,6 +31,10 @@ REPEAT_INTERVAL_NS = 4 * HOUR_NS
 # Remembered matches, by the values of the labels that the tree asks about; then all are forgotten.
 CACHE_MAX = 65_536
 
+_GO_ESCAPES = {
+    char: f"\\{letter}" for char, letter in zip('"\\\a\b\f\n\r\t\v', '"\\abfnrtv', strict=True)
+}
+
 FILE = "file"
 API = "api/"
 
@@ -120,6 +124,7 @@ class Tree:
         grouped = {name for route in self._by_id.values() for name in route.group_by or ()}
         self.asked = tuple(sorted(names | grouped))
         self._cache: dict[tuple[str | None, ...], tuple[Route, ...]] = {}
+        self._foreign = dict(_foreign_names(file)) if file is not None else {}
 
     def match(self, seen: Mapping[str, str]) -> tuple[Route, ...]:
         """The routes that *seen* takes, in order; () when nobody is to be told."""
@@ -139,6 +144,15 @@ class Tree:
     def by_id(self, route_id: str) -> Route | None:
         """The route of *route_id*, or None when there is none any more."""
         return self._by_id.get(route_id)
+
+    def foreign_key(self, route_id: str, labels: Labels) -> str:
+        """What Alertmanager calls the group of *labels* of a route of the file:
+        `{}/{team="ml"}:{alertname="OOM"}`; "" for other routes."""
+        route = self._foreign.get(route_id)
+        if route is None:
+            return ""
+        inner = ", ".join(f"{name}={_go_quoted(value)}" for name, value in labels)
+        return f"{route}:{{{inner}}}"
 
     def all(self) -> Iterator[Route]:
         """Every route, parents first."""
@@ -203,6 +217,29 @@ def _below(
             yield trail
         if found and not child.route.continue_:
             return
+
+
+def _foreign_names(route: Route, above: str = "") -> Iterator[tuple[str, str]]:
+    """Ids of *route* and all below it, with the matchers on the way to each."""
+    own = sorted(route.matchers, key=lambda one: (one.name, one.value, one.op))
+    name = f"{above}{{{','.join(map(str, own))}}}"
+    yield route.id, name
+    for child in route.routes:
+        yield from _foreign_names(child, f"{name}/")
+
+
+def _go_quoted(value: str) -> str:
+    """*value* as Go quotes it."""
+    return '"' + "".join(_GO_ESCAPES.get(char) or _go_char(char) for char in value) + '"'
+
+
+def _go_char(char: str) -> str:
+    code = ord(char)
+    if char.isprintable():
+        return char
+    if code < 0x80:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
 
 
 def _escaped(value: str) -> str:

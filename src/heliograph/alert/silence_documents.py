@@ -6,7 +6,7 @@
  "createdBy": "me", "comment": "…"}
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from heliograph.alert import matching, schedule
@@ -57,7 +57,8 @@ def from_v2(document: Any) -> Wanted:
     for key in (*_V2_TEXTS, "id"):
         if not isinstance(document.get(key), str | None):
             raise _refused(key, f"{key} in body must be of type string")
-    starts_ns, ends_ns = _v2_instant(document, "startsAt"), _v2_instant(document, "endsAt")
+    starts_ns = _v2_instant(document, "startsAt", instant.parse)
+    ends_ns = _v2_instant(document, "endsAt", instant.parse_end)
     matchers = document.get("matchers")
     if not isinstance(matchers, list | None):
         raise _refused("matchers", "matchers in body must be of type array")
@@ -98,12 +99,14 @@ def _instant(document: Mapping[str, Any], key: str, *, required: bool = False) -
     raise _refused(key, "expected an instant, e.g. 2026-01-01T00:00:00Z")
 
 
-def _v2_instant(document: Mapping[str, Any], key: str) -> int | None:
+def _v2_instant(
+    document: Mapping[str, Any], key: str, parse: Callable[[str], int]
+) -> int | None:
     value = document.get(key)
     if value is None or value in _ZERO_TIMES:
         return None
     try:
-        return instant.parse(value)
+        return parse(value)
     except ValueError as error:
         raise _refused(key, str(error)) from error
 

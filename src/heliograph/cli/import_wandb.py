@@ -1,7 +1,8 @@
 """Folders of wandb runs, offline ones too, into a running service: `heliograph import wandb/`.
 
-Every `*.wandb` file below a folder is a run. Runs are read and sent side by side, by processes of
-their own; each run in order. Again is once: what is in already changes nothing.
+Every `*.wandb` file below a folder is a run, or a part of one that was resumed. Runs are read and
+sent side by side, by processes of their own; each run in order. Again is once: what is in already
+changes nothing.
 """
 
 import multiprocessing
@@ -9,6 +10,7 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import lru_cache, partial
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -46,7 +48,7 @@ def load(path: Path, to: Upload, *, skip: int, tell: Tell) -> Loaded:
         tell(read_bytes, read)
         if done.note:
             notes.append(f"{done.path.name}: {done.note}")
-    said = [f"{len(files):,} runs"]
+    said = [f"{len({file.name for file in files}):,} runs in {len(files):,} files"]
     more = len(notes) - NOTES_MAX
     said += notes[:NOTES_MAX] + ([f"and {more:,} more"] if more > 0 else [])
     return Loaded(read, read, said)
@@ -68,21 +70,29 @@ def _files(path: Path) -> Iterator[Path]:
 
 def _each(files: Sequence[Path], url: str) -> Iterator[_Done]:
     """What becomes of each of *files*, by two processes a processor: one reads while one waits."""
-    workers = min(WORKERS_MAX, 2 * (os.cpu_count() or 1), len(files))
-    send = partial(_sent, url=url)
+    runs: dict[str, list[Path]] = {}
+    for path in files:
+        # Files of one run have one name, in folders by the time at which each part began.
+        runs.setdefault(path.name, []).append(path)
+    workers = min(WORKERS_MAX, 2 * (os.cpu_count() or 1), len(runs))
+    send = partial(_sent_in_order, url=url)
     if workers < 2:
-        yield from map(send, files)
+        yield from chain.from_iterable(map(send, runs.values()))
         return
     # A fork would take the progress bar's thread along.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        yield from pool.map(send, files)
+        yield from chain.from_iterable(pool.map(send, runs.values()))
 
 
 @lru_cache(maxsize=1)
 def _connection(url: str) -> Upload:
     """One a process, until it ends: to make one costs more than to send a run."""
     return Upload(url)
+
+
+def _sent_in_order(paths: Sequence[Path], url: str) -> list[_Done]:
+    return [_sent(path, url) for path in paths]
 
 
 def _sent(path: Path, url: str) -> _Done:

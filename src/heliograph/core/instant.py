@@ -22,6 +22,16 @@ _DECIMAL = re.compile(r"([+-]?)(\d{1,12})(?:\.(\d{0,9})\d*)?\Z", re.ASCII)
 
 def parse(text: str) -> int:
     """UTC nanoseconds of RFC 3339 *text*. Raises ValueError that quotes the text."""
+    return _bounded(_parsed(text), text)
+
+
+def parse_end(text: str) -> int:
+    """The same of an end: one after `AT_NS_MAX` (in 2262) is then."""
+    return _bounded(min(_parsed(text), AT_NS_MAX), text)
+
+
+def _parsed(text: str) -> int:
+    """`parse`, without bounds."""
     match = _SHAPE.match(text.strip())
     if match is None:
         raise ValueError(f"not an instant: {text[:64]!r} (write e.g. 2026-01-01T00:00:00Z)")
@@ -38,7 +48,7 @@ def parse(text: str) -> int:
         raise ValueError(f"not an instant: {text[:64]!r}: {error}") from error
     fraction_ns = int((match[7] or "0").ljust(9, "0"))
     seconds = since.days * 86_400 + since.seconds + leap_s
-    return _bounded(seconds * 1_000_000_000 + fraction_ns, text)
+    return seconds * 1_000_000_000 + fraction_ns
 
 
 def of_seconds(seconds: float) -> int:

@@ -4,10 +4,12 @@
 cimport cython
 from cpython cimport array
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.mem cimport PyMem_Free, PyMem_Realloc
+from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
+from cpython.mem cimport PyMem_Calloc, PyMem_Free, PyMem_Realloc
 from cpython.object cimport PyObject, PyObject_Hash
 from cpython.ref cimport Py_INCREF
 from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE, PyTuple_New, PyTuple_SET_ITEM
+from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy
 
 from typing import NamedTuple
@@ -32,6 +34,137 @@ cdef tuple _CONTEXT_NAMES = CONTEXT_NAMES
 cdef str _SOURCE = "source"
 cdef str _SEVERITY = "severity"
 cdef str _ALERTNAME = "alertname"
+
+
+cdef struct Led:
+    # Half of the hash of a name, and its slot, from 1; 0: none.
+    uint32_t hash
+    uint32_t number
+
+
+cdef class Slots:
+    """See the twin. A table of slots by the hashes of their names, a third of which at least is free;
+    the names themselves are looked at where hashes are alike, and not when it grows."""
+
+    cdef list names
+    cdef Led *table
+    cdef uint64_t size
+    cdef Py_ssize_t count
+
+    def __cinit__(self, list names not None):
+        self.names = names
+
+    def __dealloc__(self):
+        PyMem_Free(self.table)
+
+    def __len__(self):
+        return self.count
+
+    cdef inline uint64_t home(self, uint32_t hash) noexcept:
+        """Where *hash* belongs."""
+        return (hash * self.size) >> 32
+
+    cdef inline uint64_t after(self, uint64_t at) noexcept:
+        return at + 1 if at + 1 < self.size else 0
+
+    cdef inline uint64_t apart(self, uint64_t later, uint64_t at) noexcept:
+        """How many places *later* comes after *at*."""
+        return later - at if later >= at else later + self.size - at
+
+    cdef bint leads(self, uint64_t at, str name) except -1:
+        """Whether what is at *at* is the slot of *name*, whose hash it has."""
+        cdef Py_ssize_t slot = <Py_ssize_t> self.table[at].number - 1
+        if slot >= PyList_GET_SIZE(self.names):
+            raise IndexError("names became fewer")
+        return _same(<str?> <object> PyList_GET_ITEM(self.names, slot), name)
+
+    cdef Py_ssize_t place(self, str name, uint32_t hash) except -1:
+        """Where *name* is, or would be; there is a table."""
+        cdef uint64_t at = self.home(hash)
+        while self.table[at].number:
+            if self.table[at].hash == hash and self.leads(at, name):
+                break
+            at = self.after(at)
+        return <Py_ssize_t> at
+
+    cdef Py_ssize_t find(self, str name) except -2:
+        """The slot of *name*, or -1."""
+        if self.count == 0:
+            return -1
+        return <Py_ssize_t> self.table[self.place(name, <uint32_t> PyObject_Hash(name))].number - 1
+
+    cdef int make_room(self) except -1:
+        """For one more."""
+        cdef Led *before = self.table
+        cdef uint64_t size = self.size, n, at
+        if 3 * (<uint64_t> self.count + 1) <= 2 * size:
+            return 0
+        cdef uint64_t room = max(<uint64_t> 64, size + size // 2)
+        cdef Led *table = <Led *> PyMem_Calloc(room, sizeof(Led))
+        if not table:
+            raise MemoryError
+        self.table, self.size = table, room
+        for n in range(size):
+            if before[n].number:
+                at = self.home(before[n].hash)
+                while table[at].number:
+                    at = self.after(at)
+                table[at] = before[n]
+        PyMem_Free(before)
+        return 0
+
+    cdef Py_ssize_t lead(self, str name, Py_ssize_t slot) except -2:
+        """Have *name*, which is that of *slot*, lead there; the slot where it led, or -1."""
+        cdef uint32_t hash = <uint32_t> PyObject_Hash(name)
+        if slot >= 0xFFFFFFFF:
+            raise IndexError("no such slot")
+        self.make_room()
+        cdef Py_ssize_t at = self.place(name, hash)
+        cdef Py_ssize_t before = <Py_ssize_t> self.table[at].number - 1
+        self.count += before < 0
+        self.table[at].hash, self.table[at].number = hash, slot + 1
+        return before
+
+    def get(self, str name not None):
+        """See the twin."""
+        cdef Py_ssize_t slot = self.find(name)
+        return None if slot < 0 else slot
+
+    def put(self, str name not None, Py_ssize_t slot):
+        """See the twin."""
+        if not 0 <= slot < PyList_GET_SIZE(self.names):
+            raise IndexError("no such slot")
+        if not _same(<str?> <object> PyList_GET_ITEM(self.names, slot), name):
+            raise ValueError("the slot has another name")
+        self.lead(name, slot)
+
+    def remove(self, str name not None):
+        """See the twin."""
+        cdef uint64_t at, following
+        if self.find(name) < 0:
+            raise KeyError(name)
+        at = following = <uint64_t> self.place(name, <uint32_t> PyObject_Hash(name))
+        self.count -= 1
+        # What follows moves up, unless that is before where it belongs.
+        while True:
+            self.table[at].number = 0
+            while True:
+                following = self.after(following)
+                if self.table[following].number == 0:
+                    return
+                if self.apart(following, self.home(self.table[following].hash)) >= self.apart(
+                    following, at
+                ):
+                    break
+            self.table[at] = self.table[following]
+            at = following
+
+    def lacks(self, names):
+        """See the twin."""
+        for name in names:
+            if self.find(<str?> name) >= 0:
+                return False
+        return True
 
 
 class Columns(NamedTuple):
@@ -184,7 +317,8 @@ def keep(alerts, saids, over, long long ended_ns, list slots, into, dict before)
     cdef long long* episode = _numbers(into.episode, room)
     cdef unsigned char[::1] flags = into.flags
     cdef list ids = into.ids, fingerprints = into.fingerprints
-    cdef dict by_id = into.by_id, latest = into.latest
+    cdef Slots by_id = into.by_id, latest = into.latest
+    cdef Py_ssize_t old
     cdef Fields of
     cdef PyObject* alert
     if len(slots) != many or len(saids) != many or len(flags) < room or len(fingerprints) < room:
@@ -214,8 +348,9 @@ def keep(alerts, saids, over, long long ended_ns, list slots, into, dict before)
         flags[slot] = is_over | (2 if <object> of.read(alert, 9) else 0) | (4 if fired else 0)
         identity, fingerprint, place = <object> of.read(alert, 0), <object> of.read(alert, 1), slots[n]
         ids[slot], fingerprints[slot] = identity, fingerprint
-        before[place] = latest.get(fingerprint)
-        by_id[identity] = latest[fingerprint] = place
+        by_id.lead(<str?> identity, slot)
+        old = latest.lead(<str?> fingerprint, slot)
+        before[place] = None if old < 0 else old
         if wake_ns < first_ns:
             first_ns = wake_ns
     return first_ns

@@ -9,7 +9,7 @@ from cpython.mem cimport PyMem_Calloc, PyMem_Free, PyMem_Malloc, PyMem_Realloc
 from cpython.object cimport PyObject, PyObject_Hash
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 include "fields.pxi"
 
@@ -158,8 +158,9 @@ cdef struct Row:
     PyObject *pod_id
     int64_t starts_ns
     uint32_t uses
-    bint owned
-    bint is_cause
+    # Not `bint`, which is four bytes.
+    uint8_t owned
+    uint8_t is_cause
 
 
 cdef class Held:
@@ -174,7 +175,7 @@ cdef class Held:
     cdef uint32_t *numbers
     cdef Py_ssize_t rows_room, rows_used, count
     cdef int64_t free
-    cdef uint64_t mask
+    cdef uint64_t size
 
     def __cinit__(self, ref_of):
         self.others = {}
@@ -198,10 +199,22 @@ cdef class Held:
 
     cdef inline uint64_t place(self, int64_t key) noexcept:
         """Where *key* is, or would be."""
-        cdef uint64_t at = spread(key) & self.mask
+        cdef uint64_t at = self.home(key)
         while self.numbers[at] and self.keys[at] != key:
-            at = (at + 1) & self.mask
+            at = self.after(at)
         return at
+
+    cdef inline uint64_t home(self, int64_t key) noexcept:
+        """Where *key* belongs. Of any size, not a power of two: a table that grows by a half of a
+        half has little room that nobody needs."""
+        return (spread(key) * self.size) >> 32
+
+    cdef inline uint64_t after(self, uint64_t at) noexcept:
+        return at + 1 if at + 1 < self.size else 0
+
+    cdef inline uint64_t apart(self, uint64_t later, uint64_t at) noexcept:
+        """How many places *later* comes after *at*."""
+        return later - at if later >= at else later + self.size - at
 
     cdef inline uint32_t find(self, int64_t key) noexcept:
         """The number of the row of *key*, or 0."""
@@ -244,11 +257,11 @@ cdef class Held:
         """For one key more, a third of the table being free."""
         cdef int64_t *keys = self.keys
         cdef uint32_t *numbers = self.numbers
-        cdef uint64_t size = self.mask + 1 if numbers else 0, at
+        cdef uint64_t size = self.size, at
         cdef Py_ssize_t n
         if 3 * (<uint64_t> self.count + 1) <= 2 * size:
             return 0
-        cdef uint64_t room = 2 * size if size else 64
+        cdef uint64_t room = max(<uint64_t> 64, size + size // 4)
         self.keys = <int64_t *> PyMem_Malloc(room * sizeof(int64_t))
         self.numbers = <uint32_t *> PyMem_Calloc(room, sizeof(uint32_t))
         if not self.keys or not self.numbers:
@@ -256,7 +269,7 @@ cdef class Held:
             PyMem_Free(self.numbers)
             self.keys, self.numbers = keys, numbers
             raise MemoryError
-        self.mask = room - 1
+        self.size = room
         for n in range(<Py_ssize_t> size):
             if numbers[n]:
                 at = self.place(keys[n])
@@ -292,11 +305,11 @@ cdef class Held:
         while True:
             self.numbers[at] = 0
             while True:
-                following = (following + 1) & self.mask
+                following = self.after(following)
                 if self.numbers[following] == 0:
                     break
-                home = spread(self.keys[following]) & self.mask
-                if ((following - home) & self.mask) >= ((following - at) & self.mask):
+                home = self.home(self.keys[following])
+                if self.apart(following, home) >= self.apart(following, at):
                     break
             if self.numbers[following] == 0:
                 break
@@ -364,15 +377,16 @@ cdef class Held:
         cdef Py_ssize_t n
         cdef list found = list(self.others.items())
         if self.count:
-            for n in range(<Py_ssize_t> self.mask + 1):
+            for n in range(<Py_ssize_t> self.size):
                 if self.numbers[n]:
                     found.append((self.keys[n], self.made(self.numbers[n])))
         return found
 
 
 cdef inline uint64_t spread(int64_t key) noexcept nogil:
-    """Hashes of short texts are near each other in no bits that count here; so that none are."""
-    return (<uint64_t> key * <uint64_t> 0x9E3779B97F4A7C15) >> 20
+    """32 bits. Hashes of short texts are near each other in no bits that count here; so that none
+    are."""
+    return (<uint64_t> key * <uint64_t> 0x9E3779B97F4A7C15) >> 32
 
 
 def begin(

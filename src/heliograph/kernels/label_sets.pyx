@@ -57,6 +57,33 @@ def canonical(dict pairs):
     return ordered, packed
 
 
+def foreign(tuple pairs not None):
+    cdef unsigned long long found = 0xCBF29CE484222325ULL
+    for pair in pairs:
+        if pair is None:
+            raise TypeError("no pair")
+        for text in <tuple?> pair:
+            found = _summed(found, <str?> text)
+    return f"{found:016x}"
+
+
+cdef unsigned long long _summed(unsigned long long found, str text) except? 0:
+    cdef bytes encoded = None
+    cdef const unsigned char* at
+    cdef Py_ssize_t n, size
+    if text is None:
+        raise TypeError("no text")
+    if PyUnicode_IS_ASCII(text):
+        at, size = <const unsigned char*> PyUnicode_DATA(text), PyUnicode_GET_LENGTH(text)
+    else:
+        # Not the text's own UTF-8, which it would keep.
+        encoded = text.encode("utf-8", "replace")
+        at, size = <const unsigned char*> PyBytes_AS_STRING(encoded), len(encoded)
+    for n in range(size):
+        found = (found ^ at[n]) * 0x100000001B3ULL
+    return (found ^ 255) * 0x100000001B3ULL
+
+
 cdef inline char* _put(char* out, str text):
     cdef Py_ssize_t length = PyUnicode_GET_LENGTH(text)
     out[0] = <char> length

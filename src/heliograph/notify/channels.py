@@ -5,35 +5,32 @@ with contextlib.closing(open_channels(guard, clock, templates, Limits())) as cha
 check("webhook", settings, guard)       # before it is kept: Refused, naming the key
 """
 
+import importlib
 import re
+import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from heliograph.core.clock import Clock
 from heliograph.core.errors import ConfigError, Refused
-from heliograph.notify import email
-from heliograph.notify.alertmanager import Alertmanager, peers_of
-from heliograph.notify.dingtalk import dingtalk
-from heliograph.notify.email import Email
 from heliograph.notify.guard import Guard, parts
-from heliograph.notify.kit import Kit
 from heliograph.notify.lacking import usable
-from heliograph.notify.post import Poster
 from heliograph.notify.protocol import Channel, Limits
-from heliograph.notify.slack import Slack
-from heliograph.notify.templates import Templates
-from heliograph.notify.webhook import FORMATS, Webhook
-from heliograph.notify.wecom import wecom
 
-CHANNELS: Mapping[str, Callable[[Kit], Channel]] = {
-    "webhook": Webhook,
-    "email": Email,
-    "dingtalk": dingtalk,
-    "wecom": wecom,
-    "slack": Slack,
-    "alertmanager": Alertmanager,
+if TYPE_CHECKING:
+    from heliograph.notify.kit import Kit
+
+# Where each is made. Imported when one of the kind is checked, which is before it can be told: who
+# tells nobody does without clients of HTTP and mail, and without templates, which are 6 MB.
+CHANNELS: Mapping[str, str] = {
+    "webhook": "webhook.Webhook",
+    "email": "email.Email",
+    "dingtalk": "dingtalk.dingtalk",
+    "wecom": "wecom.wecom",
+    "slack": "slack.Slack",
+    "alertmanager": "alertmanager.Alertmanager",
 }
 TEMPLATE_FILES_MAX = 200
 TEMPLATE_FILE_BYTES_MAX = 64 * 1024
@@ -48,38 +45,59 @@ _URLS = {
 
 
 class Channels(Mapping[str, Channel]):
-    """kind → channel.
+    """kind → channel, made when it is first asked for. Thread-safe.
 
-    counts   what was split, shortened, held, throttled or fell back, by name
-    faults   template file → why it is beyond the subset
+    counts   what was split, shortened, held, throttled or fell back, by name, since the start
     """
 
-    def __init__(self, kit: Kit) -> None:
-        self._kit = kit
-        self._channels = {kind: make(kit) for kind, make in CHANNELS.items()}
-
-    @property
-    def counts(self) -> Counter[str]:
-        """Since the start."""
-        return self._kit.counts
-
-    @property
-    def faults(self) -> Mapping[str, str]:
-        """Of the template files."""
-        return self._kit.templates.faults
+    def __init__(
+        self, guard: Guard, clock: Clock, templates: Mapping[str, str] | None, limits: Limits
+    ) -> None:
+        self.counts: Counter[str] = Counter()
+        self._guard, self._clock = guard, clock
+        self._templates, self._limits = templates, limits
+        self._kit: Kit | None = None
+        self._channels: dict[str, Channel] = {}
+        self._lock = threading.Lock()
 
     def __getitem__(self, kind: str) -> Channel:
-        return self._channels[kind]
+        channel = self._channels.get(kind)
+        if channel is None:
+            make = _maker(kind)
+            with self._lock:
+                channel = self._channels.get(kind)
+                if channel is None:
+                    channel = self._channels[kind] = make(self._opened())
+        return channel
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._channels)
+        return iter(CHANNELS)
 
     def __len__(self) -> int:
-        return len(self._channels)
+        return len(CHANNELS)
+
+    def open(self, kinds: Iterable[str]) -> None:
+        """Have the channels of *kinds* made now, not at their first message."""
+        for kind in kinds:
+            self.get(kind)
 
     def close(self) -> None:
         """Give back what is held; an attempt under way fails."""
-        self._kit.poster.close()
+        with self._lock:
+            if self._kit is not None:
+                self._kit.poster.close()
+
+    def _opened(self) -> "Kit":
+        """What all channels share."""
+        if self._kit is None:
+            from heliograph.notify.kit import Kit
+            from heliograph.notify.post import Poster
+            from heliograph.notify.templates import Templates
+
+            poster = Poster(self._guard, self._clock, self._limits)
+            templates = Templates(self._templates)
+            self._kit = Kit(poster, self._clock, templates, self._limits, counts=self.counts)
+        return self._kit
 
 
 def open_channels(
@@ -89,9 +107,7 @@ def open_channels(
     limits: Limits | None = None,
 ) -> Channels:
     """All channels. *templates* are the texts of template files by name (`template_files`)."""
-    limits = limits or Limits()
-    poster = Poster(guard, clock, limits)
-    return Channels(Kit(poster, clock, Templates(templates), limits))
+    return Channels(guard, clock, templates, limits or Limits())
 
 
 def template_files(globs: tuple[str, ...], folder: Path) -> dict[str, str]:
@@ -127,19 +143,45 @@ def check(kind: str, settings: Mapping[str, Any], guard: Guard | None = None) ->
     """
     if kind not in CHANNELS:
         raise Refused(f"no channel {kind[:40]!r}; known: {', '.join(CHANNELS)}", field="type")
+    # Here, not at its first message: what is missing on this machine is missed now.
+    _maker(kind)
     try:
         usable(settings, guarded=guard is not None)
         if kind == "email":
             _check_mail(settings, guard)
     except ConfigError as error:
         raise Refused(str(error), field=str(error).partition(":")[0]) from error
-    if settings.get("format") not in {None, *FORMATS}:
-        raise Refused(f"format: one of {', '.join(FORMATS)}", field="format")
+    _check_format(settings.get("format"))
     for key in _URLS.get(kind, ()):
-        given = settings.get(key)
-        for url in peers_of(given) if kind == "alertmanager" else [given]:
+        for url in _urls(kind, settings.get(key)):
             if url and not (kind == "webhook" and "{{" in _authority(url)):
                 _check_url(_TEMPLATE.sub("x", url) if kind == "webhook" else url, key, guard)
+
+
+def _maker(kind: str) -> "Callable[[Kit], Channel]":
+    """What makes the channel *kind*. Raises KeyError."""
+    module, _, name = CHANNELS[kind].partition(".")
+    make: Callable[[Kit], Channel] = getattr(
+        importlib.import_module(f"heliograph.notify.{module}"), name
+    )
+    return make
+
+
+def _check_format(given: Any) -> None:
+    if given is not None:
+        from heliograph.notify.webhook import FORMATS
+
+        if given not in FORMATS:
+            raise Refused(f"format: one of {', '.join(FORMATS)}", field="format")
+
+
+def _urls(kind: str, given: Any) -> list[Any]:
+    """What *given* names; an Alertmanager has several."""
+    if kind != "alertmanager":
+        return [given]
+    from heliograph.notify.alertmanager import peers_of
+
+    return list(peers_of(given))
 
 
 def _authority(url: str) -> str:
@@ -155,6 +197,8 @@ def _check_url(url: str, key: str, guard: Guard | None) -> None:
 
 
 def _check_mail(settings: Mapping[str, Any], guard: Guard | None) -> None:
+    from heliograph.notify import email
+
     where = email.smarthost(str(settings.get("smarthost") or ""))
     if guard is not None and settings.get("smarthost") not in guard.mail_hosts:
         guard.check_host(where.host, where.port, field="smarthost")

@@ -3,23 +3,20 @@
     alertmanager   {"receiver", "status", "alerts": […], "groupLabels", …, "version": "4"}
     heliograph     {"status", "receiver", "group_labels", "alerts": [as GET /v1/alerts has them], …}
 
-Source: Alertmanager, "Webhook receiver", version 4; its fingerprint: FNV-1a, 64 bits, over names
-and values of the sorted labels, each followed by the byte 255.
+Source: Alertmanager, "Webhook receiver", version 4.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
-from heliograph.alert.document import document
+from heliograph.alert.document import document, foreign_fingerprint
 from heliograph.alert.model import Alert, Status
 from heliograph.core import instant
 from heliograph.notify.facts import Facts, Shown, plain
 from heliograph.notify.split import clean
 
 ZERO_TIME = "0001-01-01T00:00:00Z"
-_FNV_START, _FNV_PRIME, _BITS = 0xCBF29CE484222325, 0x100000001B3, 0xFFFFFFFFFFFFFFFF
 
 
 def alertmanager(facts: Facts, *, alerts_max: int = 0) -> dict[str, Any]:
@@ -27,7 +24,7 @@ def alertmanager(facts: Facts, *, alerts_max: int = 0) -> dict[str, Any]:
     message = facts.message
     shown, left_out = _cut(facts, alerts_max)
     return {
-        "receiver": clean(message.receiver),
+        "receiver": facts.receiver_pattern,
         "status": facts.status.value,
         "alerts": [_foreign(one) for one in shown],
         "groupLabels": plain(facts.group_labels),
@@ -35,7 +32,7 @@ def alertmanager(facts: Facts, *, alerts_max: int = 0) -> dict[str, Any]:
         "commonAnnotations": plain(facts.shared_annotations),
         "externalURL": clean(message.external_url),
         "version": "4",
-        "groupKey": clean(message.group_key),
+        "groupKey": facts.foreign_key,
         "truncatedAlerts": left_out,
         "notification_reason": message.reason.value,
     }
@@ -66,22 +63,15 @@ def go_time(at_ns: int) -> str:
     return text[:-1].rstrip("0") + "Z" if "." in text else text
 
 
-def foreign_fingerprint(labels: Mapping[str, str]) -> str:
-    """What Alertmanager calls an alert of *labels*."""
-    result = _FNV_START
-    for name in sorted(labels):
-        for text in (name, labels[name]):
-            for byte in text.encode("utf-8", "replace"):
-                result = ((result ^ byte) * _FNV_PRIME) & _BITS
-            result = ((result ^ 255) * _FNV_PRIME) & _BITS
-    return f"{result:016x}"
-
-
 def _cut(facts: Facts, alerts_max: int) -> tuple[tuple[Shown, ...], int]:
     if alerts_max <= 0 or len(facts.alerts) <= alerts_max:
         return facts.alerts, facts.message.truncated
+    # What fires before what is over, also where a past episode stands before it.
+    order = sorted(facts.alerts, key=lambda one: one.status is not Status.FIRING)
+    chosen = {id(one) for one in order[:alerts_max]}
     left_out = len(facts.alerts) - alerts_max
-    return facts.alerts[:alerts_max], facts.message.truncated + left_out
+    shown = tuple(one for one in facts.alerts if id(one) in chosen)
+    return shown, facts.message.truncated + left_out
 
 
 def _foreign(one: Shown) -> dict[str, Any]:
@@ -95,7 +85,7 @@ def _foreign(one: Shown) -> dict[str, Any]:
         "endsAt": go_time(alert.ends_ns or 0) if over else ZERO_TIME,
         "generatorURL": clean(alert.generator_url),
         # Of the labels that it was posted with, as Alertmanager would have it.
-        "fingerprint": foreign_fingerprint(dict(alert.labels)),
+        "fingerprint": foreign_fingerprint(alert.labels),
     }
 
 

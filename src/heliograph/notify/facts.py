@@ -8,11 +8,13 @@ An alert is shown with the labels that it was posted with, and with alertname, s
 workload_id from elsewhere where it lacks them. Source of the subject: Alertmanager's default.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from urllib.parse import quote_plus
 
 from msgspec import Struct
 
+from heliograph.alert.document import foreign_fingerprint
 from heliograph.alert.model import Alert, Message, Status
 from heliograph.core.labels import Labels
 from heliograph.notify.split import clean
@@ -20,6 +22,8 @@ from heliograph.notify.template_values import Alerts, Fields, Moment, Pairs
 
 # Of values in a subject; what is longer is no subject.
 SUBJECT_CHARS_MAX = 900
+# What means something in a pattern of Go's.
+_SPECIAL = re.compile(r"[\\.+*?()|\[\]{}^$]")
 _RANKS = {"critical": 0, "page": 0, "high": 1, "error": 1, "warning": 2, "warn": 2, "info": 4}
 
 
@@ -46,6 +50,16 @@ class Facts(Struct, frozen=True):
     def firing(self) -> list[Shown]:
         """Those that fire."""
         return [one for one in self.alerts if one.status is Status.FIRING]
+
+    @property
+    def receiver_pattern(self) -> str:
+        """The receiver, as Alertmanager has it: the pattern that means this name alone."""
+        return _SPECIAL.sub(r"\\\g<0>", clean(self.message.receiver))
+
+    @property
+    def foreign_key(self) -> str:
+        """The group's key, as Alertmanager has it where the group is of a file's route."""
+        return clean(self.message.foreign_key or self.message.group_key)
 
     @property
     def urgent(self) -> bool:
@@ -141,7 +155,7 @@ def subject(facts: Facts) -> str:
 def page(facts: Facts) -> str:
     """Where the alerts are seen: Alertmanager's address of a receiver's alerts."""
     url = facts.message.external_url.rstrip("/")
-    return f"{url}/#/alerts?receiver={_quoted(facts.message.receiver)}"
+    return f"{url}/#/alerts?receiver={_quoted(facts.receiver_pattern)}"
 
 
 def data(facts: Facts) -> Fields:
@@ -149,14 +163,14 @@ def data(facts: Facts) -> Fields:
     message = facts.message
     return Fields(
         {
-            "Receiver": clean(message.receiver),
+            "Receiver": facts.receiver_pattern,
             "Status": facts.status.value,
             "Alerts": Alerts(_alert(one) for one in facts.alerts),
             "GroupLabels": facts.group_labels,
             "CommonLabels": facts.shared_labels,
             "CommonAnnotations": facts.shared_annotations,
             "ExternalURL": message.external_url,
-            "GroupKey": clean(message.group_key),
+            "GroupKey": facts.foreign_key,
             "NotificationReason": message.reason.value,
             "TruncatedAlerts": message.truncated,
         }
@@ -174,7 +188,7 @@ def _alert(one: Shown) -> Fields:
             "StartsAt": Moment(alert.starts_ns),
             "EndsAt": Moment(ends_ns),
             "GeneratorURL": clean(alert.generator_url),
-            "Fingerprint": alert.fingerprint,
+            "Fingerprint": foreign_fingerprint(alert.labels),
         }
     )
 

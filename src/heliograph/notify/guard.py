@@ -18,8 +18,6 @@ import socket
 from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
-import httpx2
-
 from heliograph.core.errors import ConfigError, Refused, Unavailable
 
 URL_CHARS_MAX = 2048
@@ -160,6 +158,9 @@ def parts(url: str, *, field: str = "url") -> tuple[str, int]:
     Raises Refused, naming *field*, for what is no http(s) URL of a server; never repeats the URL,
     which may carry a secret.
     """
+    # The client's own eyes, for what parsers disagree about; late, for most have no URL to check.
+    import httpx2
+
     wrong = "write http://host:port/path or https://…"
     if not isinstance(url, str) or not url:
         raise Refused(f"no URL; {wrong}", field=field)

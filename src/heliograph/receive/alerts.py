@@ -9,6 +9,7 @@ until then, and none means firing for the resolve time-out. `0001-01-01T00:00:00
 none. A bad alert does not cost the others. Source: Alertmanager's OpenAPI document, v2.
 """
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -27,6 +28,8 @@ from heliograph.receive.alert_labels import at_fault, decoded, identity
 ALERTS_MAX = 50_000
 ANNOTATION_BYTES_MAX = 64 * 1024
 TIME_CHARS_MAX = 64
+# The last there is means that there is no end.
+ENDS_NS_MAX = instant.AT_NS_MAX - 1
 # JSON is longer than what it says, so nothing in so little of it is too large.
 SMALL_BYTES = 16 * 1024
 URL_BYTES_MAX = 8 * 1024
@@ -123,6 +126,11 @@ def decode(body: bytes, times: Times) -> Posted:
 def elements(body: bytes) -> list[msgspec.Raw]:
     """The alerts of *body*, not looked into. Raises Refused when it is no array of at most
     ALERTS_MAX."""
+    if not body.strip():
+        raise Refused("alerts in body is required", field="body", code="json", status=422)
+    if body.strip() == b"null":
+        # What Go writes of a list that was never made.
+        return []
     found = json_body.document(body, _elements)
     if len(found) > ALERTS_MAX:
         raise Refused(
@@ -169,7 +177,7 @@ def _post(raw: bytes, times: Times) -> Post:
     small = len(raw) <= SMALL_BYTES
     labels, fingerprint, severity = identity(alert.labels, ".labels", classic=True, small=small)
     starts_ns = instant_of(alert.startsAt, ".startsAt")
-    ends_ns = instant_of(alert.endsAt, ".endsAt")
+    ends_ns = instant_of(alert.endsAt, ".endsAt", _parsed_end)
     now_ns = times.now_ns
     if starts_ns is not None and ends_ns is not None and ends_ns < starts_ns:
         raise Refused("start time must be before end time", field=".endsAt")
@@ -225,14 +233,16 @@ def moved(ends_ns: int | None, ahead_ns: int) -> int | None:
     return None if ends_ns is None else min(ends_ns + ahead_ns, instant.AT_NS_MAX)
 
 
-def instant_of(text: str | None, field: str) -> int | None:
+def instant_of(
+    text: str | None, field: str, parse: Callable[[str], int | None] | None = None
+) -> int | None:
     """Nanoseconds of RFC 3339 *text*, None where it is absent or Go's zero. Raises Refused."""
     if not text:
         return None
     if len(text) > TIME_CHARS_MAX:
         raise Refused(f"not an instant: {text[:TIME_CHARS_MAX]!r}", field=field, code="time")
     try:
-        return _parsed(text)
+        return (parse or _parsed)(text)
     except ValueError as error:
         raise Refused(str(error), field=field, code="time") from error
 
@@ -241,6 +251,14 @@ def instant_of(text: str | None, field: str) -> int | None:
 @lru_cache(maxsize=8192)
 def _parsed(text: str) -> int | None:
     return None if text.startswith(_ZERO) else instant.parse(text)
+
+
+def _parsed_end(text: str) -> int | None:
+    """The same of an end, which may be said to be after all that can be counted."""
+    try:
+        return _parsed(text)
+    except ValueError:
+        return min(instant.parse_end(text), ENDS_NS_MAX)
 
 
 def annotations(given: dict[str, str | None], field: str, *, small: bool = False) -> Labels:

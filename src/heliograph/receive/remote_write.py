@@ -38,7 +38,6 @@ REJECTED_MAX = kernel.NOTED_MAX
 # table forgets.
 TOUCH_EVERY_NS = 60 * 10**9
 _TOUCHED_SLOTS = 1 << 18
-_NO_SERIES = 0xFFFFFFFF
 
 # A sample so far from its arrival is stored and counted: a clock is wrong, or a queue was long.
 AHEAD_NS = 300 * 10**9
@@ -144,9 +143,10 @@ class Decoder:
         self._known_bytes = 0
         self._known_bytes_max = known_bytes_max
         self._generation = table.generation
-        # Slot id % size holds the id that was touched since *_touched_ns*: a collision, which is
-        # rare, touches once more, and the size does not grow with the ids.
-        self._touched = np.full(_TOUCHED_SLOTS, _NO_SERIES, np.uint32)
+        # Slot id % size holds one more than the id that was touched since *_touched_ns*, 0 for none,
+        # which is memory that takes none: a collision, which is rare, touches once more, and the
+        # size does not grow with the ids.
+        self._touched = np.zeros(_TOUCHED_SLOTS, np.uint32)
         self._touched_ns = -TOUCH_EVERY_NS
 
     def decode(self, raw: bytes, *, arrival_ns: int) -> Received:
@@ -246,13 +246,13 @@ class Decoder:
 
     def _touch(self, series: NDArray[np.uint32], arrival_ns: int) -> None:
         if not 0 <= arrival_ns - self._touched_ns < TOUCH_EVERY_NS:
-            self._touched.fill(_NO_SERIES)
+            self._touched.fill(0)
             self._touched_ns = arrival_ns
         slots = series % _TOUCHED_SLOTS
-        fresh = self._touched[slots] != series
+        fresh = self._touched[slots] != series + 1
         if fresh.any():
             self._table.touch(np.unique(series[fresh]).tolist(), arrival_ns)
-            self._touched[slots] = series
+            self._touched[slots] = series + 1
 
     def _start_afresh(self) -> None:
         self._known.clear()

@@ -56,7 +56,8 @@ class RunName(NamedTuple):
 
 
 class RunSettings(NamedTuple):
-    """What `UpsertBucket` says of a run; "" and None is what it does not say."""
+    """What `UpsertBucket` says of a run; "" and None is what it does not say. *resumed* where a client
+    begins to go on with a run that it knows of."""
 
     name: RunName
     display_name: str
@@ -71,6 +72,7 @@ class RunSettings(NamedTuple):
     tags: tuple[str, ...] | None
     config: dict[str, Any] | None
     summary: dict[str, Any] | None
+    resumed: bool = False
 
 
 class RunAlert(NamedTuple):
@@ -132,6 +134,14 @@ def fields(query: str) -> dict[str, str]:
     return found
 
 
+def is_edit(asked: Asked) -> bool:
+    """Whether *asked* changes a run from outside, as `wandb.Api()` does: it names it otherwise than
+    the run itself, or by its id alone."""
+    given = asked.variables
+    by_id = given.get("id") and not given.get("name")
+    return asked.operation == "UpsertBucket" and ("display_name" in given or bool(by_id))
+
+
 def run_name(variables: Mapping[str, Any], *, entity: str, project: str, run: str) -> RunName:
     """The run that *variables* name under the given keys; absent entity and project are ours.
     Raises Refused for a name that cannot be one."""
@@ -174,6 +184,7 @@ def settings(variables: Mapping[str, Any]) -> RunSettings:
         else None,
         config(variables.get("config")),
         _document(variables.get("summaryMetrics")),
+        bool(variables.get("id") and variables.get("host")),
     )
 
 

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 NESTED_MAX = 32
+Path = tuple[str, ...]
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 # How an item begins: with its name (field 1) or part of it (2); and how its value (16) does.
 _NAMES = b"\x0a\x12"
@@ -20,7 +21,7 @@ _VALUE = b"\x82\x01"
 
 
 class Run(NamedTuple):
-    """Who the run is. *config* is name → JSON text; instants are None where the file has none."""
+    """Who the run is. *config* is path → JSON text; instants are None where the file has none."""
 
     run_id: str
     entity: str
@@ -31,16 +32,16 @@ class Run(NamedTuple):
     notes: str
     host: str
     tags: tuple[str, ...]
-    config: dict[str, str]
+    config: dict[Path, str]
     started_ns: int | None
 
 
 class Values(NamedTuple):
-    """A change of config or summary: name → JSON text, and names that went."""
+    """A change of config or summary: path → JSON text, and paths that went."""
 
     kind: str
-    update: dict[str, str]
-    removed: tuple[str, ...]
+    update: dict[Path, str]
+    removed: tuple[Path, ...]
 
 
 class History(NamedTuple):
@@ -144,7 +145,7 @@ def _console(data: bytes) -> Console:
 def _run(data: bytes) -> Run:
     texts: dict[int, str] = {}
     tags: list[str] = []
-    config: dict[str, str] = {}
+    config: dict[Path, str] = {}
     started_ns = None
     for number, value in _fields(data):
         if not isinstance(value, bytes):
@@ -164,15 +165,15 @@ def _run(data: bytes) -> Run:
 
 
 def _values(kind: str, data: bytes) -> Values:
-    update: dict[str, str] = {}
-    removed: list[str] = []
+    update: dict[Path, str] = {}
+    removed: list[Path] = []
     for number, value in _fields(data):
         if isinstance(value, bytes) and number in {1, 2}:
-            name, text = _pair(value)
+            path, text = _item(value)
             if number == 1:
-                update[name] = text
+                update[path] = text
             else:
-                removed.append(name)
+                removed.append(path)
     return Values(kind, update, tuple(removed))
 
 
@@ -222,11 +223,16 @@ _READERS: dict[int, Callable[[bytes], Item]] = {
 
 def _pair(data: bytes) -> tuple[str, str]:
     """(name, JSON text) of an item: a nested name is its parts with dots between."""
-    # Nearly every item is a short name and a short value, which need no walk.
-    if len(data) > 4 and data[0] in _NAMES and data[1] < 0x80:
-        end = 2 + data[1]
-        if data[end : end + 2] == _VALUE and len(data) == end + 3 + data[end + 2]:
-            return _named(data[2:end]), data[end + 3 :].decode("utf-8", "replace")
+    if (found := _short(data)) is not None:
+        return found
+    path, text = _item(data)
+    return ".".join(path), text
+
+
+def _item(data: bytes) -> tuple[Path, str]:
+    """(path, JSON text) of an item."""
+    if (found := _short(data)) is not None:
+        return (found[0],), found[1]
     name, text = "", ""
     nested: list[str] = []
     for number, value in _fields(data):
@@ -238,7 +244,16 @@ def _pair(data: bytes) -> tuple[str, str]:
             name = value.decode("utf-8", "replace")
         elif number == 2 and len(nested) < NESTED_MAX:
             nested.append(value.decode("utf-8", "replace"))
-    return name or ".".join(nested), text
+    return ((name,) if name or not nested else tuple(nested)), text
+
+
+def _short(data: bytes) -> tuple[str, str] | None:
+    """The same of a short name of one part and a short value, which nearly all have: no walk."""
+    if len(data) > 4 and data[0] in _NAMES and data[1] < 0x80:
+        end = 2 + data[1]
+        if data[end : end + 2] == _VALUE and len(data) == end + 3 + data[end + 2]:
+            return _named(data[2:end]), data[end + 3 :].decode("utf-8", "replace")
+    return None
 
 
 @lru_cache(maxsize=4096)

@@ -77,10 +77,21 @@ class ConsoleLine(NamedTuple):
     text: str
 
 
+class Read(NamedTuple):
+    """Console lines out of a file: how many of stdout and of stderr stand before them in it, blank
+    ones not counted, and when its first line was printed."""
+
+    stdout: int
+    stderr: int
+    began_ns: int
+
+
 class Stream(NamedTuple):
     """One body, read. `*_end` is one past the number of the file's last line here, 0 for none.
 
-    run    the variables of an `UpsertBucket`, which only our own import sends along
+    run     the variables of an `UpsertBucket`
+    read    where the console lines stand in the file that they are from; these two only our own
+            import sends along
     """
 
     history: list[Point]
@@ -96,11 +107,13 @@ class Stream(NamedTuple):
     uploaded: int
     malformed: int
     run: dict[str, Any] | None = None
+    read: Read | None = None
 
 
 class _Chunk(msgspec.Struct):
     content: Any = ()
     offset: Any = 0
+    read: Any = None
 
 
 class _Body(msgspec.Struct):
@@ -143,6 +156,7 @@ def decode(raw: bytes) -> Stream:
         len(body.uploaded) if isinstance(body.uploaded, list) else 0,
         bad_history + bad_events + bad_summary,
         body.run if isinstance(body.run, dict) else None,
+        _read(files),
     )
 
 
@@ -286,6 +300,14 @@ def _points(chunks: Mapping[str, _Lines], name: str) -> tuple[list[Point], int]:
 def _console(chunks: Mapping[str, _Lines]) -> list[ConsoleLine]:
     offset, lines = chunks.get(CONSOLE, (0, []))
     return [console_line(text, number) for number, text in enumerate(lines, offset)]
+
+
+def _read(files: Mapping[str, _Chunk]) -> Read | None:
+    told = files[CONSOLE].read if CONSOLE in files else None
+    if not isinstance(told, list) or len(told) != len(Read._fields):
+        return None
+    found = [_whole(one) for one in told]
+    return None if None in found else Read(*(max(0, one or 0) for one in found))
 
 
 def _summary(chunks: Mapping[str, _Lines]) -> tuple[dict[str, Any] | None, int]:

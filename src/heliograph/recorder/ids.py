@@ -11,8 +11,8 @@ import os
 from itertools import count
 
 _COUNT_MASK = (1 << 48) - 1
-# The last three digits: looked up, an id costs half of what formatting it does.
-_DIGITS = [f"{number:03x}" for number in range(1 << 12)]
+# The last two digits: looked up, an id costs half of what formatting it does.
+_DIGITS = [f"{number:02x}" for number in range(1 << 8)]
 _prefix = ""
 _numbers = count()
 _page = (-1, "")
@@ -22,12 +22,12 @@ def event_id() -> str:
     """A new id. Thread-safe."""
     global _page  # noqa: PLW0603  # what the last ids had in common
     number = next(_numbers)
-    high = number >> 12
+    high = number >> 8
     page, text = _page
     if high != page:
-        text = f"{_prefix}{(high << 12 & _COUNT_MASK) >> 12:09x}"
+        text = f"{_prefix}{(high << 8 & _COUNT_MASK) >> 8:010x}"
         _page = (high, text)
-    return text + _DIGITS[number & 0xFFF]
+    return text + _DIGITS[number & 0xFF]
 
 
 def drawn() -> tuple[str, int]:

@@ -241,8 +241,9 @@ class _Body:
         return None if self._glance is None else self._glance.found
 
     def _note_repeats(self) -> None:
-        whole = len(self.posted.posts) + len(self.posted.unfit)
-        self.posted = self.posted._replace(repeats=self._next - whole)
+        posts, places, unfit, truncated, _ = self.posted
+        repeats = self._next - len(posts) - len(unfit)
+        self.posted = Posted(posts, places, unfit, truncated, repeats)
 
 
 def _repeated(engine: Engine, one: Repeat, times: Times) -> bool:

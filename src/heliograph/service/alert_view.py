@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from heliograph.alert import matching, silences
-from heliograph.alert.document import NO_SUPPRESSION, document
+from heliograph.alert.document import NO_SUPPRESSION, document, foreign_fingerprint
 from heliograph.alert.model import Alert, Correlation, Entry, Silence, Suppression
 from heliograph.core import instant
 
@@ -133,14 +133,14 @@ def silence_v2(one: Silence, now_ns: int) -> dict[str, Any]:
 def alert_v2(
     one: Alert, now_ns: int, suppression: Suppression, receivers: Sequence[str], horizon_ns: int
 ) -> dict[str, Any]:
-    """A `gettableAlert`; an end that nobody named is shown *horizon_ns* from now, as a guess."""
+    """A `gettableAlert`, whose *suppression* has fingerprints of what inhibits it; an end that nobody
+    named is shown *horizon_ns* from now, as a guess."""
     suppressed = bool(suppression)
     ends_ns = one.ends_ns if one.ends_ns is not None else now_ns + horizon_ns
     return {
         "annotations": dict(one.annotations),
         "endsAt": ms_text(ends_ns),
-        # Sixteen digits, as clients of Alertmanager print it.
-        "fingerprint": one.fingerprint[:16],
+        "fingerprint": foreign_fingerprint(one.labels),
         "receivers": [{"name": name} for name in receivers],
         "startsAt": ms_text(one.starts_ns),
         "status": {

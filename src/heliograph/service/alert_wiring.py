@@ -79,8 +79,12 @@ def build(around: Around, opened: ExitStack) -> AlertSide:
     check_file(file)
     routes = RouteBook(state, file, lambda one: channels.check(one.kind, one.settings, guard))
     meters = AlertMeters(around.meters.registry)
+    setup = routes.setup()
+    open_channels.open(
+        {one.kind for receiver in setup.receivers.values() for one in receiver.integrations}
+    )
     engine = Engine.load(
-        routes.setup(),
+        setup,
         state.read(alerts.load),
         clock.now_ns(),
         correlator=Correlator(_causes(config)),

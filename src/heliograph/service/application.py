@@ -1,9 +1,8 @@
 """The application of one service: every endpoint with what it works with, health and gauges."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-
-from starlette.applications import Starlette
 
 from heliograph.receive.logs import LogLimits
 from heliograph.receive.recorder import RecorderLimits
@@ -39,6 +38,7 @@ from heliograph.service.endpoints import (
     usage,
     wandb_native,
     wandb_reports,
+    wandb_runs,
     workloads,
 )
 from heliograph.service.frameworks import Frameworks
@@ -52,6 +52,7 @@ from heliograph.service.recorder_taking import Taking as RecorderTaking
 from heliograph.service.timeline import Timeline
 from heliograph.service.trainings import Trainings
 from heliograph.service.usages import Usages
+from heliograph.service.wandb_public import Public
 from heliograph.service.wandb_reporting import Reporting
 from heliograph.service.wandb_runs import RunLimits, WandbRuns
 from heliograph.service.wandb_taking import Taking
@@ -62,8 +63,8 @@ from heliograph.web.first_page import Check
 
 def build(
     config: Config, core: Core, flow: Flow, queries: SampleQueries, recorded: Source
-) -> Starlette:
-    """The ASGI application over *core* and *flow*; *queries* reads samples, *recorded* for spec 002."""
+) -> http.Application:
+    """The application over *core* and *flow*; *queries* reads samples, *recorded* for spec 002."""
     limits = config.limits
     admission = Admission(limits.in_flight_mb * MIB, limits.reserved_mb * MIB)
     around = _around(config, core, admission)
@@ -136,7 +137,7 @@ def _around(config: Config, core: Core, admission: Admission) -> Surroundings:
         clock=core.clock,
         body_bytes_max=config.limits.body_mb * MIB,
         hosts=answered_hosts(config),
-        bug=core.supervisor.note,
+        guarded=partial(core.supervisor.guarded, where="request"),
     )
 
 
@@ -161,7 +162,7 @@ def _of_jobs(
     )
     return [
         *wandb_reports.endpoints(reports),
-        *wandb_native.endpoints(_wandb(config, core, flow, around, reads)),
+        *_wandb(config, core, flow, around, reads),
     ]
 
 
@@ -241,7 +242,7 @@ def _alert_endpoints(
 
 def _wandb(
     config: Config, core: Core, flow: Flow, around: Surroundings, reads: Reads
-) -> wandb_native.Native:
+) -> list[Endpoint]:
     limits = config.limits
     runs = WandbRuns(
         core.state,
@@ -250,19 +251,20 @@ def _wandb(
         core.meters,
         RunLimits(limits.wandb_runs, limits.wandb_run_kb * 1024, limits.wandb_console_lines),
     )
-    return wandb_native.Native(
+    flow.maintenance.also("wandb", runs.sweep)
+    native = wandb_native.Native(
         around=around,
         taking=Taking(runs, flow.ingest, core.log, core.table, core.clock, core.meters),
         uploads=Uploads(core.state),
         posts=flow.alerts.posts,
-        owners=core.owners,
-        state=core.state,
+        public=Public(core.state, runs),
         executors=flow.executors,
         reads=reads,
         backpressure=flow.backpressure,
         decoded_bytes_max=limits.decoded_mb * MIB,
-        list_max=limits.list,
     )
+    listing = wandb_runs.Listing(runs, core.owners, core.state, reads, limits.list)
+    return [*wandb_native.endpoints(native), *wandb_runs.endpoints(listing)]
 
 
 def _checks(config: Config, core: Core, flow: Flow) -> Callable[[], Sequence[Check]]:

@@ -7,13 +7,13 @@ costs; nearly all bodies are there when they are asked for.
 """
 
 import asyncio
-from collections.abc import Coroutine, Generator, Iterator
+from collections.abc import Awaitable, Generator, Iterator
 from typing import Any, TypeVar, cast
 
 T = TypeVar("T")
 
 
-async def within(work: Coroutine[Any, Any, T], *, limit_s: float) -> T:
+async def within(work: Awaitable[T], *, limit_s: float) -> T:
     """What *work* gives. Raises TimeoutError when it waits, and is not done within *limit_s*."""
     steps = work.__await__()
     try:
@@ -21,10 +21,10 @@ async def within(work: Coroutine[Any, Any, T], *, limit_s: float) -> T:
     except StopIteration as done:
         return cast("T", done.value)
     async with asyncio.timeout(limit_s):
-        return cast("T", await _Rest(steps, waited_for))
+        return cast("T", await Rest(steps, waited_for))
 
 
-class _Rest:
+class Rest:
     """The rest of *steps*, which have come to wait for *waited_for*."""
 
     def __init__(self, steps: Generator[Any, Any, Any], waited_for: Any) -> None:

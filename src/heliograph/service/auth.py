@@ -22,13 +22,14 @@ from typing import Literal, NamedTuple
 from heliograph.core.errors import HeliographError
 from heliograph.service.config import TokenConfig
 
-Permission = Literal["open", "ingest", "view", "edit", "admin"]
+# `known` is for whoever has a token, of whatever role: what is asked says which it takes.
+Permission = Literal["open", "known", "ingest", "view", "edit", "admin"]
 
 GRANTS: dict[str, frozenset[str]] = {
-    "ingest": frozenset({"ingest"}),
-    "viewer": frozenset({"view"}),
-    "editor": frozenset({"view", "edit"}),
-    "admin": frozenset({"ingest", "view", "edit", "admin"}),
+    "ingest": frozenset({"known", "ingest"}),
+    "viewer": frozenset({"known", "view"}),
+    "editor": frozenset({"known", "view", "edit"}),
+    "admin": frozenset({"known", "ingest", "view", "edit", "admin"}),
 }
 SECRET_BYTES = 32
 KEY_BYTES = 20

@@ -1,8 +1,8 @@
 """Gauges of the service: read from the parts when `/metrics` is asked for."""
 
+import os
 from collections.abc import Callable, Iterable
-
-import psutil
+from pathlib import Path
 
 from heliograph import __version__
 from heliograph.core.series import SeriesTable
@@ -93,17 +93,8 @@ def add_stores(
     )
     if segments is not None:
         _add_segments(registry, segments)
-    process = psutil.Process()
-    gauge(
-        "process_resident_memory_bytes",
-        "Resident memory.",
-        _one(lambda: process.memory_info().rss),
-    )
-    gauge(
-        "process_cpu_seconds",
-        "Processor time used.",
-        _one(lambda: sum(process.cpu_times()[:2])),
-    )
+    gauge("process_resident_memory_bytes", "Resident memory.", _one(_resident_bytes))
+    gauge("process_cpu_seconds", "Processor time used.", _one(lambda: sum(os.times()[:2])))
     compiled = "true" if remote_write.COMPILED else "false"
     gauge(
         "heliograph_build_info",
@@ -111,6 +102,19 @@ def add_stores(
         lambda: [((__version__, compiled), 1.0)],
         ("version", "compiled"),
     )
+
+
+def _resident_bytes() -> int:
+    """Of this process. Source: proc_pid_statm(5)."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
+    except OSError:
+        # No Linux: asked of a library that costs a megabyte of what it measures.
+        import psutil
+
+        rss: int = psutil.Process().memory_info().rss
+        return rss
+    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def _add_segments(registry: Registry, segments: SampleStore) -> None:

@@ -1,18 +1,17 @@
-"""From a table of endpoints to an ASGI application: permission, limits, errors, measurement.
+"""From a table of endpoints to an application: permission, limits, errors, measurement.
 
 An endpoint cannot be declared without its permission, and a path that is not in the table is
 answered only to those who hold a token: a new route fails closed.
 """
 
-import sys
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from itertools import chain
+from typing import NamedTuple
 
-from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Scope
 
 from heliograph.core.clock import Clock
 from heliograph.core.errors import HeliographError, Refused, Unavailable
@@ -20,20 +19,22 @@ from heliograph.receive import json_body
 from heliograph.service import at_once, problem
 from heliograph.service.admission import Admission
 from heliograph.service.auth import Denied, Gate, Permission
+from heliograph.service.exchange import WHOLE
 from heliograph.service.meters import Meters
 
+# With every answer, whoever gives it; the server adds them.
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "X-Frame-Options": "DENY",
 }
-_HEADERS = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
 # Where a request keeps its headers by name.
 _FOUND = "heliograph.headers"
 BODY_TIMEOUT_S = 60
 METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS")
 
 Answer = Callable[[Request], Awaitable[Response]]
+Guarded = Callable[[Awaitable[Response], Callable[[], Response]], Awaitable[Response]]
 
 
 class Parameter(NamedTuple):
@@ -71,8 +72,8 @@ class Endpoint(NamedTuple):
 class Surroundings(NamedTuple):
     """What every endpoint is wrapped in.
 
-    bug     told of what nobody expected, and where
-    hosts   names in `Host` that are answered to, None for any
+    guarded   gives what a work does, or what another gives where a bug ends that
+    hosts     names in `Host` that are answered to, None for any
     """
 
     gate: Gate
@@ -80,89 +81,74 @@ class Surroundings(NamedTuple):
     meters: Meters
     clock: Clock
     body_bytes_max: int
-    bug: Callable[[Exception, str], None]
+    guarded: Guarded
     hosts: frozenset[str] | None
 
 
-class _Site(Starlette):
-    """Starlette, but that paths without parameters are found in a table: going through its list of
-    routes takes a third of a small request's time."""
+class Application:
+    """Who answers which path."""
 
-    fixed: Mapping[str, ASGIApp]
+    def __init__(
+        self, answers: Mapping[str, Answer], unknown: Answer, around: Surroundings
+    ) -> None:
+        """*answers* by path, which may have parameters: `/runs/{uid}`, or `{uid:path}` where there
+        may be slashes in it; *unknown* answers the rest."""
+        self.paths = tuple(answers)
+        self._fixed = {path: answer for path, answer in answers.items() if "{" not in path}
+        # In order: the longest first, because a parameter may contain slashes.
+        self._others = [
+            (_pattern(path), answers[path])
+            for path in sorted(answers, key=lambda path: (-path.count("/"), path))
+            if "{" in path
+        ]
+        self._unknown = unknown
+        self._guarded = around.guarded
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        found = self.fixed.get(scope["path"]) if scope["type"] == "http" else None
-        if found is None:
-            await super().__call__(scope, receive, send)
-        else:
-            scope["app"] = self
-            await found(scope, receive, send)
+    def answered(self, request: Request) -> Awaitable[Response]:
+        """The answer to *request*, whatever happens."""
+        scope = request.scope
+        answer = self._fixed.get(scope["path"])
+        if answer is None:
+            answer = self._found(scope)
+        return self._guarded(answer(request), _after_a_bug)
 
-
-class _Fixed:
-    """An answer as an application; *bug* gives what is answered instead where that raises. It goes on
-    to the server then, as Starlette has it, which logs the traceback."""
-
-    def __init__(self, answer: Answer, bug: Callable[[Request, Exception], Response]) -> None:
-        self._answer = answer
-        self._bug = bug
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, receive, send)
-        response: Response | None = None
-        complete = False
-        try:
-            response = await self._answer(request)
-            await response(scope, receive, send)
-            complete = True
-        finally:
-            # A cancellation is no bug.
-            if not complete and isinstance(error := sys.exception(), Exception):
-                told = self._bug(request, error)
-                if response is None:
-                    await told(scope, receive, send)
+    def _found(self, scope: Scope) -> Answer:
+        for pattern, answer in self._others:
+            if (found := pattern.fullmatch(scope["path"])) is not None:
+                scope["path_params"] = found.groupdict()
+                return answer
+        return self._unknown
 
 
-def application(
-    endpoints: Sequence[Endpoint], around: Surroundings, **options: Any
-) -> Starlette:
-    """The ASGI application of *endpoints*; *options* go to Starlette."""
+def application(endpoints: Sequence[Endpoint], around: Surroundings) -> Application:
+    """The application of *endpoints*."""
     by_path: dict[str, dict[str, Endpoint]] = {}
     for endpoint in endpoints:
         for path in (endpoint.path, *endpoint.aliases):
             by_path.setdefault(path, {})[endpoint.method] = endpoint
-    # Starlette matches in order: fixed paths before those with parameters, and the longest of
-    # these first, because a parameter may contain slashes.
-    ordered = sorted(
-        by_path.items(), key=lambda item: ("{" in item[0], -item[0].count("/"), item[0])
-    )
-    routes = [
-        Route(path, _dispatch(template(path), methods, around)) for path, methods in ordered
-    ]
-    for route in routes:
-        # All of them: what a method that is not in the table is told is ours to say.
-        route.methods = None
-
-    async def missing(request: Request, _: Exception) -> Response:
-        return _with_headers(_unknown_path(request, around))
-
-    def bug(_: Request, error: Exception) -> Response:
-        around.bug(error, "request")
-        return _with_headers(problem.problem(500, "a bug; it is in the log", code="internal"))
-
-    async def any_bug(request: Request, error: Exception) -> Response:
-        return bug(request, error)
-
-    handlers: dict[Any, Any] = {404: missing, Exception: any_bug}
-    site = _Site(routes=routes, exception_handlers=handlers, **options)
-    site.fixed = {
-        path: _Fixed(_dispatch(path, methods, around), bug)
-        for path, methods in ordered
-        if "{" not in path
+    answers = {
+        path: _dispatch(template(path), methods, around) for path, methods in by_path.items()
     }
-    # A redirect would tell anyone which paths there are, and go to whatever the Host header says.
-    site.router.redirect_slashes = False
-    return site
+
+    async def unknown(request: Request) -> Response:
+        return _unknown_path(request, around)
+
+    return Application(answers, unknown, around)
+
+
+def _pattern(path: str) -> re.Pattern[str]:
+    """What matches *path* with anything for its parameters."""
+    parts = re.split(r"\{(\w+)(:path)?\}", path)
+    texts = [re.escape(text) for text in parts[::3]]
+    names = [
+        f"(?P<{name}>{'.*' if slashes else '[^/]+'})"
+        for name, slashes in zip(parts[1::3], parts[2::3], strict=True)
+    ]
+    return re.compile("".join(chain.from_iterable(zip(texts, [*names, ""], strict=True))))
+
+
+def _after_a_bug() -> Response:
+    return problem.problem(500, "a bug; it is in the log", code="internal")
 
 
 def template(path: str) -> str:
@@ -170,22 +156,32 @@ def template(path: str) -> str:
     return path.replace(":path}", "}")
 
 
-def header(request: Request, name: bytes) -> str | None:
-    """The header *name*, in small letters; the first where there are several, None where none.
+def headers(request: Request) -> Mapping[bytes, bytes]:
+    """The headers by their names in small letters; of several of a name, the first.
 
     Starlette goes through all of them for each question, which for a small request is much of it.
     """
     found: dict[bytes, bytes] | None = request.scope.get(_FOUND)
     if found is None:
         found = request.scope[_FOUND] = dict(reversed(request.scope["headers"]))
-    value = found.get(name)
+    return found
+
+
+def header(request: Request, name: bytes) -> str | None:
+    """The header *name*, in small letters; None where there is none."""
+    value = headers(request).get(name)
     return None if value is None else value.decode("latin-1")
 
 
 async def read_body(request: Request, around: Surroundings) -> bytes:
     """The whole body. Raises Refused 413 beyond the limit, 400 when the sender hung up."""
     limit = around.body_bytes_max
-    declared = _content_length(request)
+    whole: bytes | None = request.scope.pop(WHOLE, None)
+    if whole is not None:
+        if len(whole) > limit:
+            raise _too_large(len(whole), limit)
+        return whole
+    declared = _content_length(headers(request))
     if declared is not None and declared > limit:
         raise _too_large(declared, limit)
     try:
@@ -223,10 +219,12 @@ async def _whole_body(request: Request, limit: int) -> bytes:
 
 
 def _dispatch(path: str, methods: dict[str, Endpoint], around: Surroundings) -> Answer:
+    now_s, meters = around.clock.monotonic_s, around.meters
+
     async def respond(request: Request) -> Response:
-        started_s = around.clock.monotonic_s()
-        method = "GET" if request.method == "HEAD" else request.method
-        endpoint = methods.get(method)
+        started_s = now_s()
+        method = request.scope["method"]
+        endpoint = methods.get("GET" if method == "HEAD" else method)
         status = 500
         try:
             if endpoint is None:
@@ -236,9 +234,8 @@ def _dispatch(path: str, methods: dict[str, Endpoint], around: Surroundings) -> 
             status = response.status_code
         finally:
             # Also where a bug goes by: a 500 that is not counted is one that nobody looks for.
-            spent_s = around.clock.monotonic_s() - started_s
-            _count(around.meters, request.method, path, status, spent_s)
-        return _with_headers(response)
+            _count(meters, method, path, status, now_s() - started_s)
+        return response
 
     return respond
 
@@ -253,12 +250,13 @@ def _count(meters: Meters, method: str, path: str, status: int, spent_s: float) 
 
 async def _answered(request: Request, endpoint: Endpoint, around: Surroundings) -> Response:
     try:
-        _known_host(request, around)
+        found = headers(request)
+        _known_host(found, around)
         around.gate.check(header(request, b"authorization"), endpoint.permission)
         if endpoint.method == "GET":
             return await endpoint.answer(request)
-        _same_origin(request)
-        size_bytes = _declared_bytes(request, around.body_bytes_max)
+        _same_origin(found)
+        size_bytes = _declared_bytes(found, around.body_bytes_max)
         with around.admission.admit(size_bytes, control=endpoint.control):
             return await endpoint.answer(request)
     except HeliographError as error:
@@ -267,35 +265,38 @@ async def _answered(request: Request, endpoint: Endpoint, around: Surroundings) 
         return problem.of_error(error, busy_status=endpoint.busy_status)
 
 
-def _declared_bytes(request: Request, limit: int) -> int:
+def _declared_bytes(found: Mapping[bytes, bytes], limit: int) -> int:
     """How much the body will be, at most *limit*; a chunked one may turn out to be anything."""
-    declared = _content_length(request)
+    declared = _content_length(found)
     if declared is not None:
         return min(declared, limit)
-    return limit if header(request, b"transfer-encoding") is not None else 0
+    return limit if b"transfer-encoding" in found else 0
 
 
-def _content_length(request: Request) -> int | None:
-    declared = header(request, b"content-length") or ""
-    return int(declared) if declared.isascii() and declared.isdigit() else None
+def _content_length(found: Mapping[bytes, bytes]) -> int | None:
+    declared = found.get(b"content-length", b"")
+    return int(declared) if declared.isdigit() else None
 
 
-def _known_host(request: Request, around: Surroundings) -> None:
+def _known_host(found: Mapping[bytes, bytes], around: Surroundings) -> None:
     """A name that an attacker made resolve to us is not ours: DNS rebinding."""
-    given = header(request, b"host") or ""
+    if around.hosts is None:
+        return
+    given = found.get(b"host", b"").decode("latin-1")
     is_ipv6 = given.startswith("[")
     name = given[1:].partition("]")[0] if is_ipv6 else given.partition(":")[0]
-    if name and around.hosts is not None and name.lower() not in around.hosts:
+    if name and name.lower() not in around.hosts:
         known = ", ".join(sorted(around.hosts))
         raise Denied(403, f"without tokens only these hosts are answered to: {known}")
 
 
-def _same_origin(request: Request) -> None:
+def _same_origin(found: Mapping[bytes, bytes]) -> None:
     """A page of another site must not make a browser write here."""
-    origin = header(request, b"origin")
+    origin = found.get(b"origin")
     # Compared as text, not taken apart: what is no URL is another site's, too.
-    if origin and origin.partition("://")[2] != header(request, b"host"):
-        raise Denied(403, f"requests from pages of {origin[:200]} are not taken")
+    if origin and origin.partition(b"://")[2] != found.get(b"host"):
+        told = origin[:200].decode("latin-1")
+        raise Denied(403, f"requests from pages of {told} are not taken")
 
 
 def _unknown_path(request: Request, around: Surroundings) -> Response:
@@ -333,8 +334,3 @@ def _too_large(size_bytes: int, limit: int) -> Refused:
         code="too_large",
         status=413,
     )
-
-
-def _with_headers(response: Response) -> Response:
-    response.raw_headers += _HEADERS
-    return response

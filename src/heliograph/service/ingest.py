@@ -5,6 +5,7 @@ of durability is shared: at a high rate one fsync carries many requests. What is
 all that waits, and is made durable as soon as it is in the log.
 """
 
+import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from heliograph.core.clock import Clock
 from heliograph.core.errors import Unavailable
+from heliograph.service.awaited import Answers, Asked
 from heliograph.service.meters import Meters
 from heliograph.service.supervisor import Supervisor
 from heliograph.store.log.log import Log
@@ -29,7 +31,7 @@ STOPPING = "stopping"
 
 class _Request(NamedTuple):
     work: Callable[[], Any]
-    future: "Future[Any]"
+    done: Asked
 
 
 class Done(NamedTuple):
@@ -58,6 +60,7 @@ class Ingest:
         self._committed = committed
         self._urgent: deque[_Request] = deque()
         self._bulk: deque[_Request] = deque()
+        self._answers = Answers()
         self._closed = False
         self._changed = threading.Condition()
         # Who has it may append and commit.
@@ -70,16 +73,15 @@ class Ingest:
         The future has its result once all it appended is durable. Raises Unavailable when the queue
         is full or closed; the future raises what *work* raised, or Unavailable when the disk refused.
         """
-        future: Future[T] = Future()
-        waiting = self._urgent if urgent else self._bulk
-        with self._changed:
-            if self._closed:
-                raise Unavailable("the service is stopping", code=STOPPING)
-            if len(waiting) >= QUEUE_REQUESTS_MAX:
-                raise Unavailable("the ingest queue is full", code="overloaded")
-            waiting.append(_Request(work, future))
-            self._changed.notify()
-        return future
+        done: Future[T] = Future()
+        self._put(_Request(work, done), self._urgent if urgent else self._bulk)
+        return done
+
+    def awaited(self, work: Callable[[], T]) -> "asyncio.Future[T]":
+        """As `submit`, for tasks of an event loop, which it serves at half the cost."""
+        one = self._answers.awaited()
+        self._put(_Request(work, one), self._bulk)
+        return one.future
 
     def run_now(self, work: Callable[[], int]) -> Done | None:
         """Run *work*, which appends for as many requests as it answers, here and now; None where the
@@ -107,10 +109,20 @@ class Ingest:
             self._changed.notify()
         self._thread.join()
 
+    def _put(self, request: _Request, waiting: deque[_Request]) -> None:
+        with self._changed:
+            if self._closed:
+                raise Unavailable("the service is stopping", code=STOPPING)
+            if len(waiting) >= QUEUE_REQUESTS_MAX:
+                raise Unavailable("the ingest queue is full", code="overloaded")
+            waiting.append(request)
+            self._changed.notify()
+
     def _run(self) -> None:
         while self._wait():
             with self._mine:
                 self._settle_group()
+            self._answers.send()
 
     def _wait(self) -> bool:
         """Whether there is something to do; False once all is done for good."""
@@ -126,7 +138,7 @@ class Ingest:
 
     def _settle_group(self) -> None:
         began_s = self._clock.monotonic_s()
-        appended: list[tuple[Future[Any], Any]] = []
+        appended: list[tuple[Asked, Any]] = []
         for _ in range(GROUP_REQUESTS_MAX):
             urgent = len(self._urgent) > 0
             request = self._next()
@@ -140,27 +152,27 @@ class Ingest:
                 break
         self._commit(appended)
 
-    def _settle(self, request: _Request, appended: list[tuple["Future[Any]", Any]]) -> None:
+    def _settle(self, request: _Request, appended: list[tuple[Asked, Any]]) -> None:
         # Who asked may be gone; from here on the future cannot be cancelled.
-        if not request.future.set_running_or_notify_cancel():
+        if not request.done.set_running_or_notify_cancel():
             return
         made: list[Any] = []
         error = self._supervisor.attempt(lambda: made.append(request.work()), where="ingest")
         if error is None:
-            appended.append((request.future, made[0]))
+            appended.append((request.done, made[0]))
         else:
             # Its traceback holds what the work held, a body of 100 MiB perhaps.
-            request.future.set_exception(error.with_traceback(None))
+            request.done.set_exception(error.with_traceback(None))
 
-    def _commit(self, appended: list[tuple["Future[Any]", Any]]) -> None:
+    def _commit(self, appended: list[tuple[Asked, Any]]) -> None:
         if not appended:
             return
         error = self._not_kept(len(appended))
-        for future, result in appended:
+        for done, result in appended:
             if error is None:
-                future.set_result(result)
+                done.set_result(result)
             else:
-                future.set_exception(error)
+                done.set_exception(error)
 
     def _not_kept(self, requests: int) -> Exception | None:
         """Make what was appended of *requests* durable; why not, where it could not be."""

@@ -96,7 +96,12 @@ class Maintenance:
         self._closing = threading.Event()
         self._backup_due_s = clock.monotonic_s() + BACKUP_EVERY_S
         self._rolled_hour: int | None = None
+        self._more: tuple[tuple[str, Callable[[], None]], ...] = ()
         self._thread: threading.Thread | None = None
+
+    def also(self, name: str, task: Callable[[], None]) -> None:
+        """Do *task* at the end of each round, too."""
+        self._more = (*self._more, (name, task))
 
     def start(self) -> None:
         """Begin."""
@@ -123,6 +128,7 @@ class Maintenance:
             ("trim", self._upkeep.trim),
             ("series", self._series),
             ("backup", self._backup),
+            *self._more,
         ):
             if self._closing.is_set():
                 return

@@ -5,6 +5,10 @@ small block behind keeps them from ever being returned. Told a threshold, it map
 by one, and unmaps them when they are freed. Other C libraries do so already, or have no such knob.
 Source: mallopt(3).
 
+What is smaller leaves holes: columns that grow move on, and of 100,000 new alerts 12 MiB of free
+pages stay between what is in use. `give_back` lets the system have them, now and then.
+Source: malloc_trim(3).
+
 And collections of cyclic garbage, which look at every container there is, less often than Python's
 own habit of one for every 700: what is made of requests dies without them, and with 100,000 alerts
 they took a seventh of all the time.
@@ -28,6 +32,14 @@ def return_large_blocks() -> bool:
     if mallopt is None:
         return False
     return bool(mallopt(M_MMAP_THRESHOLD, LARGE_BYTES) & mallopt(M_TRIM_THRESHOLD, KEPT_BYTES))
+
+
+def give_back() -> None:
+    """Let the system have every free page, where the C library can. It takes 2 ms where there are
+    12 MiB of them, a tenth of one where there are none; and not the interpreter."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(ctypes.c_size_t(KEPT_BYTES))
 
 
 def collect_rarely() -> None:

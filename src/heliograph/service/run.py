@@ -7,12 +7,13 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
+from typing import Any, cast
 
 import uvicorn
 
 from heliograph.core.clock import Clock, SystemClock
 from heliograph.core.errors import Unavailable
-from heliograph.service import memory, wiring
+from heliograph.service import http, memory, wiring
 from heliograph.service.ballast import Ballast
 from heliograph.service.config import Config, host_and_port
 from heliograph.service.front import Front
@@ -100,7 +101,8 @@ def _seen(number: int, _: FrameType | None) -> None:
 def _options(config: Config, site: wiring.Site) -> uvicorn.Config:
     host, port = host_and_port(config.listen)
     return uvicorn.Config(
-        site.app,
+        cast("Any", site.app),
+        interface="asgi3",
         host=host,
         port=port,
         http=Front,
@@ -108,6 +110,7 @@ def _options(config: Config, site: wiring.Site) -> uvicorn.Config:
         log_config=None,
         access_log=False,
         server_header=False,
+        headers=[*http.HEADERS.items()],
         lifespan="off",
         proxy_headers=False,
         limit_concurrency=CONNECTIONS_MAX,

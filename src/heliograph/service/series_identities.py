@@ -21,8 +21,6 @@ SLOTS = 1 << 19
 # Identities kept at once, about 500 bytes each; beyond it all is forgotten, and counted.
 IDENTITIES_MAX = 200_000
 
-_NO_SERIES = 0xFFFFFFFF
-
 
 class Numbered(NamedTuple):
     """Identities of some series: *identities* at *numbers*, (n,).
@@ -42,7 +40,9 @@ class SeriesIdentities:
 
     def __init__(self, labels_of: Callable[[int], Labels]) -> None:
         self._labels_of = labels_of
-        self._series = np.full(SLOTS, _NO_SERIES, np.uint32)
+        # One more than the series, so that a slot that has none is 0: memory that nobody wrote to
+        # takes none.
+        self._series = np.zeros(SLOTS, np.uint32)
         self._number = np.zeros(SLOTS, np.intp)
         self._numbers: dict[Identity, int] = {}
         self._identities: list[Identity] = []
@@ -56,12 +56,12 @@ class SeriesIdentities:
             if len(self._identities) >= IDENTITIES_MAX:
                 self._start_afresh()
             numbers = self._number[slots]
-            unknown = self._series[slots] != series
+            unknown = self._series[slots] != series + 1
             if unknown.any():
                 some, place = np.unique(series[unknown], return_inverse=True)
                 found = np.fromiter(map(self._read, some.tolist()), np.intp, len(some))
                 numbers[unknown] = found[place]
-                self._series[slots] = series
+                self._series[slots] = series + 1
                 self._number[slots] = numbers
             return Numbered(numbers, self._identities)
 
@@ -76,7 +76,7 @@ class SeriesIdentities:
         return number
 
     def _start_afresh(self) -> None:
-        self._series.fill(_NO_SERIES)
+        self._series.fill(0)
         self._numbers = {}
         self._identities = []
         self.resets += 1

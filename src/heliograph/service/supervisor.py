@@ -7,8 +7,8 @@ aside by the applier. All three are logged and counted here.
 
 import logging
 import threading
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
 from heliograph.core import thread_name
 from heliograph.core.errors import HeliographError
@@ -16,6 +16,8 @@ from heliograph.service.awaited import Asked
 from heliograph.service.measure import Registry
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 class Supervisor:
@@ -69,6 +71,14 @@ class Supervisor:
             future.set_exception(error.with_traceback(None))
         else:
             future.set_result(result)
+
+    async def guarded(self, work: Awaitable[T], otherwise: Callable[[], T], *, where: str) -> T:
+        """What *work* gives; where it raises, that is logged and counted, and *otherwise* gives it."""
+        try:
+            return await work
+        except Exception as error:
+            self.note(error, where)
+            return otherwise()
 
     def note(self, error: Exception, where: str) -> None:
         """Log and count *error*, if it is one that nobody expected."""

@@ -141,6 +141,11 @@ def alerted() -> dict[str, Any]:
     return {"notifyScriptableRunAlert": {"success": True}}
 
 
+def error(words: str) -> dict[str, Any]:
+    """A whole answer that says only what is wrong: clients show it, and do not ask again."""
+    return {"data": None, "errors": [{"message": words}]}
+
+
 def nothing(asked: Asked) -> dict[str, Any]:
     """To what is not known: null for each field of the top, and of types the fields that older
     clients shall use."""

@@ -9,7 +9,8 @@ have the same identity as when the client itself had sent them. A file without a
 still writes, leaves the run running.
 """
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
@@ -31,10 +32,12 @@ from heliograph.receive.wandb_records import (
     System,
     Values,
 )
+from heliograph.receive.wandb_terminal import Line, Terminal
+from heliograph.receive.wandb_values import Tree
+from heliograph.service.wandb_console import STREAMS
 
 BODY_LINES_MAX = 4000
 BODY_BYTES_MAX = 2 * 1024 * 1024
-LINE_CHARS_MAX = 64 * 1024
 _ALERT = (
     "mutation NotifyScriptableRunAlert($title: String!) "
     "{notifyScriptableRunAlert(input: {title: $title}) {success}}"
@@ -67,11 +70,15 @@ class Reading:
         self._waiting_bytes = 0
         self._run: Run | None = None
         self._environment: dict[str, Any] = {}
-        self._config: dict[str, str] = {}
-        self._summary: dict[str, str] = {}
+        self._config = Tree()
+        self._summary = Tree()
         self._at_ns = 0
-        self._told: tuple[dict[str, str], dict[str, Any]] | None = None
-        self._lines = {"stdout": _Line(), "stderr": _Line()}
+        self._told: dict[str, Any] = {}
+        self._terminals = {stream: Terminal() for stream in STREAMS}
+        # Console lines that say something, of each stream: in bodies so far, and of those waiting.
+        self._before = dict.fromkeys(STREAMS, 0)
+        self._printed = dict.fromkeys(STREAMS, 0)
+        self._printed_ns = 0
         self._exit: Exit | None = None
         self._preempting = False
 
@@ -83,8 +90,8 @@ class Reading:
                 yield self._stream()
         if self._run is None:
             return
-        for stream, line in self._lines.items():
-            self._add_console(stream, *line.rest())
+        for stream, terminal in self._terminals.items():
+            self._add_console(stream, terminal.rest())
         yield self._end()
 
     def _posts(self, item: Item) -> Iterator[Post]:
@@ -92,18 +99,17 @@ class Reading:
             self._add(wandb_stream.HISTORY, item.line)
         elif isinstance(item, Console):
             self._at_ns = item.at_ns or self._at_ns
-            for at_ns, text in self._lines[item.stream].printed(item.at_ns, item.text):
-                self._add_console(item.stream, at_ns, text)
+            self._printed_ns = self._printed_ns or item.at_ns
+            terminal = self._terminals[item.stream]
+            self._add_console(item.stream, terminal.written(item.at_ns, item.text))
         elif isinstance(item, System):
             self._add(wandb_stream.EVENTS, item.line)
         elif isinstance(item, Values):
             values = self._config if item.kind == "config" else self._summary
-            values |= item.update
-            for name in item.removed:
-                values.pop(name, None)
+            values.change(item.update.items(), item.removed)
         elif isinstance(item, Run):
             self._run = item
-            self._config |= item.config
+            self._config.change(item.config.items())
             self._at_ns = item.started_ns or self._at_ns
         elif isinstance(item, Environment):
             self._environment |= item.said
@@ -119,11 +125,12 @@ class Reading:
         self._waiting[name].append(line)
         self._waiting_bytes += len(line)
 
-    def _add_console(self, stream: str, at_ns: int, text: str) -> None:
-        if text:
-            mark = "ERROR " if stream == "stderr" else ""
-            at = instant.text_of(at_ns).removesuffix("Z")
-            self._add(wandb_stream.CONSOLE, f"{mark}{at} {text[:LINE_CHARS_MAX]}")
+    def _add_console(self, stream: str, lines: Iterable[Line]) -> None:
+        mark = "ERROR " if stream == "stderr" else ""
+        for line in lines:
+            at = instant.text_of(line.at_ns).removesuffix("Z")
+            self._add(wandb_stream.CONSOLE, f"{mark}{at} {line.text}")
+            self._printed[stream] += bool(line.text)
 
     def _full(self) -> bool:
         lines = sum(map(len, self._waiting.values()))
@@ -148,6 +155,9 @@ class Reading:
                 self.counts[name] += len(waiting)
                 lines += len(waiting)
                 self._waiting[name] = []
+        if wandb_stream.CONSOLE in files:
+            files[wandb_stream.CONSOLE]["read"] = [*self._before.values(), self._printed_ns]
+            self._before = dict(self._printed)
         self._waiting_bytes = 0
         return files, lines
 
@@ -155,10 +165,7 @@ class Reading:
         """The run's settings, where they are not what was told last."""
         run = self._run
         assert run is not None
-        if self._told == (self._config, self._environment):
-            return {}
-        self._told = (dict(self._config), dict(self._environment))
-        config = {name: {"value": value} for name, value in _values(self._config).items()}
+        config = {name: {"value": value} for name, value in self._config.values().items()}
         if self._environment:
             said = dict(self._environment)
             if (started_ns := said.pop("started_ns", None)) is not None:
@@ -174,9 +181,10 @@ class Reading:
             "host": run.host,
             "tags": list(run.tags),
             "program": self._environment.get("program"),
-            "config": msgspec.json.encode(config).decode(),
+            "config": json.dumps(config),
         }
-        return {"run": variables}
+        told, self._told = self._told, variables
+        return {"run": variables} if variables != told else {}
 
     def _alert(self, alert: Alerted) -> Post:
         assert self._run is not None
@@ -194,7 +202,8 @@ class Reading:
     def _end(self) -> Post:
         files, lines = self._taken()
         if self._summary:
-            summary = msgspec.json.encode(_values(self._summary)).decode()
+            # With NaN in it, as the stream may carry it.
+            summary = json.dumps(self._summary.values())
             files[wandb_stream.SUMMARY] = {"offset": 0, "content": [summary]}
         body: dict[str, Any] = {"files": files, **self._news()}
         if self._preempting:
@@ -217,61 +226,6 @@ class Reading:
         assert self._run is not None
         parts = (self._entity, self._project, self._run.run_id)
         return f"/files/{'/'.join(quote(part, safe='') for part in parts)}/file_stream"
-
-
-class _Line:
-    """What was printed of a line so far: pieces come as they were written, seldom whole lines."""
-
-    def __init__(self) -> None:
-        self._at_ns = 0
-        self._text = ""
-        self._over = False
-
-    def printed(self, at_ns: int, text: str) -> Iterator[tuple[int, str]]:
-        """The lines that *text* completes, each with the time of its first piece; of a line that
-        was written over, the last version, and its time."""
-        first, *more = text.split("\n")
-        self._put(at_ns, first)
-        for part in more:
-            yield self.rest()
-            self._put(at_ns, part)
-
-    def _put(self, at_ns: int, part: str) -> None:
-        for number, piece in enumerate(part.split("\r")):
-            # A return only puts the cursor back; what comes then writes over the line.
-            self._over = self._over or number > 0
-            if piece and (self._over or not self._text):
-                self._at_ns, self._text, self._over = at_ns, piece, False
-            elif piece and len(self._text) < LINE_CHARS_MAX:
-                self._text += piece
-
-    def rest(self) -> tuple[int, str]:
-        """What is there, which then is no more."""
-        found = self._at_ns, self._text
-        self._at_ns, self._text, self._over = 0, "", False
-        return found
-
-
-def _values(texts: dict[str, str]) -> dict[str, Any]:
-    """JSON texts by flat name, as values; NaN is text, as the stream may carry it."""
-    found: dict[str, Any] = {}
-    for name, text in texts.items():
-        try:
-            found[name] = _plain(wandb_stream.loads(text))
-        except ValueError:
-            found[name] = text
-    return found
-
-
-def _plain(value: Any) -> Any:
-    """*value* without NaN and infinities, which JSON has not."""
-    if isinstance(value, float) and (value != value or value in {float("inf"), -float("inf")}):  # noqa: PLR0124
-        return "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"  # noqa: PLR0124
-    if isinstance(value, dict):
-        return {name: _plain(nested) for name, nested in value.items()}
-    if isinstance(value, list):
-        return [_plain(nested) for nested in value]
-    return value
 
 
 def _graphql(query: str, operation: str, variables: dict[str, Any]) -> Post:

@@ -1,8 +1,7 @@
 """Wandb runs as the service knows them: found or made, placed, kept in state.
 
-A run belongs to the pod whose name its host is (in a cluster the two are one), or that its config
-names as `pod_uid`. Where there is none it becomes a workload of its own, of kind `WandbRun`, whose
-one pod has the same uid. That is decided when the run is first heard of, and stays.
+Whose a run is (`wandb_places`) is looked up when it is first heard of, and again whenever something
+comes of it after the directory changed; of runs that nothing comes of any more, now and then.
 
 Who changes a run holds it (`held`) from reading to writing; runs are held apart from each other, so
 that many wait for the same commits together.
@@ -17,33 +16,25 @@ from typing import Any, NamedTuple
 
 from heliograph.core import instant
 from heliograph.core.clock import Clock
-from heliograph.core.owner import Pod, Workload
-from heliograph.core.placement import PlacedPod, PlacedWorkload, Placements
-from heliograph.enrich.records import whose
 from heliograph.receive.wandb_graphql import RunName, RunSettings
+from heliograph.service import wandb_places as places
 from heliograph.service.meters import Meters
 from heliograph.service.owners import Owners
+from heliograph.service.wandb_progress import tail_ns
 from heliograph.store.state import document, wandb_runs
 from heliograph.store.state.lanes import Lane
 from heliograph.store.state.state import State
 from heliograph.store.state.wandb_runs import WandbRun
 
-KIND = "WandbRun"
 KEPT_MAX = 1000
 # A client sends a heartbeat every 30 s. One that was not heard of for so long is gone.
 SILENT_AFTER_NS = 3600 * 10**9
+HEARTBEATS_NS = 60 * 10**9
 SWEEP_EVERY_NS = 60 * 10**9
 # Runs that may be held at once, at most.
 HOLDS = 64
-STATUS = {
-    wandb_runs.RUNNING: "Running",
-    wandb_runs.FINISHED: "Succeeded",
-    wandb_runs.FAILED: "Failed",
-    wandb_runs.PREEMPTED: "Preempted",
-    wandb_runs.SILENT: "Silent",
-}
 # What goes first from a document that is too large.
-_BULKY = ("packages", "metadata", "summary", "config", "tags", "notes")
+_BULKY = ("packages", "metadata", "names", "summary", "config", "tags", "notes")
 
 
 class RunLimits(NamedTuple):
@@ -66,6 +57,8 @@ class WandbRuns:
         self._meters = meters
         self.limits = limits
         self._kept: OrderedDict[str, WandbRun] = OrderedDict()
+        # Of runs that are in no other's pod: how often the directory had changed at the last look.
+        self._looked: OrderedDict[str, int] = OrderedDict()
         self._swept_ns = clock.now_ns()
         self._count: int | None = None
         self._held = [RLock() for _ in range(HOLDS)]
@@ -93,31 +86,67 @@ class WandbRuns:
         return self._remember(run), new
 
     def described(
-        self, name: RunName, said: RunSettings | None = None
+        self, name: RunName, said: RunSettings | None = None, *, live: bool = True
     ) -> tuple[WandbRun, bool]:
-        """The same run, not kept yet, and nobody told of it."""
+        """The same run, not kept yet, and nobody told of it; *live* where it runs now, and is not
+        read from a file."""
         now_ns = self._clock.now_ns()
         old = self.known(name)
         if old is None:
             self._make_room()
-            self.sweep()
         run = old or WandbRun(
             name.uid, name.entity, name.project, name.run, wandb_runs.RUNNING, "", True,
             now_ns, now_ns, document={"name": name.run},
         )  # fmt: skip
         if said is not None:
-            run = run._replace(document={**run.document, **_said(said, run.document)})
+            resumed = {"resumed": True} if said.resumed else {}
+            run = run._replace(document={**run.document, **resumed, **_said(said)})
             run = _since(run)
         run = run._replace(state=wandb_runs.RUNNING, heard_ns=now_ns)
         if old is None:
-            pod_uid = self._pod_uid(run, now_ns)
+            changed = self._owners.changed
+            directory = self._owners.directory()
+            pod_uid = places.found(directory, run, places.started_ns(run))
+            if live:
+                pod_uid = pod_uid or places.found(directory, run, now_ns)
             run = run._replace(pod_uid=pod_uid or run.uid, own=not pod_uid)
+            self._has_looked(run, changed)
+        else:
+            run = self.looked(run, live=live)
         return run._replace(document=self._bounded(run.document)), old is None
+
+    def looked(self, run: WandbRun, *, live: bool = True) -> WandbRun:
+        """*run* in the pod that it is known to be in by now, and everybody told, where that is not
+        the one it was in; *live* where it runs now."""
+        changed = self._owners.changed
+        if self._looked.get(run.uid) == changed:
+            return run
+        directory = self._owners.directory()
+        pod_uid = places.found(directory, run, self._clock.now_ns()) if live else ""
+        if run.own and not pod_uid:
+            pod_uid = places.found(directory, run, places.started_ns(run))
+        moving = pod_uid not in {"", run.pod_uid}
+        if moving:
+            # What it said last is said already; its clock need not be ours.
+            since_ns = max(self._clock.now_ns(), tail_ns(run) + 1)
+            run = places.moved(run, pod_uid, since_ns)
+            self._put(run).result()
+        if moving or not run.own:
+            self._place(run, None)
+        self._has_looked(run, changed)
+        return self._remember(run) if moving else run
+
+    def _has_looked(self, run: WandbRun, changed: int) -> None:
+        with self._lock:
+            self._looked[run.uid] = changed
+            self._looked.move_to_end(run.uid)
+            if len(self._looked) > KEPT_MAX:
+                self._looked.popitem(last=False)
 
     def begun(self, run: WandbRun, at_ns: int) -> WandbRun:
         """*run*, which was there at *at_ns* already: one that is synced later began long ago. It is
         placed by who changes it next."""
-        if at_ns >= _started_ns(run):
+        if at_ns >= places.started_ns(run):
             return run
         return run._replace(document={**run.document, "started_ns": at_ns})
 
@@ -128,7 +157,7 @@ class WandbRuns:
     def ended(self, run: WandbRun, state: str, at_ns: int) -> WandbRun:
         """*run*, which ended as *state* says, at *at_ns*; not yet saved."""
         run = run._replace(state=state, document={**run.document, "ended_ns": at_ns})
-        self._place(run, max(at_ns, _started_ns(run) + 1))
+        self._place(run, at_ns)
         return run
 
     def saved(self, run: WandbRun) -> WandbRun:
@@ -141,16 +170,25 @@ class WandbRuns:
         return self._state.write(lambda tx: wandb_runs.put(tx, run), lane=Lane.APPLIER)
 
     def sweep(self) -> None:
-        """Now and then: runs that nobody has heard of for long have ended, as far as we know."""
+        """Now and then: runs that nobody has heard of for long have ended, as far as we know, and
+        those whose pod has become known are that pod's."""
         now_ns = self._clock.now_ns()
         with self._lock:
             if now_ns - self._swept_ns < SWEEP_EVERY_NS:
                 return
             self._swept_ns = now_ns
+            looked = list(self._looked.items())
         before_ns = now_ns - SILENT_AFTER_NS
         for run in self._state.read(lambda tx: wandb_runs.quiet(tx, before_ns)):
             with self.held(run.uid):
                 self.saved(self.ended(run, wandb_runs.SILENT, run.heard_ns))
+        for uid, changed in looked:
+            if changed != self._owners.changed:
+                with self.held(uid):
+                    known = self._kept.get(uid) or self.read(uid)
+                    if known is not None:
+                        heard = now_ns - known.heard_ns < HEARTBEATS_NS
+                        self.looked(known, live=known.own and heard)
 
     def _remember(self, run: WandbRun) -> WandbRun:
         with self._lock:
@@ -177,44 +215,11 @@ class WandbRuns:
                 self._kept.pop(uid, None)
         self._meters.dropped.add(len(gone), "wandb_runs", "too_many")
 
-    def _pod_uid(self, run: WandbRun, now_ns: int) -> str:
-        """The pod that the run is in, where one is known; else ""."""
-        directory = self._owners.directory()
-        said = run.document.get("config") or {}
-        named = said.get("pod_uid")
-        if isinstance(named, str) and named in directory.pods:
-            return named
-        host, namespace = run.document.get("host"), said.get("namespace")
-        if not host:
-            return ""
-        in_namespace = namespace if isinstance(namespace, str) else ""
-        return whose(directory, pod_name=host, namespace=in_namespace, at_ns=now_ns).pod_uid
-
     def _place(self, run: WandbRun, end_ns: int | None) -> None:
         """Say to all others that the run is, or until when it was."""
-        if not run.own:
-            return
-        said = run.document
-        name = said.get("name") or run.run_id
-        self._owners.place(
-            Placements(
-                (
-                    PlacedWorkload(
-                        Workload(run.uid, name, KIND, run.project, None, STATUS[run.state]),
-                        frozenset({"name", "kind", "namespace", "status"}),
-                    ),
-                ),
-                (
-                    PlacedPod(
-                        Pod(run.uid, run.run_id, run.project, said.get("host", ""), run.uid),
-                        (),
-                        _started_ns(run),
-                        end_ns,
-                        frozenset({"name", "namespace", "node", "workload_uid", "end"}),
-                    ),
-                ),
-            )
-        )
+        told = places.placements(self._owners.directory(), run, end_ns)
+        if told.workloads:
+            self._owners.place(told)
 
     def _bounded(self, said: Mapping[str, Any]) -> Mapping[str, Any]:
         if len(document.encode(dict(said))) <= self.limits.document_bytes:
@@ -238,16 +243,12 @@ def _since(run: WandbRun) -> WandbRun:
         at_ns = instant.parse_any(text) if isinstance(text, str) else None
     except ValueError:
         return run
-    if at_ns is None or not 0 < at_ns < _started_ns(run):
+    if at_ns is None or not 0 < at_ns < places.started_ns(run):
         return run
     return run._replace(document={**run.document, "started_ns": at_ns})
 
 
-def _started_ns(run: WandbRun) -> int:
-    return int(run.document.get("started_ns", run.created_ns))
-
-
-def _said(said: RunSettings, before: Mapping[str, Any]) -> dict[str, Any]:
+def _said(said: RunSettings) -> dict[str, Any]:
     """What *said* changes; what it does not say stays."""
     found: dict[str, Any] = {
         "name": said.display_name,
@@ -255,7 +256,8 @@ def _said(said: RunSettings, before: Mapping[str, Any]) -> dict[str, Any]:
         "group": said.group,
         "job_type": said.job_type,
         "program": said.program,
-        "host": before.get("host") or said.host,
+        # That of today, where a run is resumed elsewhere.
+        "host": said.host,
         "commit": said.commit,
         "repo": said.repo,
         "sweep": said.sweep,

@@ -29,6 +29,9 @@ from heliograph.service import record_frames
 from heliograph.service.ingest import Ingest
 from heliograph.service.meters import Meters
 from heliograph.service.series_batch import Sample, batch_of
+from heliograph.service.wandb_console import Console
+from heliograph.service.wandb_places import pod_at, started_ns
+from heliograph.service.wandb_progress import moved_on, tail_ns
 from heliograph.service.wandb_runs import WandbRuns
 from heliograph.store.log.log import Log
 from heliograph.store.state import batches, wandb_runs
@@ -38,8 +41,6 @@ from heliograph.training import steps
 PROTOCOL = "wandb"
 CONTAINER = "wandb"
 LINES_PER_FRAME = 2000
-# Lines from the end of the console that a client may still write over: bars of progress.
-WRITTEN_OVER_MAX = 32
 # A run whose last word is older than this ended then, and not when we heard of it.
 LATE_NS = 60 * 10**9
 _FRAMEWORK = re.compile(r"[a-z0-9][a-z0-9_.-]{0,39}")
@@ -72,17 +73,19 @@ def take(
     before = runs.known(name)
     silent = before is not None and before.state == wandb_runs.SILENT and not stream.complete
     if before is None or said is not None or silent:
-        run, new = runs.described(name, said)
+        # Settings come along with what our own import reads from a file.
+        run, new = runs.described(name, said, live=said is None)
         found.records.extend([_began(run)] if new else [])
     else:
-        run = before
+        told_ns = max(_told_ns(stream), default=now_ns)
+        run = runs.looked(before, live=now_ns - told_ns <= LATE_NS)
     run = runs.begun(run, min(_times(stream), default=now_ns))
     # What others know of it is where and since when it runs.
     untold = run if before is None or _shown(run) != _shown(before) else None
     _add_steps(taking, run, stream, now_ns, found)
     _add_samples(run, stream.events, now_ns, found)
-    over = _add_console(taking, run, stream.console, now_ns, found)
-    run = _moved_on(run, stream, now_ns)._replace(console_kept=run.console_kept + over)
+    run = _add_console(taking, run, stream, now_ns, found)
+    run = moved_on(run, stream, now_ns, taking.meters)
     run, state, ended_ns = _ended(run, stream, now_ns, found)
     appended = _append(taking, found)
     if state:
@@ -91,9 +94,7 @@ def take(
         runs.placed(run)
     appended.result()
     _count(taking.meters, stream)
-    run = runs.saved(run)
-    runs.sweep()
-    return run
+    return runs.saved(run)
 
 
 def _shown(run: WandbRun) -> tuple[object, ...]:
@@ -147,12 +148,13 @@ def _add_steps(
     framework = str(said).lower() if known else "unknown"
     left_out = 0
     for point in stream.history:
+        at_ns = _at_ns(run, point, now_ns)
         told = steps.told(
             point.values,
-            pod_uid=run.pod_uid,
+            pod_uid=pod_at(run, at_ns),
             run=run.run_id,
             step=point.number if point.step is None else point.step,
-            at_ns=_at_ns(run, point, now_ns),
+            at_ns=at_ns,
             framework=framework,
         )
         left_out += told.left_out
@@ -165,7 +167,7 @@ def _at_ns(run: WandbRun, point: Point, now_ns: int) -> int:
         return point.at_ns
     if point.runtime_s is None or not 0 <= point.runtime_s < 1e9:
         return now_ns
-    return int(run.document.get("started_ns", run.created_ns)) + round(point.runtime_s * 1e9)
+    return started_ns(run) + round(point.runtime_s * 1e9)
 
 
 def _add_samples(run: WandbRun, events: Sequence[Point], now_ns: int, found: _Found) -> None:
@@ -173,52 +175,56 @@ def _add_samples(run: WandbRun, events: Sequence[Point], now_ns: int, found: _Fo
         "run_id": run.run_id,
         "project": run.project,
         "host": str(run.document.get("host", ""))[:256],
-        "pod_uid": run.pod_uid,
     }
-    packed: dict[str, bytes] = {}
+    packed: dict[tuple[str, str], bytes] = {}
     for point in events:
         at_ns = _at_ns(run, point, now_ns)
+        pod_uid = pod_at(run, at_ns)
         for name, value in point.values.items():
-            identity = packed.get(name)
+            identity = packed.get((pod_uid, name))
             if identity is None:
                 system = wandb_system.named(name)
-                pairs = {**fixed, **dict(system.labels), label.NAME: system.metric}
-                identity = packed[name] = label.pack(label.of(pairs))
+                pairs = {**fixed, "pod_uid": pod_uid, **dict(system.labels)}
+                identity = label.pack(label.of({**pairs, label.NAME: system.metric}))
+                packed[pod_uid, name] = identity
             found.samples.append((identity, at_ns, value))
 
 
 def _add_console(
-    taking: Taking, run: WandbRun, lines: Sequence[ConsoleLine], now_ns: int, found: _Found
-) -> int:
-    """Add what is new of *lines*, and what was written over, as far as the run may have any; how
-    many were written over."""
+    taking: Taking, run: WandbRun, stream: Stream, now_ns: int, found: _Found
+) -> WandbRun:
+    """Add what is new of the console, and what was written over, as far as the run may have any;
+    the run as it is then."""
+    if not stream.console:
+        return run
     limit = taking.runs.limits.console_lines
-    printed = [line for line in lines if line.text.strip()]
-    new = [line for line in printed if line.number >= run.console_lines]
-    # What stands further back cannot be reached any more: it comes again.
-    since = run.console_lines - WRITTEN_OVER_MAX
-    over = [line for line in printed if since <= line.number < run.console_lines]
-    kept_new = [line for line in new if line.number < limit]
-    kept_over = over[: max(0, limit - run.console_kept)]
-    dropped = len(new) + len(over) - len(kept_new) - len(kept_over)
-    taking.meters.dropped.add(dropped, "console_lines", "too_many")
-    for line in (*kept_over, *kept_new):
-        attributes = {"line": line.number, "stream": line.stream}
+    console = Console(run.document, run.console_lines)
+    known, over, dropped = console.kept, run.console_kept, 0
+    for place in console.placed(stream.console, stream.read):
+        line = place.line
+        at_ns = now_ns if line.at_ns is None else line.at_ns
+        # Lines of a pod come from its node as well.
+        if place.new and pod_at(run, at_ns) == run.uid:
+            found.lines.append(_log_line(run, line, at_ns))
+        if (known if place.new else over) >= limit:
+            dropped += 1
+            continue
+        known, over = known + place.new, over + (not place.new)
+        attributes = {"line": place.place, "stream": line.stream}
         found.records.append(
             _record(
-                run, "console_line", None, now_ns if line.at_ns is None else line.at_ns, now_ns,
-                line.text, attributes, ("console", line.number, line.text),
+                run, "console_line", None, at_ns, now_ns, line.text, attributes, place.identity,
             )
         )  # fmt: skip
-    if run.own:
-        found.lines.extend(_log_line(run, line, now_ns) for line in new)
-    return len(kept_over)
+    taking.meters.dropped.add(dropped, "console_lines", "too_many")
+    document = {**run.document, "console": console.document(), "resumed": False}
+    return run._replace(console_kept=over, document=document)
 
 
-def _log_line(run: WandbRun, line: ConsoleLine, now_ns: int) -> Line:
+def _log_line(run: WandbRun, line: ConsoleLine, at_ns: int) -> Line:
     return Line(
-        now_ns if line.at_ns is None else line.at_ns,
-        run.pod_uid,
+        at_ns,
+        run.uid,
         run.project,
         run.run_id,
         str(run.document.get("host", "")),
@@ -227,36 +233,6 @@ def _log_line(run: WandbRun, line: ConsoleLine, now_ns: int) -> Line:
         line.text,
         at_known=line.at_ns is not None,
     )
-
-
-def _moved_on(run: WandbRun, stream: Stream, now_ns: int) -> WandbRun:
-    said = dict(run.document)
-    if stream.history and stream.history_end >= run.history_lines:
-        said["tail"] = _tail(stream.history[-1])
-    if stream.events and stream.events_end >= run.event_lines:
-        said["events_tail"] = _tail(stream.events[-1])
-    if stream.summary is not None:
-        said["summary"] = stream.summary
-    if stream.uploaded:
-        said["uploaded_files"] = int(said.get("uploaded_files", 0)) + stream.uploaded
-    return run._replace(
-        heard_ns=max(run.heard_ns, now_ns),
-        history_ns=now_ns if stream.history else run.history_ns,
-        history_lines=max(run.history_lines, stream.history_end),
-        event_lines=max(run.event_lines, stream.events_end),
-        console_lines=max(run.console_lines, stream.console_end),
-        document=said,
-    )
-
-
-def _tail(point: Point) -> dict[str, Any]:
-    """What a client that goes on with a run must know of its last line."""
-    tail = {
-        "_step": point.step,
-        "_runtime": point.runtime_s,
-        "_timestamp": None if point.at_ns is None else point.at_ns / 1e9,
-    }
-    return {name: value for name, value in tail.items() if value is not None}
 
 
 def _ended(
@@ -281,7 +257,7 @@ def _ended(
     state = wandb_runs.FINISHED if code == 0 else wandb_runs.FAILED
     if stream.preempting or (code and run.document.get("preempted_ns")):
         state = wandb_runs.PREEMPTED
-    last_ns = max((*_last(stream), _tail_ns(run)), default=now_ns) or now_ns
+    last_ns = max((*_last(stream), tail_ns(run))) or now_ns
     ended_ns = last_ns if now_ns - last_ns > LATE_NS else now_ns
     after = [code, run.history_lines]
     if run.document.get("ended_after") == after:
@@ -299,31 +275,31 @@ def _ended(
     return run, state, ended_ns
 
 
-def _last(stream: Stream) -> Iterator[int]:
+def _told_ns(stream: Stream) -> Iterator[int]:
     for points in (stream.history, stream.events):
         yield from (point.at_ns for point in points[-1:] if point.at_ns is not None)
+
+
+def _last(stream: Stream) -> Iterator[int]:
+    yield from _told_ns(stream)
     yield from (line.at_ns for line in stream.console[-1:] if line.at_ns is not None)
-
-
-def _tail_ns(run: WandbRun) -> int:
-    tails = (run.document.get("tail") or {}, run.document.get("events_tail") or {})
-    return max(int(1e9 * tail.get("_timestamp", 0)) for tail in tails)
 
 
 def _record(
     run: WandbRun, event_type: str, severity: str | None, at_ns: int, now_ns: int, body: str,
     attributes: dict[str, Any], identity: tuple[str | int, ...],
 ) -> Record:  # fmt: skip
+    pod_uid = pod_at(run, at_ns)
     return Record(
         record_id=record_id(PROTOCOL, run.uid, *identity),
         timestamp_ns=at_ns,
         observed_timestamp_ns=now_ns,
-        session_id=run.pod_uid,
+        session_id=pod_uid,
         source_kind=PROTOCOL,
         event_type=event_type,
         severity=severity,
         body=body,
-        resource={"pod_uid": run.pod_uid, "node": run.document.get("host", "")},
+        resource={"pod_uid": pod_uid, "node": run.document.get("host", "")},
         attributes={"run_id": run.run_id, "project": run.project, **attributes},
         correlation={"wandb_run": run.uid},
     )

@@ -10,8 +10,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from starlette.applications import Starlette
-
 from heliograph.core.clock import Clock
 from heliograph.core.errors import ConfigError
 from heliograph.core.matcher import parse as parse_matcher
@@ -19,7 +17,7 @@ from heliograph.core.series import SeriesTable
 from heliograph.enrich.records import whose
 from heliograph.recorder.store import Source
 from heliograph.recorder.wiring.reading import StoredPoints
-from heliograph.service import alert_wiring, application, recorder_queries
+from heliograph.service import alert_wiring, application, http, memory, recorder_queries
 from heliograph.service import config as settings
 from heliograph.service.alert_archive import AlertArchive
 from heliograph.service.applier import Applier, RuleApplying, Stores
@@ -47,8 +45,6 @@ from heliograph.service.recorder_queries import QueriedPoints
 from heliograph.service.sealing import Sealing
 from heliograph.service.supervisor import Supervisor
 from heliograph.store.log.log import Log
-from heliograph.store.prometheus.queries import PrometheusQueries
-from heliograph.store.prometheus.sender import Sender
 from heliograph.store.protocol import SampleQueries
 from heliograph.store.records.folder import RecordFolder
 from heliograph.store.records.protocol import RecordStore
@@ -68,7 +64,7 @@ _LANES = {lane: lane.name.lower() for lane in Lane}
 class Site(NamedTuple):
     """A running service: its application, and how it is taken down."""
 
-    app: Starlette
+    app: http.Application
     core: Core
     flow: Flow
     close: Callable[[], None]
@@ -294,6 +290,9 @@ def _forward(config: Config, core: Core, one: ForwardConfig, name: str) -> Forwa
         hold_ns=span_ns(one.hold, "forward.hold"),
         queue_bytes=config.samples.queue_mb * MIB,
     )
+    # Late, as in `_queries`: who keeps all to himself does without an HTTP client, of 4 MB.
+    from heliograph.store.prometheus.sender import Sender
+
     sources = Sources(core.log, core.state, core.table, core.attributing.spans)
     return Forward(
         target, Sender(one.url, core.clock), sources, core.supervisor, core.meters, core.clock
@@ -321,7 +320,9 @@ def _maintenance(config: Config, core: Core, upkeep: LogUpkeep) -> Maintenance:
         replayed=upkeep.replayed,
         archive=AlertArchive(Path(config.data_dir), config.retention.alert_archive_mb * MIB),
     )
-    return Maintenance(tended, keep, core.supervisor, core.meters, core.clock)
+    maintenance = Maintenance(tended, keep, core.supervisor, core.meters, core.clock)
+    maintenance.also("memory", memory.give_back)
+    return maintenance
 
 
 def _watch(config: Config, core: Core) -> PlacementWatch | None:
@@ -350,6 +351,8 @@ def _recorded(core: Core, queries: SampleQueries) -> Source:
 def _queries(config: Config, core: Core, opened: ExitStack) -> SampleQueries:
     if core.segments is None:
         assert config.samples.query_url is not None
+        from heliograph.store.prometheus.queries import PrometheusQueries
+
         remote = PrometheusQueries(config.samples.query_url, core.clock)
         opened.callback(remote.close)
         return remote

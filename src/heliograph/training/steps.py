@@ -26,6 +26,8 @@ SOURCE = "wandb"
 # Names of a row that are not ours, kept under `extra`; more are left out.
 EXTRA_MAX = 512
 NAMES_CACHED_MAX = 8192
+# Sets of names that one step has.
+NAME_SETS_CACHED_MAX = 256
 EXTRA_CHARS_MAX = fields.EXTRA_KEY_CHARS_MAX
 _DIGEST_CHARS = 8
 _INT_BITS_MAX = 63
@@ -107,6 +109,33 @@ def told(
     return Told(
         TrainingRow(pod_uid, SOURCE, run, at_ns, step, None, framework, known), left_out
     )
+
+
+@lru_cache(maxsize=NAME_SETS_CACHED_MAX)
+def fields_of(names: tuple[str, ...]) -> Mapping[str, str]:
+    """Where `told` puts the values of *names* of one step: field → name, `extra.<key>` → name."""
+    found: dict[str, str] = {}
+    for name in sorted(names, key=lambda name: (len(name), name)):
+        meaning = _meaning(name)
+        if meaning.known and meaning.field not in found:
+            found[meaning.field] = name
+        else:
+            found[f"extra.{_extra(name) if meaning.known else meaning.field}"] = name
+    return found
+
+
+def as_logged(row: TrainingRow, names: Mapping[str, str]) -> dict[str, Any]:
+    """The values of *row* by the names that the script gave them, as far as *names*, of `fields_of`,
+    knows them; else by ours."""
+    found: dict[str, Any] = {}
+    for field, value in row.fields.items():
+        if field == "extra":
+            found |= {names.get(f"extra.{key}", key): one for key, one in value.items()}
+        elif field != "current_iteration":
+            name = names.get(field, field)
+            scale = _meaning(name).scale
+            found[name] = value if scale == 1.0 else value / scale
+    return found
 
 
 def record_of(row: TrainingRow, *, observed_ns: int) -> Record:

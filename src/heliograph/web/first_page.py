@@ -3,9 +3,12 @@
 from collections.abc import Sequence
 from functools import cache
 from importlib import resources
+from typing import TYPE_CHECKING
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from msgspec import Struct
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; style-src 'self'; img-src 'self' data:; frame-ancestors 'none'; "
@@ -99,8 +102,11 @@ def stylesheet() -> bytes:
 
 
 @cache
-def environment() -> Environment:
+def environment() -> "Environment":
     """Where all pages' templates are."""
+    # Where nobody looks at a page it is 2 MB less.
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
     return Environment(
         loader=PackageLoader("heliograph.web"),
         autoescape=True,

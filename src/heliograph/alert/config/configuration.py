@@ -43,6 +43,8 @@ _INHIBIT = (
     "name", "source_match", "source_match_re", "source_matchers", "sources", "target_match",
     "target_match_re", "target_matchers", "equal",
 )  # fmt: skip
+# The name that greets the mail server; a duration, which "" is none of.
+_MAY_BE_EMPTY = ("smtp_hello", "resolve_timeout")
 _GLOBAL: dict[str, fields.Read] = {
     "resolve_timeout": fields.span_ns,
     "http_config": http_client.http_config,
@@ -133,8 +135,8 @@ def _global(document: Any, place: str) -> dict[str, Any]:
     read = smtp | _GLOBAL
     for key, value in fields.mapping(document, place).items():
         if key in read:
-            # "" counts as not given, but for the name that greets the mail server.
-            if value is not None and (value != "" or key == "smtp_hello"):
+            # "" counts as not given, where it is not a name or a number of its own.
+            if value is not None and (value != "" or key in _MAY_BE_EMPTY):
                 defaults[key] = read[key](value, f"{place}.{key}")
         elif not key.startswith(_GLOBAL_OTHERS):
             fail(place, f"unknown key {key}")
@@ -217,12 +219,14 @@ def _root(document: Any, place: str) -> Route:
     for key in ("match", "match_re", "matchers"):
         if given.get(key):
             fail(f"{place}.{key}", "the root route matches all, so it has no matchers")
+    # Nothing, which may be nothing of the wrong kind.
+    matchers_of(given, "", place)
     for key in ("mute_time_intervals", "active_time_intervals"):
         if given.get(key):
             fail(f"{place}.{key}", "the root route has no time intervals")
     if not given.get("receiver"):
         fail(f"{place}.receiver", "required: the root route names the default receiver")
-    if given.get("continue") and fields.flag(given["continue"], f"{place}.continue"):
+    if _continues(given, place):
         fail(f"{place}.continue", "nothing follows the root route")
     return _route(given, Route(id=FILE, receiver=""), FILE, (), place)
 
@@ -259,7 +263,7 @@ def _route(
         repeat_interval_ns=spans["repeat_interval"],
         mute_time_intervals=_names(given, "mute_time_intervals", place),
         active_time_intervals=_names(given, "active_time_intervals", place),
-        continue_=fields.flag(given.get("continue") or False, f"{place}.continue"),
+        continue_=_continues(given, place),
         labels=tuple(sorted({**dict(parent.labels), **labels}.items())),
     )
     below: dict[str, Route] = {}
@@ -269,6 +273,11 @@ def _route(
         its_id = child_id(route_id, own, below)
         below[its_id] = _route(fields.mapping(child, here), route, its_id, own, here)
     return structs.replace(route, routes=tuple(below.values()))
+
+
+def _continues(given: Mapping[str, Any], place: str) -> bool:
+    value = given.get("continue")
+    return value is not None and fields.flag(value, f"{place}.continue")
 
 
 def group_by(

@@ -2,7 +2,7 @@
 
 A slot is a place in the book. What changes with every repeat (`ends`, `updated`, `count`) is a
 number in a column; what an alert *is* (labels, annotations, context) is packed in `cold`, and read
-when somebody wants to see it. 100,000 alerts take about 60 MB.
+when somebody wants to see it. 100,000 alerts take about 50 MB.
 
     slots = book.add(alerts, saids)      book.view(slots[0]) == alerts[0], but for its documents
 
@@ -22,7 +22,7 @@ from heliograph.alert.engine.pages import Pages
 from heliograph.alert.engine.pairs import Pair, Pairs
 from heliograph.alert.model import Alert
 from heliograph.kernels import alert_columns
-from heliograph.kernels.alert_columns import Columns
+from heliograph.kernels.alert_columns import Columns, Slots
 
 FOREVER_NS = alert_columns.FOREVER_NS
 _OVER, _GUESS, _FIRED = alert_columns.OVER, alert_columns.GUESS, alert_columns.FIRED
@@ -54,16 +54,16 @@ class Book:
         self._episode = array("q")
         self._flags = bytearray()
         self._pairs = Pairs()
-        self._by_id: dict[str, int] = {}
+        self._by_id = Slots(self.ids)
         # The latest episode of each identity.
-        self._latest: dict[str, int] = {}
+        self._latest = Slots(self.fingerprints)
         # The same objects, which grow where they are.
         self._into = Columns(
             *(self.starts, self.ends, self.count, self.seq, self._updated, self._created),
             *(self._wake, self._said, self._episode, self._flags, self.ids, self.fingerprints),
             *(self._by_id, self._latest),
         )
-        self._free: list[int] = []
+        self._free = array("I")
         self._next_ns = FOREVER_NS
         # Slots that `change` was called for; those that are new have the slot of the episode before.
         self._saved: dict[int, _Saved] = {}
@@ -74,7 +74,7 @@ class Book:
 
     def __iter__(self) -> Iterator[int]:
         """Every slot, oldest first."""
-        return iter(self._by_id.values())
+        return iter(self._oldest_first())
 
     def slot(self, alert_id: str) -> int | None:
         """The slot of *alert_id*, or None."""
@@ -86,11 +86,11 @@ class Book:
 
     def is_new(self, fingerprints: Collection[str]) -> bool:
         """Whether there is no episode of any of *fingerprints*."""
-        return self._latest.keys().isdisjoint(fingerprints)
+        return self._latest.lacks(fingerprints)
 
     def is_free(self, ids: Collection[str]) -> bool:
         """Whether no episode has one of *ids*."""
-        return self._by_id.keys().isdisjoint(ids)
+        return self._by_id.lacks(ids)
 
     def add(
         self,
@@ -109,7 +109,7 @@ class Book:
         pieces = cold.packed_all(alerts)
         while len(self._free) < len(alerts):
             self._grow()
-        slots = self._free[: -len(alerts) - 1 : -1]
+        slots = self._free[: -len(alerts) - 1 : -1].tolist()
         del self._free[len(self._free) - len(alerts) :]
         first_ns = alert_columns.keep(
             alerts, saids, over, ended_ns, slots, self._into, self._new
@@ -287,7 +287,7 @@ class Book:
 
     def carrying(self, pairs: Sequence[Pair]) -> Iterable[int]:
         """Slots whose labels or context have all of *pairs*, and perhaps more: look at each."""
-        return self._pairs.slots(pairs) if pairs else list(self._by_id.values())
+        return self._pairs.slots(pairs) if pairs else self._oldest_first()
 
     def forget(self, slot: int) -> None:
         """Have no such episode any more; nothing may be uncommitted."""
@@ -295,9 +295,9 @@ class Book:
         assert not self._new
         alert_id, fingerprint = self.ids[slot], self.fingerprints[slot]
         self.firing -= not self.over(slot)
-        del self._by_id[alert_id]
+        self._by_id.remove(alert_id)
         if self._latest.get(fingerprint) == slot:
-            del self._latest[fingerprint]
+            self._latest.remove(fingerprint)
         self._vacate(slot)
 
     def commit(self) -> None:
@@ -312,11 +312,11 @@ class Book:
         for slot, before in reversed(self._new.items()):
             self.firing -= not self.over(slot)
             fingerprint = self.fingerprints[slot]
-            del self._by_id[self.ids[slot]]
+            self._by_id.remove(self.ids[slot])
             if before is None:
-                del self._latest[fingerprint]
+                self._latest.remove(fingerprint)
             else:
-                self._latest[fingerprint] = before
+                self._latest.put(fingerprint, before)
             self._vacate(slot)
         back = list(self._saved)
         for slot, (kept, groups, flags, *numbers) in self._saved.items():
@@ -329,24 +329,36 @@ class Book:
         self.commit()
         return gone, back
 
+    def _oldest_first(self) -> list[int]:
+        if not len(self):
+            return []
+        # Of a slot that nothing is in it is 0.
+        held = np.flatnonzero(np.frombuffer(self._episode, np.int64))
+        created_ns = np.frombuffer(self._created, np.int64)[held]
+        slots: list[int] = held[np.argsort(created_ns, kind="stable")].tolist()
+        return slots
+
     def _grow(self) -> None:
         begin = len(self.ids)
-        self.ids += [""] * _GROWTH
-        self.fingerprints += [""] * _GROWTH
-        self.groups += [()] * _GROWTH
-        self._cold.grow(_GROWTH)
-        self._flags += bytes(_GROWTH)
+        # A column that grows moves, and leaves a hole that is too small for the next to grow into.
+        more = max(_GROWTH, begin // 2)
+        self.ids += [""] * more
+        self.fingerprints += [""] * more
+        self.groups += [()] * more
+        self._cold.grow(more)
+        self._flags += bytes(more)
         for column in self._columns():
-            column.frombytes(bytes(8 * _GROWTH))
-        self._wake[begin:] = array("q", (FOREVER_NS,)) * _GROWTH
-        self._pairs.grow(_GROWTH)
+            column.frombytes(bytes(8 * more))
+        self._wake[begin:] = array("q", (FOREVER_NS,)) * more
+        self._pairs.grow(more)
         # What is free already goes first.
-        self._free = [*range(begin + _GROWTH - 1, begin - 1, -1), *self._free]
+        self._free = array("I", range(begin + more - 1, begin - 1, -1)) + self._free
 
     def _vacate(self, slot: int) -> None:
         self.ids[slot] = self.fingerprints[slot] = ""
         self.groups[slot] = ()
         self._cold.put(slot, b"")
+        self._episode[slot] = 0
         self._wake[slot] = FOREVER_NS
         self._pairs.put(slot, ())
         self._free.append(slot)

@@ -256,6 +256,7 @@ def _message(state: State, row: Outgoing, group: Group, now_ns: int) -> Message:
         common_annotations=_shared([alert.annotations for alert in alerts]),
         truncated=len(alerts) - len(shown),
         message_id=told.message_id if told is not None else "",
+        foreign_key=state.setup.tree.foreign_key(group.route_id, group.labels),
     )
 
 

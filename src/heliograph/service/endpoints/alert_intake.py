@@ -23,10 +23,13 @@ from heliograph.service import problem
 from heliograph.service.alert_bodies_v2 import BodiesV2
 from heliograph.service.alert_meters import AlertMeters
 from heliograph.service.alert_posts import AlertPosts
+from heliograph.service.endpoints import foreign
+from heliograph.service.endpoints.foreign import in_foreign_words, require_json
 from heliograph.service.http import Endpoint, Surroundings, header, read_body
 
 ERRORS_SHOWN_MAX = 20
 JSON = "application/json"
+_KEPT = Response(status_code=200)
 
 
 class Intake(NamedTuple):
@@ -75,7 +78,7 @@ def endpoints(intake: Intake) -> list[Endpoint]:
         _endpoint(
             "/api/v2/alerts",
             "Alerts as Prometheus and vmalert post them (Alertmanager v2).",
-            post_v2,
+            in_foreign_words(post_v2),
             returns="200; 400 names what was refused, the rest is kept",
             aliases=("/v1/alerts/metric/api/v2/alerts", "/v1/api/v2/alerts"),
         ),
@@ -122,14 +125,14 @@ async def _post(
 ) -> tuple[Posted, list[Taken]]:
     with _Counted(intake, source) as counted:
         body = await _body(request, intake, strictly=False)
-        future = intake.posts.submit(lambda times: decode(body, times))
-        posted, taken = await asyncio.wrap_future(future)
+        posted, taken = await intake.posts.awaited(lambda times: decode(body, times))
         counted.note(posted)
     return posted, taken
 
 
 async def _body(request: Request, intake: Intake, *, strictly: bool) -> bytes:
-    _require_json(request, strictly=strictly)
+    if strictly:
+        require_json(request)
     return json_body.inflated(
         await read_body(request, intake.around),
         content_encoding=header(request, b"content-encoding"),
@@ -161,21 +164,6 @@ class _Counted(AbstractContextManager["_Counted"]):
         meters.intake_seconds.observe(self._clock.monotonic_s() - self._started_s, source)
 
 
-def _require_json(request: Request, *, strictly: bool) -> None:
-    """Refused 415, as Alertmanager answers; the webhooks are posted by scripts, which say anything."""
-    given = header(request, b"content-type")
-    if given is None:
-        given = "application/octet-stream" if strictly else JSON
-    media = given.partition(";")[0].strip().lower()
-    if strictly and media != JSON:
-        raise Refused(
-            f"unsupported media type {media[:60]!r}, only [{JSON}] are allowed",
-            field="Content-Type",
-            code="content_type",
-            status=415,
-        )
-
-
 def _one(body: bytes, source: str, times: Times) -> Posted:
     post: Post = alert_bodies.decode(body, source, times)
     return Posted([post], [0], [])
@@ -183,15 +171,11 @@ def _one(body: bytes, source: str, times: Times) -> Posted:
 
 def _v2_answer(posted: Posted) -> Response:
     if not posted.unfit:
-        return Response(status_code=200)
-    first = posted.unfit[0]
-    return problem.problem(
-        first.status,
-        f"{first.field}: {first.detail}",
-        code="partly_refused" if posted.kept else first.reason,
-        errors=_errors(posted),
-        extra={"kept_alerts": posted.kept, "refused_alerts": len(posted.unfit)},
-    )
+        return _KEPT
+    named = [f"{one.field}: {one.detail}" for one in posted.unfit[:ERRORS_SHOWN_MAX]]
+    if len(posted.unfit) > len(named):
+        named.append(f"{len(posted.unfit) - len(named)} more")
+    return foreign.text("; ".join(named), posted.unfit[0].status)
 
 
 def _metric_answer(posted: Posted, taken: list[Taken]) -> Response:

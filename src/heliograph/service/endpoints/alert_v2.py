@@ -5,18 +5,20 @@ OpenAPI document, v2.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cmp_to_key
 from itertools import islice
 from operator import itemgetter
 from typing import Any, NamedTuple, TypeVar
 
 import re2
+from msgspec import structs
 from starlette.requests import Request
 from starlette.responses import Response
 
 from heliograph import __version__
+from heliograph.alert.document import foreign_fingerprint
 from heliograph.alert.engine.views import Told
 from heliograph.alert.model import Alert, Suppression
-from heliograph.core import instant
 from heliograph.core.errors import Refused
 from heliograph.core.matcher import Matcher, compile_pattern
 from heliograph.service import alert_view, problem
@@ -93,7 +95,7 @@ def endpoints(reading: Reading) -> list[Endpoint]:
         return problem.wordy(await reading.ask(lambda turn: _groups(turn, wanted)))
 
     async def receivers(_: Request) -> Response:
-        names = await reading.ask(lambda turn: sorted(turn.engine.setup.receivers))
+        names = await reading.ask(lambda turn: [*turn.engine.setup.receivers])
         return problem.answer([{"name": name} for name in names])
 
     choosing = tuple(
@@ -158,7 +160,7 @@ def _status(original: str, started_ns: int) -> dict[str, Any]:
     return {
         "cluster": {"status": "disabled", "peers": []},
         "config": {"original": original},
-        "uptime": instant.text_of(started_ns),
+        "uptime": alert_view.ms_text(started_ns),
         "versionInfo": {
             "branch": "",
             "buildDate": "",
@@ -202,20 +204,25 @@ def _check_count(count: int) -> None:
 def _view(
     turn: Turn, alert: Alert, wanted: Wanted, told: Told | None = None
 ) -> Mapping[str, Any] | None:
-    """*alert* as the API has it, where it is wanted, with the receivers that are *told*."""
+    """*alert* as the API has it, where it is wanted, with the receivers that are *told*: one for each
+    of its groups, in the order of their routes."""
     engine = turn.engine
     groups = engine.groups_of(alert.id)
-    if told is not None:
-        groups = tuple(one for one in groups if told(one.receiver))
-    # Nearly all are in one, and this is done for each of a long list.
-    receivers = (
-        [groups[0].receiver] if len(groups) == 1 else sorted({one.receiver for one in groups})
-    )
+    receivers = [one.receiver for one in groups if told is None or told(one.receiver)]
     suppression = engine.suppression(alert.id, turn.now_ns)
     if not wanted.has(suppression):
         return None
+    if suppression.inhibitors:
+        suppression = structs.replace(
+            suppression, inhibitors=_fingerprints(turn, suppression.inhibitors)
+        )
     horizon_ns = engine.setup.resolve_timeout_ns
     return alert_view.alert_v2(alert, turn.now_ns, suppression, receivers, horizon_ns)
+
+
+def _fingerprints(turn: Turn, alert_ids: Sequence[str]) -> tuple[str, ...]:
+    found = (turn.engine.alert(one) for one in alert_ids)
+    return tuple(foreign_fingerprint(one.labels) for one in found if one is not None)
 
 
 def _groups(turn: Turn, wanted: Wanted) -> list[Mapping[str, Any]]:
@@ -238,4 +245,22 @@ def _groups(turn: Turn, wanted: Wanted) -> list[Mapping[str, Any]]:
                     "alerts": sorted(views, key=itemgetter("fingerprint")),
                 }
             )
-    return sorted(found, key=lambda one: (str(one["labels"]), str(one["receiver"])))
+    for one in found:
+        for view in one["alerts"]:
+            # Here they are in order, as there.
+            view["receivers"].sort(key=itemgetter("name"))
+    return sorted(found, key=cmp_to_key(_compared))
+
+
+def _compared(one: Mapping[str, Any], other: Mapping[str, Any]) -> int:
+    """-1 where Alertmanager lists the group *one* before *other*, 1 where after it: by labels (fewer
+    before, then name by name: what lacks it, what has less), then by receiver."""
+    ours, theirs = one["labels"], other["labels"]
+    if len(ours) != len(theirs):
+        return -1 if len(ours) < len(theirs) else 1
+    for name in sorted({*ours, *theirs}):
+        value, its = ours.get(name), theirs.get(name)
+        if value != its:
+            return -1 if value is None or (its is not None and value < its) else 1
+    name, its = str(one["receiver"]["name"]), str(other["receiver"]["name"])
+    return (name > its) - (name < its)

@@ -1,6 +1,7 @@
 """What operators look at: health, own metrics, the OpenAPI document, the first page."""
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
 from starlette.requests import Request
@@ -34,7 +35,10 @@ class Operations(NamedTuple):
 
 def endpoints(have: Operations) -> list[Endpoint]:
     """The service's own endpoints, described with all others by the OpenAPI document."""
-    document: dict[str, Any] = {}
+
+    @cache
+    def document() -> dict[str, Any]:
+        return openapi.document([*have.others, *own])
 
     async def healthz(_: Request) -> Response:
         return problem.answer({"status": "ok"})
@@ -48,7 +52,7 @@ def endpoints(have: Operations) -> list[Endpoint]:
         return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
     async def described(_: Request) -> Response:
-        return problem.answer(document)
+        return problem.answer(await have.executors.read(document))
 
     async def page(_: Request) -> Response:
         html = await have.executors.read(lambda: first_page.render(have.page()))
@@ -68,7 +72,6 @@ def endpoints(have: Operations) -> list[Endpoint]:
         Endpoint("GET", "/", "view", "The first page.", page, returns="HTML"),
         Endpoint("GET", "/static/heliograph.css", "open", "Styles.", stylesheet, returns="CSS"),
     ]
-    document.update(openapi.document([*have.others, *own]))
     return own
 
 

@@ -4,7 +4,6 @@ What is posted is read beside ingest, and made durable by it: the records, and w
 of their memory counters, in one commit.
 """
 
-import asyncio
 from typing import Any, NamedTuple
 
 import msgspec
@@ -23,7 +22,7 @@ from heliograph.service import params, problem, record_frames
 from heliograph.service.backpressure import Backpressure
 from heliograph.service.executors import Executors
 from heliograph.service.freshness import Reads
-from heliograph.service.http import Endpoint, Parameter, Surroundings, read_body
+from heliograph.service.http import Endpoint, Parameter, Surroundings, header, read_body
 from heliograph.service.ingest import Ingest
 from heliograph.service.log_patterns import PatternBook
 from heliograph.service.meters import Meters
@@ -148,16 +147,14 @@ def _page(
 async def _posted(request: Request, reading: Reading) -> Response:
     taking = reading.taking
     meters = taking.meters
-    encoding = request.headers.get("content-encoding")
+    encoding = header(request, b"content-encoding")
     try:
         taking.backpressure.check()
         body = await read_body(request, reading.around)
         meters.received_bytes.add(len(body), RECORDS)
         read = await reading.executors.lines(lambda: _read(body, encoding, taking))
         if read.payloads:
-            samples = await asyncio.wrap_future(
-                taking.ingest.submit(lambda: _append(read, taking))
-            )
+            samples = await taking.ingest.awaited(lambda: _append(read, taking))
             meters.received.add(samples.batch.count, RECORDS, "samples")
             meters.rejected.add(samples.refused, RECORDS, "series_limit")
     except Refused as error:

@@ -1,5 +1,6 @@
 """Silences over `/v1/silences`, and over Alertmanager's `/api/v2/silences`."""
 
+import re
 import uuid
 from collections.abc import Callable
 from itertools import islice
@@ -16,7 +17,7 @@ from heliograph.core.errors import Refused
 from heliograph.receive import json_body
 from heliograph.service import alert_view, params, problem
 from heliograph.service.alerting import Alerting, Turn
-from heliograph.service.endpoints.foreign import in_foreign_words, v2_paths
+from heliograph.service.endpoints.foreign import in_foreign_words, require_json, v2_paths
 from heliograph.service.http import Endpoint, Parameter, Surroundings, read_document
 
 T = TypeVar("T")
@@ -28,6 +29,7 @@ JSON = ("application/json",)
 MATCHES_MAX = 10_000
 
 _document = msgspec.json.Decoder()
+_UUID = re.compile(r"[0-9a-f]{8}(?:-?[0-9a-f]{4}){3}-?[0-9a-f]{12}", re.IGNORECASE | re.ASCII)
 
 
 class Silencing(NamedTuple):
@@ -114,6 +116,7 @@ def _ours(silencing: Silencing) -> list[Endpoint]:
 
 def _foreign(silencing: Silencing) -> list[Endpoint]:
     async def post(request: Request) -> Response:
+        require_json(request)
         wanted = silence_documents.from_v2(await _body(request, silencing))
         made = await silencing.change(lambda turn: _put(turn, wanted))
         return problem.answer({"silenceID": made.id})
@@ -240,9 +243,7 @@ def _unknown() -> Refused:
 
 def _uuid(request: Request) -> str:
     given = str(request.path_params["silence_id"])
-    try:
-        uuid.UUID(given)
-    except ValueError as error:
+    if _UUID.fullmatch(given) is None:
         words = f"silenceID in path must be of type uuid: {given[:60]!r}"
-        raise Refused(words, field="silence_id", status=422) from error
+        raise Refused(words, field="silence_id", status=422)
     return given

@@ -1,6 +1,5 @@
 """What streams in: remote write, made durable on the ingest thread, and logs (`line_intake`)."""
 
-import asyncio
 from typing import NamedTuple
 
 import msgspec
@@ -12,7 +11,7 @@ from heliograph.core.errors import Refused
 from heliograph.receive import logs, remote_write
 from heliograph.service import problem
 from heliograph.service.backpressure import Backpressure
-from heliograph.service.http import Endpoint, Surroundings, read_body
+from heliograph.service.http import Endpoint, Surroundings, header, read_body
 from heliograph.service.ingest import Ingest
 from heliograph.service.line_intake import LineIntake
 from heliograph.service.line_parses import Read, told
@@ -82,15 +81,15 @@ def endpoints(intake: Intake) -> list[Endpoint]:
 
 
 async def _remote_write(request: Request, intake: Intake) -> Response:
-    meters, headers = intake.meters, request.headers
+    meters = intake.meters
     try:
         remote_write.require_content(
-            headers.get("content-type"), headers.get("content-encoding")
+            header(request, b"content-type"), header(request, b"content-encoding")
         )
         intake.backpressure.check()
         body = await read_body(request, intake.around)
         meters.received_bytes.add(len(body), REMOTE_WRITE)
-        done = await asyncio.wrap_future(intake.ingest.submit(lambda: _write(body, intake)))
+        done = await intake.ingest.awaited(lambda: _write(body, intake))
     except Refused as error:
         meters.rejected.add(1, REMOTE_WRITE, error.code)
         raise
@@ -144,7 +143,7 @@ def _partial_write(done: _Written) -> Response:
 async def _logs(request: Request, intake: Intake) -> Response:
     meters = intake.meters
     sender = request.client.host if request.client else ""
-    encoding = request.headers.get("content-encoding")
+    encoding = header(request, b"content-encoding")
     try:
         intake.backpressure.check()
         body = await read_body(request, intake.around)

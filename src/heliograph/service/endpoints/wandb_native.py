@@ -1,15 +1,13 @@
-"""The server side of an unmodified `wandb` client, and the runs that came so.
+"""The server side of an unmodified `wandb` client.
 
     POST /graphql                                          who, which run, alerts, where files go
     POST /files/{entity}/{project}/{run}/file_stream       history, system metrics, console, the end
     PUT  /files/{entity}/{project}/{run}/upload/…/{name}   files; few are read
     POST /sdk/otel/v1/metrics|logs|traces                  the client's own telemetry: dropped
-    GET  /v1/wandb/runs, /v1/wandb/runs/{uid}              what is known of runs
 
 A stream is answered when it is durable; a client repeats what it got no answer to for hours.
 """
 
-import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -17,12 +15,18 @@ import msgspec
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from heliograph.core import instant
 from heliograph.core.errors import Refused
 from heliograph.receive import alert_bodies, json_body, wandb_files, wandb_graphql, wandb_stream
 from heliograph.receive.alerts import Posted, Times
 from heliograph.receive.wandb_graphql import Asked, RunName
-from heliograph.service import params, problem, wandb_answers, wandb_artifacts, wandb_taking
+from heliograph.service import (
+    at_once,
+    problem,
+    wandb_answers,
+    wandb_artifacts,
+    wandb_public,
+    wandb_taking,
+)
 from heliograph.service.alert_posts import AlertPosts
 from heliograph.service.auth import Denied
 from heliograph.service.backpressure import Backpressure
@@ -31,27 +35,19 @@ from heliograph.service.freshness import Reads
 from heliograph.service.http import (
     BODY_TIMEOUT_S,
     Endpoint,
-    Parameter,
     Surroundings,
     header,
     read_body,
 )
-from heliograph.service.owners import Owners
+from heliograph.service.wandb_public import Public
 from heliograph.service.wandb_taking import PROTOCOL, Taking
 from heliograph.service.wandb_uploads import Uploads
-from heliograph.store.state import wandb_runs
-from heliograph.store.state.state import State
 from heliograph.store.state.wandb_runs import WandbRun
 
 JSON = ("application/json",)
 LEVELS = {"INFO": "info", "WARN": "warning", "ERROR": "error"}
-# What is said of a run in a list, of all that it says of itself.
-_SHOWN = (
-    *("name", "group", "job_type", "program", "host", "tags", "notes", "exit_code"),
-    *("uploaded_files", "dropped_files", "dropped_bytes", "left_out"),
-)
-_DETAILS = ("config", "summary", "metadata", "packages", "commit", "repo", "sweep")
-
+# What both who sends and who reads asks first.
+_WHO = frozenset({"Viewer", "GetDefaultEntity", "ServerInfo", "ServerFeaturesQuery"})
 # (the run's uid, names of files, name → address) → what the client is answered.
 SayPlaces = Callable[[str, Sequence[str], Callable[[str], str]], dict[str, Any]]
 
@@ -63,24 +59,21 @@ class Native(NamedTuple):
     taking: Taking
     uploads: Uploads
     posts: AlertPosts
-    owners: Owners
-    state: State
+    public: Public
     executors: Executors
     reads: Reads
     backpressure: Backpressure
     decoded_bytes_max: int
-    list_max: int
 
 
 def endpoints(native: Native) -> list[Endpoint]:
-    """All that a client calls, and the list of runs."""
+    """All that a client calls."""
     bound = _Bound(native)
     run = "/files/{entity}/{project}/{run}"
     otel = "/sdk/otel/v1/{signal}"
-    paging = (Parameter("offset", "first item"), Parameter("limit", "items, at most 1000"))
     return [
         Endpoint(
-            "POST", "/graphql", "ingest", "What a wandb client asks for, by operation.",
+            "POST", "/graphql", "known", "What a wandb client asks for, by operation.",
             bound.graphql, request=JSON, returns="the operation's data",
         ),
         Endpoint(
@@ -97,17 +90,6 @@ def endpoints(native: Native) -> list[Endpoint]:
             "POST", otel, "open", "The wandb client's own telemetry, which is dropped.",
             bound.otel, request=("application/x-protobuf",), returns="nothing",
         ),
-        Endpoint(
-            "GET", "/v1/wandb/runs", "view", "Wandb runs, newest first.", bound.listed,
-            (
-                Parameter("project", "only of this project"),
-                Parameter("state", "running, finished, failed, preempted, silent"), *paging,
-            ),
-        ),
-        Endpoint(
-            "GET", "/v1/wandb/runs/{uid}", "view",
-            "One wandb run with its config, summary and metadata.", bound.one,
-        ),
     ]  # fmt: skip
 
 
@@ -118,6 +100,7 @@ class _Bound:
         self._with = native
         self._operations: dict[str, Callable[[Asked, str], dict[str, Any]]] = {
             "Viewer": lambda _, __: wandb_answers.viewer(),
+            "GetDefaultEntity": lambda _, __: wandb_answers.viewer(),
             "ServerInfo": lambda _, __: wandb_answers.server_info(),
             "ServerFeaturesQuery": lambda _, __: wandb_answers.server_info(),
             "UpsertBucket": self._upsert,
@@ -138,16 +121,44 @@ class _Bound:
         native = self._with
         native.backpressure.check()
         body = await self._body(request)
-        root = _root(request)
+        root, authorization = _root(request), header(request, b"authorization")
 
-        def answered() -> dict[str, Any]:
+        def answered() -> dict[str, Any] | Asked:
             asked = wandb_graphql.decode(body)
             known = self._operations.get(asked.operation)
-            kind = asked.operation if known is not None else "other_operation"
+            said = known is not None or asked.operation in wandb_public.NAMES
+            if asked.operation not in _WHO | wandb_public.NAMES:
+                native.around.gate.check(authorization, "ingest")
+            kind = asked.operation if said else "other_operation"
             native.taking.meters.received.add(1, PROTOCOL, kind)
-            return wandb_answers.nothing(asked) if known is None else known(asked, root)
+            if wandb_graphql.is_edit(asked):
+                return wandb_answers.error(wandb_public.EDITS)
+            if known is not None:
+                return {"data": known(asked, root)}
+            return asked if said else {"data": wandb_answers.nothing(asked)}
 
-        return problem.answer({"data": await native.executors.runs(self._counted(answered))})
+        try:
+            answer = await native.executors.runs(self._counted(answered))
+        except Denied as denied:
+            # Of a problem document clients show nothing but its status.
+            return problem.answer(wandb_answers.error(denied.detail), denied.status)
+        if not isinstance(answer, Asked):
+            return problem.answer(answer)
+        asked = answer
+
+        def read() -> Response:
+            return problem.answer(self._public(asked, authorization))
+
+        return await native.reads.answer(read)
+
+    def _public(self, asked: Asked, authorization: str | None) -> dict[str, Any]:
+        """What a script reads, or why it cannot, in the words that its client shows."""
+        try:
+            if asked.operation not in wandb_public.NOT_OFFERED:
+                self._with.around.gate.check(authorization, "view")
+            return {"data": self._with.public.answer(asked)}
+        except (Refused, Denied) as error:
+            return wandb_answers.error(error.detail)
 
     async def stream(self, request: Request) -> Response:
         """Take lines of a run's files."""
@@ -197,34 +208,6 @@ class _Bound:
         meters.received_bytes.add(size_bytes, PROTOCOL)
         return Response(b"", media_type="application/x-protobuf")
 
-    async def listed(self, request: Request) -> Response:
-        """Runs, without what takes much room."""
-
-        def found() -> Response:
-            params.known(request, ("project", "state", "offset", "limit"))
-            offset, limit = params.page(request, self._with.list_max)
-            chosen = {name: params.text(request, name) or None for name in ("project", "state")}
-            runs, total = self._with.state.read(
-                lambda tx: wandb_runs.page(tx, **chosen, offset=offset, limit=limit)
-            )
-            return problem.listing([self._shown(run) for run in runs], total, offset, limit)
-
-        return await self._with.reads.answer(found)
-
-    async def one(self, request: Request) -> Response:
-        """Everything of one run."""
-        params.known(request, ())
-        uid = request.path_params["uid"]
-
-        def found() -> Response:
-            run = self._with.taking.runs.read(uid)
-            if run is None:
-                raise Refused(f"no wandb run {uid[:100]!r}", code="not_found", status=404)
-            details = {name: run.document.get(name) for name in _DETAILS}
-            return problem.answer({**self._shown(run), **details})
-
-        return await self._with.reads.answer(found)
-
     async def _body(self, request: Request) -> bytes:
         return json_body.inflated(
             await read_body(request, self._with.around),
@@ -256,7 +239,8 @@ class _Bound:
         name = wandb_graphql.run_name(
             asked.variables, entity="entity", project="project", run="name"
         )
-        return wandb_answers.resume(self._with.taking.runs.known(name), asked)
+        with self._with.taking.runs.held(name.uid):
+            return wandb_answers.resume(self._with.taking.runs.known(name), asked)
 
     def _run_files(self, asked: Asked, root: str) -> dict[str, Any]:
         return self._places(asked, root, "project", wandb_answers.run_files)
@@ -296,7 +280,11 @@ class _Bound:
     def _filed(self, name: RunName, file: str, body: bytes | None, size_bytes: int) -> None:
         """What a file says, into the run; the rest is counted."""
         taking = self._with.taking
-        run = self._run(name)
+        run = taking.runs.known(name)
+        if run is None:
+            # One that `resume="must"` refused: 0.18 puts its empty console there all the same.
+            taking.meters.received.add(1, PROTOCOL, "files_of_no_run")
+            return
         said = dict(run.document)
         read = wandb_files.NOTHING
         if body is not None:
@@ -316,29 +304,6 @@ class _Bound:
         if read.started_ns is not None:
             run = taking.runs.begun(run, read.started_ns)
         taking.runs.saved(run)
-
-    def _shown(self, run: WandbRun) -> dict[str, Any]:
-        owner = self._with.owners.directory().owner(run.pod_uid)
-        said = run.document
-        ended_ns = said.get("ended_ns") if run.state != wandb_runs.RUNNING else None
-        return {
-            "uid": run.uid,
-            "entity": run.entity,
-            "project": run.project,
-            "run_id": run.run_id,
-            "state": run.state,
-            "pod_uid": run.pod_uid,
-            "workload_uid": None if owner is None else owner.workload_uid,
-            "started": instant.text_of(int(said.get("started_ns", run.created_ns))),
-            "heard": instant.text_of(run.heard_ns),
-            "last_step_arrived": instant.text_of(run.history_ns) if run.history_ns else None,
-            "last_step": (said.get("tail") or {}).get("_step"),
-            "ended": None if ended_ns is None else instant.text_of(ended_ns),
-            "steps": run.history_lines,
-            "events": run.event_lines,
-            "console_lines": run.console_lines,
-            **{name: said.get(name) for name in _SHOWN},
-        }
 
 
 def _name(request: Request) -> RunName:
@@ -361,8 +326,7 @@ async def _drained(request: Request, keep_bytes: int) -> tuple[bytes | None, int
     stream = request.stream()
     try:
         while True:
-            async with asyncio.timeout(BODY_TIMEOUT_S):
-                chunk = await anext(stream, None)
+            chunk = await at_once.within(anext(stream, None), limit_s=BODY_TIMEOUT_S)
             if chunk is None:
                 break
             size_bytes += len(chunk)

@@ -42,10 +42,7 @@ READ_TOGETHER = 500
 
 
 def _index(name: str, *columns: str, where: str) -> Index:
-    condition = sql(where)
-    return Index(
-        f"ix_alert_events_{name}", *columns, sqlite_where=condition, postgresql_where=condition
-    )
+    return Index(f"ix_alert_events_{name}", *columns, sqlite_where=sql(where))
 
 
 _PLACES = ("workload_id", "pod_name", "node_name")

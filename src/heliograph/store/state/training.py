@@ -59,13 +59,7 @@ TRAINING = Table(
     Column("fields", Bytes, nullable=False),
     Index(None, "end_ns"),
     # Chunks of more than one instant: where rows come in no order there are few among many.
-    Index(
-        WIDE,
-        "pod_uid",
-        "end_ns",
-        sqlite_where=text_sql("start_ns < end_ns"),
-        postgresql_where=text_sql("start_ns < end_ns"),
-    ),
+    Index(WIDE, "pod_uid", "end_ns", sqlite_where=text_sql("start_ns < end_ns")),
     # Chunks are read by key order: kept in it, without a second tree.
     sqlite_with_rowid=False,
 )

@@ -106,20 +106,23 @@ def put(tx: Connection, run: WandbRun) -> None:
 def page(
     tx: Connection,
     *,
+    entity: str | None = None,
     project: str | None = None,
     state: str | None = None,
     offset: int = 0,
     limit: int = 50,
+    oldest_first: bool = False,
 ) -> tuple[list[WandbRun], int]:
     """One page of the runs that equal every filter given, newest first by when we first heard of
-    them, and how many there are in all."""
-    filters = {"project": project, "state": state}
+    them, or oldest first, and how many there are in all."""
+    filters = {"entity": entity, "project": project, "state": state}
     where = [_C[column] == value for column, value in filters.items() if value is not None]
     total = tx.execute(select(func.count()).select_from(RUNS).where(*where)).scalar_one()
+    by = (_C.created_ns, _C.uid)
     wanted = (
         select(RUNS)
         .where(*where)
-        .order_by(_C.created_ns.desc(), _C.uid.desc())
+        .order_by(*(by if oldest_first else (column.desc() for column in by)))
         .offset(offset)
         .limit(min(limit, LIMIT_MAX))
     )
