@@ -139,6 +139,10 @@ TOLD = [
     ("nan_loss", "Training loss is not finite: nan", {"value": "nan"}),
     ("nan_loss", "[rank0]: FloatingPointError: Loss is infinite or NaN!", {"rank": 0}),
     ("checkpoint_save_end", "Saving checkpoint at step 500 took 12.3 seconds", {"iteration": 500, "duration_s": 12.3}),
+    ("checkpoint_save_start", "Saving checkpoint at step 500. Previous save took 12.3 seconds", {"iteration": 500}),
+    ("process_failed", "*** Error in `python': malloc(): memory corruption (fast): 0x00007ffe8a716f58 ***", {"reason": "malloc(): memory corruption"}),
+    ("nan_loss", "### Loss is nan, stopping training", {"value": "nan"}),
+    ("nan_loss", "failed: FloatingPointError('Loss is infinite or NaN')", {"value": "nan"}),
     ("checkpoint_save_end", "[INFO] Async checkpoint save completed for step 500", {"iteration": 500}),
     ("checkpoint_load", "Resumed from step 500", {"iteration": 500, "path": None}),
     ("checkpoint_load", "  Continuing training from global step 500", {"iteration": 500, "path": None}),
@@ -153,6 +157,11 @@ SILENT = [
     "(TaskRunner pid=812) Setting global step to 40",
     "[2025-05-05 10:11:12] iteration 812 | WARNING: NaN or Inf found in input tensor.",
     "Saved optimizer settings to config.json",
+    '    raise FloatingPointError("Loss is infinite or NaN!")',
+    "[rank0]:     raise ValueError(f'Loss is NaN at step {step}')",
+    '    assert torch.isfinite(loss), "Detected NaN in loss"',
+    "    logger.error('loss became nan')",
+    "    # Detected NaN in loss",
 ]  # fmt: skip
 
 

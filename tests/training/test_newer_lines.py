@@ -120,6 +120,11 @@ LINES = [
     ("megatron-lm", "2025-02-24 17:35:03\tJob ID: 198424\t# GPUs: 8\tSaving async checkpoint\tIteration: 100\tJob throughput: 364.8 TFLOP/s/GPU\tCumulative throughput: 387.0 TFLOP/s/GPU\tFloating-point operations: 6.76e+17\tTokens (in billions): 0.21\tJob tokens/sec/GPU: 8123.1", {"iteration": 100, "tflops": 364.8, "tflops_avg": 387.0, "consumed_tokens": 210000000}),
     ("unknown", "[09/10 10:40:56 lb.utils.events]:  eta: 21:00:38  iteration: 19/10000  consumed_samples: 80  total_loss: 9.895  time: 7.5187 s/iter  data_time: 0.0021 s/iter total_throughput: 0.53 samples/s lr: 1.50e-04", {"iteration": 19, "target_iteration": 10000, "consumed_samples": 80, "loss": 9.895, "elapsed_ms": 7518.7, "samples_per_s": 0.53, "learning_rate": 0.00015}),
     ("unknown", "[2020/11/16 11:11:26] root INFO: epoch: [0/100], iter: 10, lr: 0.001000, acc: 0.507812, loss: 0.698222, reader_cost: 6.01444 s, batch_cost: 6.29982 s, samples: 5632, ips: 89.39943", {"epoch": 0, "step": 10, "learning_rate": 0.001, "loss": 0.698222}),
+    ("unknown", "Epoch[0] Batch [0-20]\tSpeed: 812.5 samples/sec\taccuracy=0.25", {"epoch": 0, "samples_per_s": 812.5, "accuracy": 0.25}),
+    ("unknown", "step: 5 loss: 0.5 sampling rate: 16000 samples/s", {"step": 5, "loss": 0.5, "sampling_rate": 16000.0}),
+    ("unknown", "step: 5 loss: 0.5 throughput: 3 samples/s per GPU", {"step": 5, "loss": 0.5, "throughput": 3.0}),
+    ("unknown", "step: 5 loss: 0.5 avg_throughput: 3 samples/s throughput: 4 samples/s", {"step": 5, "loss": 0.5, "avg_throughput": 3.0, "samples_per_s": 4.0}),
+    ("unknown", "step: 5 loss: 0.5 prompt_throughput: 100 tokens/s generation_throughput: 30 tokens/s", {"step": 5, "loss": 0.5, "prompt_throughput": 100.0, "generation_throughput": 30.0}),
     ("unknown", "2021-03-30 06:55:57 [INFO]\t[TRAIN] epoch: 1, iter: 20/500, loss: 2.0859, lr: 0.009657, batch_cost: 0.5344, reader_cost: 0.07273, ips: 3.7425 samples/sec | ETA 00:04:16", {"epoch": 1, "step": 20, "target_iteration": 500, "loss": 2.0859, "learning_rate": 0.009657, "samples_per_s": 3.7425}),
     ("hf-trainer", "[losses/total_loss: 1.15 | losses/policy_loss: 1.15 | losses/value_loss: 0.00]: 100%|██████████| 128/128 [10:23<00:00,  4.87s/it]", {"step": 128, "target_iteration": 128, "elapsed_ms": 4870.0}),
     ("unknown", "Epoch 4/5:   3%|▎         | 1/33 [00:01<00:32,  1.01s/step, loss=0.688, step=100]", {"epoch": 4, "loss": 0.688, "step": 1, "target_iteration": 33, "elapsed_ms": 1010.0}),
@@ -338,6 +343,14 @@ SILENT = [
     ':::MLLOG {"namespace": "", "time_ms": 1739210331717, "event_type": "INTERVAL_START", "key": "run_start", "value": null, "metadata": {"lineno": 1}}',
     "    loss = model(batch)  # step=5 loss=1.2",
     "pip install torch==2.7.0 # CUDA out of memory fix",
+    "x = 5  # CUDA out of memory",
+    "job restarted at 12:30:01 CUDA out of memory",
+    "the last good one was at 2026-11-22 11:44:17 Saved checkpoint to /x/ckpt",
+    "Iteration 5: val_loss = 0.1, 3.2 it/s",
+    "[eval] [Rank 0] Loss: 2.31",
+    "[Rank 0][val] Loss: 2.31",
+    "[eval] [5, 2000] loss: 1.5",
+    "[eval] [Step 100/5000] Loss: 3.12 | LR: 1.0e-4 | Grad Norm: 0.9",
 ]  # fmt: skip
 
 

@@ -122,6 +122,12 @@ def test_an_evaluation_is_one_behind_any_prefix(prefix, line):
     assert parse_line(prefix + line).kind == "none"
 
 
+@pytest.mark.parametrize("prefix", [*PREFIXES, "INFO "])
+def test_rules_of_signs_before_a_message_are_none_of_it(prefix):
+    line = "### saving checkpoint at iteration 100 to /ckpt"
+    assert values(prefix + line) == values(line.removeprefix("### "))
+
+
 def test_batches_count_within_their_epoch():
     parsed = parse_line("[Train] Epoch 2/3, Batch 12/100, Loss: 2.5")
     assert (parsed.rule, iteration_of(parsed)) == ("bar", 212)

@@ -17,6 +17,8 @@ A code without any of these is taken off only when it can be nothing but a colou
 import re
 from typing import NamedTuple
 
+# More than this is printed before no message.
+PREFIX_CHARS_MAX = 400
 # The parameter of a colour (SGR) code without ESC: 0–107, as printed by terminals' libraries.
 _SGR = r"(?:10[0-7]|\d{1,2})(?:;\d{1,3}){0,15}"
 # `[0m]` closes a coloured word inside brackets; `[5m]` is a range and `[1m30s` a duration.
@@ -40,9 +42,15 @@ _SAYS_RANK = re.compile(r"\s*rank (\d{1,7}):\s", re.IGNORECASE)
 # Of mpirun: its job, and the process within, which launches all ranks of a node or is one of them.
 _PROCESS = re.compile(r"\[\d{1,7},(\d{1,7})\]<std(?:out|err)>")
 _TIME_BEFORE = re.compile(r"\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?\Z")
+_TIME_IN_SENTENCE = re.compile(
+    r"\b(?:at|on|since|until|till|from|by|before|after) (?:\d{4}[-/]\d\d[-/]\d\d[ T])?"
+    r"\d\d:\d\d:\d\d\S{0,16}\Z"
+)
 _WORD_BEFORE = re.compile(r"(\w+)\s*\Z")
 # A message may begin right after one of these; after any other word it is part of a sentence.
 _LEVELS = frozenset({"INFO", "DEBUG", "WARNING", "WARN", "ERROR", "NOTICE"})
+# A logger's word for whom it speaks: `[eval] step=500 loss=1.2`.
+EVALUATION = re.compile(r"\[(?:eval|evaluat\w{1,5}|val|valid|validation|test)\]", re.IGNORECASE)
 # What container runtimes put before a line, where the shipper left it there.
 _CRI = (" stdout F", " stderr F")
 _OPENINGS = "\"'`(=[{"
@@ -157,13 +165,18 @@ def begins(text: str, at: int) -> bool:
     if last == "#":
         # Behind anything else it makes a remark of what follows.
         rest = before.rstrip("# ")
-        return not rest or rest[-1] in "]>:"
+        if not rest or rest[-1] in "]>:":
+            return True
+        return at <= PREFIX_CHARS_MAX and message_at(text) >= len(before)
     if not (last.isalnum() or last == "_"):
         return last not in _OPENINGS
     word = _WORD_BEFORE.search(before[-16:])
     return (
         (word is not None and word[1] in _LEVELS)
         or before.endswith(_CRI)
-        or _TIME_BEFORE.search(before[-24:]) is not None
+        or (
+            _TIME_BEFORE.search(before[-24:]) is not None
+            and _TIME_IN_SENTENCE.search(before[-48:]) is None
+        )
         or _RUN_NAME.fullmatch(before) is not None
     )

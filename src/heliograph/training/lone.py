@@ -30,6 +30,8 @@ from heliograph.training.outcome import Outcome
 _NUMBER = (
     r"[-+]?(?:\d[\d,]{0,24}(?:\.\d{0,20})?|\.\d{1,20})(?:[eE][-+]?\d{1,4})?|[-+]?(?:nan|inf)"
 )
+# Nothing but a loss, which may be an evaluation's.
+LOSS = "lone_loss"
 # Its line says too that a checkpoint was saved.
 PROGRESS = "lone_progress"
 _BATCH = re.compile(
@@ -134,6 +136,8 @@ def read(text: str, named: reading.Named = fields_of.named) -> Outcome | None:
         match = pattern.match(text, start)
         if match is not None:
             if pairs_of is _of_rank and clean.speaker(head).rank is None:
+                continue
+            if rule == LOSS and clean.EVALUATION.search(head) is not None:
                 continue
             read_here = reading.read(pairs_of(match), named=named)
             if not read_here.fields:
@@ -250,8 +254,8 @@ _READERS = (
     (_ENGINE, _engine, frameworks.VLLM, "lone_vllm"),
     (_UTILISATION, _utilisation, frameworks.NEMO, "lone_utilisation"),
     (_NOTES, _notes, frameworks.T5X, "lone_notes"),
-    (_MINI_BATCH, _tune, frameworks.UNKNOWN, "lone_loss"),
-    (_OF_RANK, _of_rank, frameworks.UNKNOWN, "lone_loss"),
+    (_MINI_BATCH, _tune, frameworks.UNKNOWN, LOSS),
+    (_OF_RANK, _of_rank, frameworks.UNKNOWN, LOSS),
     (_MLLOG, _mllog, frameworks.UNKNOWN, "lone_mllog"),
     (_MEMORY_USED, _memory_used, frameworks.AXOLOTL, "lone_memory"),
     (_OUTPUT, _output, frameworks.HF_TRAINER, "lone_output"),

@@ -51,7 +51,7 @@ RULES = frozenset(
             "lone_tune",
             "lone_utilisation",
             "lone_notes",
-            "lone_loss",
+            lone.LOSS,
             "lone_mllog",
             "lone_memory",
             "lone_output",

@@ -87,7 +87,7 @@ def read(text: str, named: reading.Named = fields_of.named) -> Outcome | None:
     if head is None:
         # Without an iteration, a list of settings looks the same but for what it cannot know.
         sure = read_here.known >= 2 and not read_here.unread and "extra" not in fields
-        if not sure or _TRAINED.isdisjoint(fields):
+        if not sure or _TRAINED.isdisjoint(fields) or clean.EVALUATION.search(first):
             return None
         if "[" in text:
             _keep_bracketed(text, fields)

@@ -55,15 +55,21 @@ _MANY = (
     r"(?:/(?:gpu|device|chip|npu))?"
 )
 # A rate behind a value is its unit, and not the beginning of the next key.
-_RATE = re.compile(rf" (?:({_EACH})|({_MANY}))(?![\w/])(?!\s{{0,4}}[:=(@])", re.IGNORECASE)
+_RATE = re.compile(
+    rf" (?:({_EACH})|({_MANY}))(?![\w/])(?!\s{{0,4}}(?:[:=(@]|per\b))", re.IGNORECASE
+)
 _RATE_BEGINS = frozenset("smtibSMTIB")
 # What a rate tells whose key does not say what is counted, or that it is the step that takes the time.
 _TIMES = frozenset({"time", "iter time", "step time", "batch time", "batch cost", "speed"})
-_SPEEDS = re.compile(r"throughput|speed|rate|\bips\b")
+_SPEEDS = re.compile(
+    r"(?:(?:total|train|training|global|overall|current|batch|system) ){0,2}"
+    r"(?:throughput|speed|rate|ips)"
+)
 # A rate behind the last value that no key stands before.
 _KEYLESS = re.compile(
     rf"[\s,|(]{{1,4}}({_NUMBER})\s?({_EACH}|{_MANY})\)?[\s.]*\Z", re.IGNORECASE
 )
+_EVALUATED = re.compile(r"(?:eval\w*|val|valid\w*|test|dev)(?:[ /.]|\Z)")
 # After a list's first number, and what closes a call or a string.
 _REST = re.compile(
     r"(?:(?:,\s?[-+\d.eE]{1,30}){0,64}\]|[)'\"])?"
@@ -79,7 +85,7 @@ _COUNT = re.compile(
     r"(?:\b(?:global|training|train|finished training|optimizer)[ _:]{1,2})?"
     r"\[?\b(step|iteration|iter|epoch|batch)(?:\(train\))?(?::(?= \[))?\s?[ \[#]\s?(\d{1,15})"
     r"(?:\s{0,4}/\s{0,4}(\d{1,15}))?\]?(?: \([\d.]{1,6}%\))?"
-    r"(?=[\s,:.;|\])-]|\[\s?\d|\Z)(?!\.\d)",
+    r"(?=[\s,:.;|\])-]|\[\s?\d|\Z)(?!\.\d|-\d)",
     re.IGNORECASE,
 )
 # `Epoch [1][1200/7517]`, `Epoch: [0]  [ 260/9143]`
@@ -104,10 +110,6 @@ _SPELLED = {
 _EVALUATION = re.compile(
     r"\b(?:eval\w*|valid\w*|tests?|testing|val|dev|inference\w*|predict\w*)\b",
     re.IGNORECASE,
-)
-# A logger's word for whom it speaks: `[eval] step=500 loss=1.2`.
-_SAYS_EVALUATION = re.compile(
-    r"\[(?:eval|evaluat\w{1,5}|val|valid|validation|test)\]", re.IGNORECASE
 )
 _ONLY_STEP = re.compile(r"(?:.*\]\s)?Training: step (\d{1,15})\s*\Z")
 
@@ -146,7 +148,7 @@ def read(text: str, named: reading.Named = fields_of.named) -> Outcome | None:
         pairs = unsigned.pairs(text, at, stepped=stepped)
     if not pairs or _EVALUATION.search(text[start:first_at]):
         return None
-    if start and _SAYS_EVALUATION.search(text, 0, first_at):
+    if start and clean.EVALUATION.search(text, 0, first_at):
         return None
     head = text[: min(first_at, HEAD_CHARS_MAX)]
     name = frameworks.of_spaced(text, head, {key for key, _ in pairs})
@@ -265,7 +267,13 @@ def _pairs(
         if not pairs:
             first_at = key_at
         pairs.append((key, value))
-    if pairs and "/" in text[end:] and (last := _KEYLESS.match(text, end)) is not None:
+    if (
+        pairs
+        and "/" in text[end:]
+        and (last := _KEYLESS.match(text, end)) is not None
+        # Beside an evaluation's loss it may be the evaluation's.
+        and not any(_EVALUATED.match(fields_of.canonical_of(key)) for key, _ in pairs)
+    ):
         pairs.append((last[2], last[1]))
     return pairs, first_at
 
@@ -281,7 +289,7 @@ def _with_rate(
             (f"step time ({unit})", value) if canonical in _TIMES else (key, f"{value} {unit}")
         )
     meaning = named(key)
-    if meaning is not None and not meaning.known and _SPEEDS.search(canonical):
+    if meaning is not None and not meaning.known and _SPEEDS.fullmatch(canonical):
         return rate[2], value
     return key, value
 

@@ -59,6 +59,11 @@ _NAN = compiled(
 _ADVICE = compiled(
     r"\b(?:if|when|in case|check(?:ing)?|whether|skip(?:s|ping)?|avoid)\b[^:]*\Z", re.IGNORECASE
 )
+# The line of a program that would say it, as tracebacks show it.
+_CODE = compiled(
+    r"(?:\braise [\w.]+\(|\bassert\b.{0,100}, ?|\b(?:print|warn|log\w*\.\w+)\()"
+    r"[a-zA-Z]{0,2}[\"'][^\"']*\Z|(?:\A|\]:) {2,16}#(?!#)[^:]*\Z"
+)
 _AT_END = compiled(
     r"\bMinimum loss scale reached\b|\bloss scale already at minimum\b", re.IGNORECASE
 )
@@ -88,7 +93,10 @@ def read(text: str) -> Found | None:
     if match is not None:
         return _collapse(text, match)
     match = _NAN.search(text)
-    if match is None or _ADVICE.search(text[max(0, match.start() - 200) : match.start()]):
+    if match is None:
+        return None
+    before = text[max(0, match.start() - 200) : match.start()]
+    if _ADVICE.search(before) or _CODE.search(before):
         return None
     value = next(filter(None, (match[f"value{n}"] for n in ("", *range(2, 12)))), "nan")
     if "finite" in value.lower() and "nan" in text.lower():

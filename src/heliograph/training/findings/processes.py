@@ -222,7 +222,7 @@ def _signal(said: dict[str, Any]) -> str | None:
 def _by_signal(text: str) -> Found | None:
     heap = _HEAP.search(text)
     if heap is not None and begins(text, heap.start()):
-        aborts = {"signal": "SIGABRT", "reason": heap["reason"]}
+        aborts = {"signal": "SIGABRT", "reason": heap["reason"].rstrip()}
         return found("process_failed", CRITICAL, "signal", heap.start(), ROOT, aborts)
     match = _SIGNAL.search(text)
     if match is None:

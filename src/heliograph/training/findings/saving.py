@@ -94,7 +94,7 @@ _DURATION = compiled(
     re.IGNORECASE,
 )
 # What says how long it took has been done.
-_TOOK = compiled(r"\btook \d")
+_TOOK = compiled(r"\A(?:(?!\b(?:last|previous|prev)\b).)*\btook \d", re.IGNORECASE)
 _SIZE = compiled(r"\b(?:of size|size:?|\()\s*(\d+(?:\.\d+)?)\s*([KMGT]i?B)\b", re.IGNORECASE)
 _GB = {"k": 2.0**-20, "m": 2.0**-10, "g": 1.0, "t": 1024.0}
 _MS = {"m": 60_000.0, "s": 1000.0}
