@@ -73,6 +73,11 @@ class Exchange:
         """What came of the body and was not taken yet."""
         return len(self._body)
 
+    @property
+    def whole(self) -> bool:
+        """Whether all of the body came."""
+        return not self._more
+
     def came(self, some: bytes) -> None:
         """Some of the body did."""
         if self.answered:

@@ -32,7 +32,7 @@ from heliograph.service.exchange import Exchange
 
 log = logging.getLogger(__name__)
 
-# Of a head that has no end yet, but for the last read of it.
+# Of a head, or of what comes after a body, that has no end yet; but for the read that it began in.
 HEAD_BYTES_MAX = 128 * 1024
 
 _STATUS = {
@@ -62,9 +62,10 @@ class Front(asyncio.Protocol):
         self._parser = httptools.HttpRequestParser(self)
         # What comes after a request that says it is the last is no reason not to answer that.
         self._parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        # What came since the last that led anywhere.
+        self._unended_bytes = 0
         # Of the request whose head is being read.
         self._heading = False
-        self._head_bytes = 0
         self._url = b""
         self._expects = False
         self._headers: Headers = []
@@ -126,6 +127,17 @@ class Front(asyncio.Protocol):
             self._paused = False
             self._transport.resume_reading()
 
+    def eof_received(self) -> bool:
+        """The sender sends no more: what it asked is answered still."""
+        if self._waiting and not self._waiting[-1].whole:
+            self._waiting.pop()
+            self._read = self._waiting[-1] if self._waiting else self._busy
+        exchange = self._read
+        if exchange is None or exchange.answered or not exchange.whole:
+            return False
+        exchange.keep = False
+        return True
+
     def pause_writing(self) -> None:
         """The sender does not read."""
         if self._full is None:
@@ -141,6 +153,7 @@ class Front(asyncio.Protocol):
         """Some bytes came."""
         self._idle_since_s = None
         self._first = True
+        self._unended_bytes += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -148,18 +161,19 @@ class Front(asyncio.Protocol):
         except httptools.HttpParserError as error:
             # What a callback raised is its context: a path that is none, for example.
             log.warning("no request", extra={"why": repr(error.__context__ or error)[:500]})
-            self._refuse(400, b"Invalid HTTP request received.")
-        if self._held:
+            self._refuse_rest(400, b"Invalid HTTP request received.")
+        if self._transport.is_closing():
+            # Nobody would learn what came of it.
+            self._held = False
+        elif self._held:
             self._begin()
-        if self._heading:
-            self._head_bytes += len(data)
-            if self._head_bytes > HEAD_BYTES_MAX:
-                self._refuse(431, b"The head of the request is too large.")
+        if self._unended_bytes > HEAD_BYTES_MAX:
+            self._refuse_rest(431, b"The head of the request is too large.")
 
     def on_message_begin(self) -> None:
         """A request does."""
         self._heading = True
-        self._head_bytes = 0
+        self._unended_bytes = 0
         self._url = b""
         self._expects = False
         self._headers = []
@@ -169,7 +183,9 @@ class Front(asyncio.Protocol):
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A header."""
+        """A header; or a trailer, which says nothing that is asked for."""
+        if not self._heading:
+            return
         name = name.lower()
         if name == b"expect":
             self._expects = value.lower() == b"100-continue"
@@ -178,6 +194,7 @@ class Front(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         """All of a head is here."""
         self._heading = False
+        self._unended_bytes = 0
         parser, headers = self._parser, self._headers
         version = parser.get_http_version()
         url = httptools.parse_url(self._url)
@@ -210,10 +227,12 @@ class Front(asyncio.Protocol):
 
     def on_body(self, body: bytes) -> None:
         """Some of a body."""
+        self._unended_bytes = 0
         cast("Exchange", self._read).came(body)
 
     def on_message_complete(self) -> None:
         """All of a request is here."""
+        self._unended_bytes = 0
         exchange = cast("Exchange", self._read)
         exchange.end_body()
         if exchange.answered:
@@ -226,12 +245,15 @@ class Front(asyncio.Protocol):
     def _at_once(self, exchange: Exchange) -> None:
         exchange.begin_whole()
         steps = self._answered(Request(exchange.scope, exchange.receive)).__await__()
+        goes_on = False
         try:
-            waited_for = next(steps)
+            self._go_on(exchange, Rest(steps, next(steps)))
+            goes_on = True
         except StopIteration as done:
             self._answer(exchange, done.value)
-        else:
-            self._go_on(exchange, Rest(steps, waited_for))
+        finally:
+            if not (goes_on or exchange.answered):
+                self._give_up(exchange)
 
     def _begin(self) -> None:
         """What is to be answered now, and may not be all there, becomes a task."""
@@ -314,7 +336,7 @@ class Front(asyncio.Protocol):
     def _look(self) -> None:
         """Close it where it has been idle for long enough, else look again when it may have been."""
         self._timer = None
-        if self._idle_since_s is None:
+        if self._idle_since_s is None or self._busy is not None:
             return
         left_s = self._idle_since_s + self._idle_s_max - self.loop.time()
         if left_s <= 0:
@@ -332,6 +354,13 @@ class Front(asyncio.Protocol):
             b"".join((_STATUS[status], always_, told, b"connection: close\r\n\r\n", text))
         )
         self._transport.close()
+
+    def _refuse_rest(self, status: int, text: bytes) -> None:
+        """The same of what comes; to what was asked before that is no answer."""
+        if self.eof_received():
+            self.pause()
+        else:
+            self._refuse(status, text)
 
 
 def _address(transport: asyncio.BaseTransport, name: str) -> tuple[str, int] | None:
