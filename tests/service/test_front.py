@@ -30,6 +30,7 @@ class Application:
         self.pieces, self.heard = [], []
         self.may_read = threading.Event()
         self.may_read.set()
+        self.refused = [].append
 
     async def answered(self, request):
         await asyncio.to_thread(self.may_read.wait, WAIT_S)
@@ -47,10 +48,12 @@ class Application:
 
 
 class Saying:
-    """Answers each request with what *say* gives for it; *tasked*: whether that was in a task."""
+    """Answers each request with what *say* gives for it; *tasked*: whether that was in a task, *refusals*:
+    what the connection refused by itself."""
 
     def __init__(self, say):
-        self.say, self.tasked = say, []
+        self.say, self.tasked, self.refusals = say, [], []
+        self.refused = self.refusals.append
 
     async def answered(self, request):
         self.tasked.append(asyncio.current_task() is not None)
@@ -199,6 +202,8 @@ def test_of_a_question_no_large_body_waits(application):
 
 def test_what_nobody_read_goes_with_the_answer(application):
     class Unread:
+        refused = [].append
+
         async def answered(self, request):
             await asyncio.to_thread(application.may_read.wait, WAIT_S)
             return Response()
@@ -354,7 +359,7 @@ def test_a_head_without_an_end_is_not_read_on():
         sender.join(WAIT_S)
 
     assert got.startswith(b"HTTP/1.1 431")
-    assert application.tasked == []
+    assert (application.tasked, application.refusals) == ([], [431])
 
 
 def sent_until_refused(connection, head):

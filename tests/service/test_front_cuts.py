@@ -51,6 +51,8 @@ class Echo:
     """Answers with the path and the body of a request, after as many rounds of the loop as its path
     says; without having read the body where that is `/none`."""
 
+    refused = [].append
+
     async def answered(self, request):
         path, body = request.url.path, b""
         if path.startswith("/wait"):

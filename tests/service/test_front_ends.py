@@ -23,6 +23,7 @@ class Paths:
 
     def __init__(self):
         self.asked, self.headers = [], []
+        self.refused = [].append
 
     async def answered(self, request):
         path = request.scope["path"]

@@ -3,6 +3,7 @@
 import json
 import socket
 import threading
+from contextlib import suppress
 
 import pytest
 
@@ -249,6 +250,23 @@ def test_a_bug_is_answered_counted_and_survived(site, monkeypatch, caplog):
         == 1
     )
     assert site.get("/v1/pods/cache").status == 200
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [(b"what is this\r\n\r\n", 400), (b"GET / HTTP/1.1\r\nX: " + b"x" * MIB, 431)],
+)
+def test_what_the_connection_refuses_is_counted(site, sent, status):
+    with socket.create_connection(("127.0.0.1", site.port), timeout=10) as connection:
+        # What it does not read any more may cost the answer.
+        with suppress(OSError):
+            connection.sendall(sent)
+        with suppress(OSError):
+            connection.recv(100)
+
+    counted = f'{{method="other",path="other",status="{status}"}}'
+    assert site.measured("http_requests_total")[counted] == 1
+    assert site.measured("http_request_errors_total")[counted] == 1
 
 
 def test_every_answer_has_the_headers_of_a_careful_server(shared_site):

@@ -45,7 +45,7 @@ Headers = list[tuple[bytes, bytes]]
 
 class Front(asyncio.Protocol):
     """One connection. The application has `answered`, which gives the answer to a request and never
-    raises."""
+    raises, and `refused`, which is told the status of what is refused here."""
 
     def __init__(
         self,
@@ -56,6 +56,7 @@ class Front(asyncio.Protocol):
     ) -> None:
         self.loop = _loop or asyncio.get_running_loop()
         self._answered: Answered = config.loaded_app.answered
+        self._count: Callable[[int], None] = config.loaded_app.refused
         self._idle_s_max = config.timeout_keep_alive
         self._many_max = config.limit_concurrency
         self._state = server_state
@@ -348,6 +349,7 @@ class Front(asyncio.Protocol):
         """Say so, and close: who sends this way is not understood, or not wanted now."""
         if self._transport.is_closing():
             return
+        self._count(status)
         told = b"content-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\n" % len(text)
         always_ = always(self._state.default_headers)
         self.write(

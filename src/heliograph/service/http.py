@@ -32,6 +32,8 @@ HEADERS = {
 _FOUND = "heliograph.headers"
 BODY_TIMEOUT_S = 60
 METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS")
+# A method or a path that is not in the table.
+OTHER = "other"
 
 Answer = Callable[[Request], Awaitable[Response]]
 Guarded = Callable[[Awaitable[Response], Callable[[], Response]], Awaitable[Response]]
@@ -103,6 +105,12 @@ class Application:
         ]
         self._unknown = unknown
         self._guarded = around.guarded
+        self._meters = around.meters
+
+    def refused(self, status: int) -> None:
+        """Count what a connection refused by itself: it is no request, or there are too many."""
+        self._meters.requests.add(1, OTHER, OTHER, str(status))
+        self._meters.request_errors.add(1, OTHER, OTHER, str(status))
 
     def answered(self, request: Request) -> Awaitable[Response]:
         """The answer to *request*, whatever happens."""
@@ -241,7 +249,7 @@ def _dispatch(path: str, methods: dict[str, Endpoint], around: Surroundings) -> 
 
 
 def _count(meters: Meters, method: str, path: str, status: int, spent_s: float) -> None:
-    known = method if method in METHODS else "other"
+    known = method if method in METHODS else OTHER
     meters.requests.add(1, known, path, str(status))
     if status >= 400:
         meters.request_errors.add(1, known, path, str(status))
@@ -305,7 +313,7 @@ def _unknown_path(request: Request, around: Surroundings) -> Response:
     except Denied as error:
         if error.status == 401:
             return problem.of_error(error)
-    around.meters.requests.add(1, "other", "other", "404")
+    around.meters.requests.add(1, OTHER, OTHER, "404")
     return problem.problem(404, f"nothing at {request.url.path[:200]}", code="not_found")
 
 
