@@ -171,15 +171,22 @@ def run(program):
     return apis
 
 
+def is_of_time(sample):
+    """Whether its value is how long something took here: more than a moment, where others run too."""
+    if sample.name == "took_seconds_bucket":
+        return sample.labels["le"] != "+Inf"
+    return "seconds_sum" in sample.name
+
+
 def samples(families):
-    """{(sample, labels): value}, {family: (kind, help)}; times of beginning are not compared."""
+    """{(sample, labels): value}, {family: (kind, help)}; times are not compared."""
     values, kinds = {}, {}
     for family in families:
         if family.name.endswith("_created"):
             continue
         kinds[family.name] = (family.type, family.documentation)
         for sample in family.samples:
-            value = 0.0 if "seconds_sum" in sample.name else sample.value
+            value = 0.0 if is_of_time(sample) else sample.value
             if not sample.name.endswith("_created"):
                 # A bound of 1e9 is `1e+09` theirs and `1000000000.0` ours; it is the same bound.
                 labels = {n: float(v) if n == "le" else v for n, v in sample.labels.items()}

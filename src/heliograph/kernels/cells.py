@@ -43,10 +43,11 @@ INF = float("inf")
 class Bank:
     """A row of doubles that grows until it is shared. `free` has the gaps by width."""
 
-    __slots__ = ("free", "limit", "links", "peers", "shared_from", "used")
+    __slots__ = ("free", "limit", "links", "peers", "room", "shared_from", "used")
 
     def __init__(self) -> None:
-        self.used = 0
+        # How far it is given away; how far of that there are doubles, which comes a moment later.
+        self.used = self.room = 0
         # None until the bank is shared; then how far it goes.
         self.limit: int | None = None
         self.free: dict[int, list[int]] = {}
@@ -76,8 +77,9 @@ def share(sums_at: "Any", gauges_at: "Any", stamp_at: "Any", *, keep: bool) -> N
     global _sums, _gauges, _stamps
     # No call comes between the copies and the change: nobody can add to the old ones meanwhile.
     if keep:
-        sums_at[: sums.used] = _sums[: sums.used]
-        gauges_at[: gauges.used] = _gauges[: gauges.used]
+        # Beyond their room is what a thread has been given this moment, and added nothing to.
+        sums_at[: sums.room] = _sums[: sums.room]
+        gauges_at[: gauges.room] = _gauges[: gauges.room]
     _sums, _gauges, _stamps = sums_at, gauges_at, stamp_at
     sums.limit, gauges.limit = len(sums_at), len(gauges_at)
 
@@ -98,6 +100,7 @@ def allocate(bank: Bank, width: int) -> int:
     bank.used = at + width
     if bank.limit is None and len(held) < at + width:
         held.extend(array("d", bytes(8 * (at + width - len(held)))))
+    bank.room = max(bank.room, at + width)
     return at
 
 
