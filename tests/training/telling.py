@@ -1,7 +1,8 @@
-"""What a line is expected to tell, asked alike of all findings."""
+"""What a line is expected to tell, asked alike of all findings and of all values."""
 
 import pytest
 
+from bench.extraction import score
 from heliograph.training import clean, events
 from heliograph.training.parse import parse_line
 
@@ -19,6 +20,12 @@ def assert_told(line, event_type, severity, attributes):
 def assert_silent(line):
     """*line* tells no event."""
     assert events.find(clean.uncolored(line)) is None
+
+
+def assert_reads(framework, line, expected):
+    """*line* has all fields of *expected*, by the short names of the tables, and no other."""
+    found = score([{"id": framework, "line": line, "expected": expected}])
+    assert (found.wrong, found.missed) == (0, 0), found.faults
 
 
 def telling_tests(cases, silent):

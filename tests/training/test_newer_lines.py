@@ -4,8 +4,8 @@ parsed; and those of a healthy job that tell no values. What a line does not say
 
 import pytest
 
-from bench.extraction import score
 from heliograph.training.parse import parse_line
+from tests.training.telling import assert_reads
 
 LINES = [
     ("megatron-lm", " [2025-09-12 08:12:44.123456] iteration        8/      50 | consumed samples:         2048 | elapsed time per iteration (ms): 3021.4 | throughput per GPU (TFLOP/s/GPU): 611.2 | learning rate: 1.000000E-06 | global batch size:   256 | lm loss: 1.204411E+01 | seq_load_balancing_loss: 1.011E+00 | z_loss: 2.1E-03 | mtp_1 loss: 1.21E+01 | loss scale: 1.0 | grad norm: 12.114 | number of skipped iterations:   0 | number of nan iterations:   0 |", {"iteration": 8, "target_iteration": 50, "consumed_samples": 2048, "elapsed_ms": 3021.4, "tflops": 611.2, "learning_rate": 1e-06, "global_batch_size": 256, "lm_loss": 12.04411, "loss_scale": 1.0, "grad_norm": 12.114, "skipped_iterations": 0, "nan_iterations": 0}),
@@ -356,8 +356,7 @@ SILENT = [
 
 @pytest.mark.parametrize(("framework", "line", "expected"), LINES)
 def test_every_field_and_no_other(framework, line, expected):
-    found = score([{"id": framework, "line": line, "expected": expected}])
-    assert (found.wrong, found.missed) == (0, 0), found.faults
+    assert_reads(framework, line, expected)
 
 
 @pytest.mark.parametrize("line", SILENT)

@@ -5,8 +5,8 @@ They were chosen and their values written down before any was parsed; hosts, pat
 
 import pytest
 
-from bench.extraction import score
 from heliograph.training.parse import parse_line
+from tests.training.telling import assert_reads
 
 LINES = [
     ("megatron-lm", "[default7]: [2025-02-28 16:25:34] iteration        1/  119209 | consumed samples:         2048 | elapsed time per iteration (ms): 46298.6 | throughput per GPU (TFLOP/s/GPU): 219.0 | learning rate: 3.000000E-06 | global batch size:  2048 | lm loss: 1.233673E+01 | load_balancing_loss: 9.937914E-01 | loss scale: 1.0 | grad norm: 5.334 | num zeros: 111393856.0 | params norm: 2120.030 | number of skipped iterations:   0 | number of nan iterations:   0 |", {"iteration": 1, "target_iteration": 119209, "consumed_samples": 2048, "elapsed_ms": 46298.6, "tflops": 219.0, "learning_rate": 3e-06, "global_batch_size": 2048, "lm_loss": 12.33673, "load_balancing_loss": 0.9937914, "loss_scale": 1.0, "grad_norm": 5.334, "num_zeros": 111393856.0, "params_norm": 2120.03, "skipped_iterations": 0, "nan_iterations": 0}),
@@ -291,7 +291,7 @@ SILENT = [
 
 @pytest.mark.parametrize(("framework", "line", "values"), LINES)
 def test_what_a_line_says(framework, line, values):
-    assert score([{"id": framework, "line": line, "expected": values}]).faults == ()
+    assert_reads(framework, line, values)
 
 
 @pytest.mark.parametrize("line", SILENT)

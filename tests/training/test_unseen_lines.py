@@ -6,8 +6,8 @@ ones of `bench.extraction`. What a line does not say must not be read of it.
 
 import pytest
 
-from bench.extraction import score
 from heliograph.training.parse import parse_line
+from tests.training.telling import assert_reads
 
 LINES = [
     ("megatron-lm", " iteration      100/ 1000000 | elapsed time per iteration (ms): 587.0 | learning rate 1.485E-04 | lm loss 7.234567E+00 | loss scale 65536.0 |", {"iteration": 100, "target_iteration": 1000000, "elapsed_ms": 587.0, "learning_rate": 0.0001485, "lm_loss": 7.234567, "loss_scale": 65536.0}),
@@ -274,8 +274,7 @@ SILENT = [
 
 @pytest.mark.parametrize(("framework", "line", "expected"), LINES)
 def test_every_field_and_no_other(framework, line, expected):
-    found = score([{"id": framework, "line": line, "expected": expected}])
-    assert (found.wrong, found.missed) == (0, 0), found.faults
+    assert_reads(framework, line, expected)
 
 
 @pytest.mark.parametrize("line", SILENT)

@@ -67,11 +67,10 @@ def _cut(facts: Facts, alerts_max: int) -> tuple[tuple[Shown, ...], int]:
     if alerts_max <= 0 or len(facts.alerts) <= alerts_max:
         return facts.alerts, facts.message.truncated
     # What fires before what is over, also where a past episode stands before it.
-    order = sorted(facts.alerts, key=lambda one: one.status is not Status.FIRING)
-    chosen = {id(one) for one in order[:alerts_max]}
-    left_out = len(facts.alerts) - alerts_max
-    shown = tuple(one for one in facts.alerts if id(one) in chosen)
-    return shown, facts.message.truncated + left_out
+    alerts = facts.alerts
+    order = sorted(range(len(alerts)), key=lambda n: alerts[n].status is not Status.FIRING)
+    shown = tuple(alerts[n] for n in sorted(order[:alerts_max]))
+    return shown, facts.message.truncated + len(alerts) - len(shown)
 
 
 def _foreign(one: Shown) -> dict[str, Any]:

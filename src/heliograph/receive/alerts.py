@@ -126,9 +126,10 @@ def decode(body: bytes, times: Times) -> Posted:
 def elements(body: bytes) -> list[msgspec.Raw]:
     """The alerts of *body*, not looked into. Raises Refused when it is no array of at most
     ALERTS_MAX."""
-    if not body.strip():
+    given = body.strip()
+    if not given:
         raise Refused("alerts in body is required", field="body", code="json", status=422)
-    if body.strip() == b"null":
+    if given == b"null":
         # What Go writes of a list that was never made.
         return []
     found = json_body.document(body, _elements)

@@ -301,15 +301,10 @@ class Front(asyncio.Protocol):
                 log.error("a header of several lines", extra={"headers": repr(own[:500])})
                 self._give_up(exchange)
                 return
-            lines = [
-                _STATUS[response.status_code],
-                always(self._state.default_headers),
-                own,
-            ]
-            lines.append(b"\r\n" if exchange.keep else b"connection: close\r\n\r\n")
-            if exchange.scope["method"] != "HEAD":
-                lines.append(bytes(response.body))
-            self.write(b"".join(lines))
+            head = _STATUS[response.status_code], always(self._state.default_headers), own
+            end = b"\r\n" if exchange.keep else b"connection: close\r\n\r\n"
+            body = b"" if exchange.scope["method"] == "HEAD" else response.body
+            self.write(b"".join((*head, end, body)))
             if not exchange.keep:
                 self._transport.close()
         self._end(exchange)

@@ -109,8 +109,7 @@ class Application:
 
     def refused(self, status: int) -> None:
         """Count what a connection refused by itself: it is no request, or there are too many."""
-        self._meters.requests.add(1, OTHER, OTHER, str(status))
-        self._meters.request_errors.add(1, OTHER, OTHER, str(status))
+        _tally(self._meters, OTHER, OTHER, status)
 
     def answered(self, request: Request) -> Awaitable[Response]:
         """The answer to *request*, whatever happens."""
@@ -250,10 +249,14 @@ def _dispatch(path: str, methods: dict[str, Endpoint], around: Surroundings) -> 
 
 def _count(meters: Meters, method: str, path: str, status: int, spent_s: float) -> None:
     known = method if method in METHODS else OTHER
-    meters.requests.add(1, known, path, str(status))
-    if status >= 400:
-        meters.request_errors.add(1, known, path, str(status))
+    _tally(meters, known, path, status)
     meters.request_seconds.observe(spent_s, known, path)
+
+
+def _tally(meters: Meters, method: str, path: str, status: int) -> None:
+    meters.requests.add(1, method, path, str(status))
+    if status >= 400:
+        meters.request_errors.add(1, method, path, str(status))
 
 
 async def _answered(request: Request, endpoint: Endpoint, around: Surroundings) -> Response:
