@@ -251,7 +251,7 @@ class Endless:
 def test_no_list_is_made_beyond_its_limit(of, muted, looked_at, monkeypatch):
     """And none of it at all, where everything is asked for."""
     monkeypatch.setattr(alert_v2, "ALERTS_MAX", 5)
-    monkeypatch.setattr(alert_v2, "_view", lambda *_: {"fingerprint": ""})
+    monkeypatch.setattr(alert_v2, "_view", lambda *_, **__: alert_v2._View("", b""))
     turn = Endless()
     wanted = alert_v2.Wanted((), None, active=True, silenced=True, inhibited=True, muted=muted)
     with pytest.raises(Refused) as caught:

@@ -135,11 +135,11 @@ def test_the_turn_is_one_threads():
     lanes.put(Lane.CONTROL, "c")
     lanes.leave()
     assert not lanes.enter(), "others wait"
-    assert lanes.take() == (Lane.CONTROL, "c")
+    assert lanes.take() == "c"
     assert not lanes.enter()
     lanes.leave()
     lanes.close()
-    assert lanes.take() == (Lane.RETENTION, "r")
+    assert lanes.take() == "r"
     lanes.leave()
     assert lanes.take() is None
     assert not lanes.enter()

@@ -17,9 +17,9 @@ Kind = tuple[str, str, str, str]
 
 def rows(
     alerts: Sequence[Any],
-    documents: Sequence[bytes],
-    raws: Sequence[bytes],
-    enriched: Sequence[bytes],
+    documents: Sequence[bytes | bytearray],
+    raws: Sequence[bytes | bytearray],
+    enriched: Sequence[bytes | bytearray],
     stored_kind: Callable[[str, str, str, str], tuple[Any, ...]],
     stored: Callable[[str], str],
     kinds: dict[int, Kind],

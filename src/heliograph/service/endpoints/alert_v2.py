@@ -7,9 +7,10 @@ OpenAPI document, v2.
 from collections.abc import Callable, Mapping, Sequence
 from functools import cmp_to_key
 from itertools import islice
-from operator import itemgetter
+from operator import attrgetter
 from typing import Any, NamedTuple, TypeVar
 
+import msgspec
 import re2
 from msgspec import structs
 from starlette.requests import Request
@@ -66,6 +67,13 @@ class Wanted(NamedTuple):
         """Whether a receiver is asked for; None: all are."""
         pattern = self.receiver
         return None if pattern is None else lambda name: pattern.fullmatch(name) is not None
+
+
+class _View(NamedTuple):
+    """An alert as the API has it: as text at once, for a whole list of them outgrows the caches."""
+
+    fingerprint: str
+    text: msgspec.Raw
 
 
 class Reading(NamedTuple):
@@ -172,7 +180,7 @@ def _status(original: str, started_ns: int) -> dict[str, Any]:
     }
 
 
-def _alerts(turn: Turn, wanted: Wanted) -> list[Mapping[str, Any]]:
+def _alerts(turn: Turn, wanted: Wanted) -> list[msgspec.Raw]:
     _check_all(turn, wanted)
     views = (
         view
@@ -182,7 +190,12 @@ def _alerts(turn: Turn, wanted: Wanted) -> list[Mapping[str, Any]]:
     # The engine does nothing else meanwhile, so no list is made that is too long to be given.
     found = list(islice(views, ALERTS_MAX + 1))
     _check_count(len(found))
-    return sorted(found, key=itemgetter("fingerprint"))
+    return _in_order(found)
+
+
+def _in_order(views: list[_View]) -> list[msgspec.Raw]:
+    views.sort(key=attrgetter("fingerprint"))
+    return [view.text for view in views]
 
 
 def _check_all(turn: Turn, wanted: Wanted) -> None:
@@ -202,13 +215,20 @@ def _check_count(count: int) -> None:
 
 
 def _view(
-    turn: Turn, alert: Alert, wanted: Wanted, told: Told | None = None
-) -> Mapping[str, Any] | None:
+    turn: Turn,
+    alert: Alert,
+    wanted: Wanted,
+    told: Told | None = None,
+    *,
+    by_name: bool = False,
+) -> _View | None:
     """*alert* as the API has it, where it is wanted, with the receivers that are *told*: one for each
-    of its groups, in the order of their routes."""
+    of its groups, in the order of their routes, or *by_name*."""
     engine = turn.engine
     groups = engine.groups_of(alert.id)
     receivers = [one.receiver for one in groups if told is None or told(one.receiver)]
+    if by_name:
+        receivers.sort()
     suppression = engine.suppression(alert.id, turn.now_ns)
     if not wanted.has(suppression):
         return None
@@ -217,7 +237,8 @@ def _view(
             suppression, inhibitors=_fingerprints(turn, suppression.inhibitors)
         )
     horizon_ns = engine.setup.resolve_timeout_ns
-    return alert_view.alert_v2(alert, turn.now_ns, suppression, receivers, horizon_ns)
+    view = alert_view.alert_v2(alert, turn.now_ns, suppression, receivers, horizon_ns)
+    return _View(view["fingerprint"], msgspec.Raw(problem.worded(view)))
 
 
 def _fingerprints(turn: Turn, alert_ids: Sequence[str]) -> tuple[str, ...]:
@@ -231,7 +252,7 @@ def _groups(turn: Turn, wanted: Wanted) -> list[Mapping[str, Any]]:
     count, told = 0, wanted.told
     for group, members in turn.engine.groups(turn.now_ns, wanted.matchers, told):
         # Of other receivers, nothing is said here: so has it Alertmanager.
-        asked = (_view(turn, alert, wanted, told) for alert in members)
+        asked = (_view(turn, alert, wanted, told, by_name=True) for alert in members)
         chosen = (view for view in asked if view is not None)
         views = list(islice(chosen, ALERTS_MAX + 1 - count))
         # An alert counts in each of its groups, for it is shown in each.
@@ -242,13 +263,9 @@ def _groups(turn: Turn, wanted: Wanted) -> list[Mapping[str, Any]]:
                 {
                     "labels": dict(group.labels),
                     "receiver": {"name": group.receiver},
-                    "alerts": sorted(views, key=itemgetter("fingerprint")),
+                    "alerts": _in_order(views),
                 }
             )
-    for one in found:
-        for view in one["alerts"]:
-            # Here they are in order, as there.
-            view["receivers"].sort(key=itemgetter("name"))
     return sorted(found, key=cmp_to_key(_compared))
 
 

@@ -22,14 +22,14 @@ from heliograph.store.state.upsert import put_stored
 
 # More deltas are many already, and are added at once.
 NOTED_MAX = 150
-# Rows, deltas, different deltas (3 ms) and hours of theirs (15 ms) that one transaction folds, but
-# for the last row's.
+# Rows, deltas (3 ms), different deltas (3 ms) and hours of theirs (15 ms) that one transaction folds,
+# but for the last row's.
 ROWS_MAX = 500
-DELTAS_MAX = 10_000
+DELTAS_MAX = 3000
 FOLD_MAX = 600
 HOURS_MAX = 100
-# Rows that may wait; then each that comes makes a fold.
-WAITING_MAX = 2000
+# Deltas that may wait; then each row that comes makes a fold.
+WAITING_MAX = DELTAS_MAX
 
 COUNTS = Table(
     "alert_counts",
@@ -63,7 +63,7 @@ def note(tx: Connection, deltas: list[StatDelta]) -> None:
     row = _noted.encode(_Noted([msgspec.structs.astuple(one) for one in deltas]))
     put_stored(tx, COUNTS, ("deltas",), [(row,)], "DO NOTHING")
     # Of this connection: a bound, not a count.
-    waiting = tx.info[_WAITING] = tx.info.get(_WAITING, 0) + 1
+    waiting = tx.info[_WAITING] = tx.info.get(_WAITING, 0) + len(deltas)
     if waiting > WAITING_MAX:
         fold(tx)
 
@@ -85,8 +85,11 @@ def fold(tx: Connection) -> bool:
         noted = _noted.decode(stored).deltas
         folded, read = folded + 1, read + len(noted)
         hours.update(each[0] for each in noted)
-        for *row, firing, resolved, duration_ns in noted:
-            sum_ = sums.setdefault(tuple(row), [0, 0, 0])
+        for each in noted:
+            row, (firing, resolved, duration_ns) = each[:6], each[6:]
+            sum_ = sums.get(row)
+            if sum_ is None:
+                sum_ = sums[row] = [0, 0, 0]
             sum_[0] += firing
             sum_[1] += resolved
             sum_[2] += duration_ns
@@ -97,5 +100,5 @@ def fold(tx: Connection) -> bool:
     alert_sums.add(tx, deltas)
     tx.execute(delete(COUNTS).where(_C.n <= rows[folded - 1][0]))
     more = folded < len(rows) or len(rows) == ROWS_MAX
-    tx.info[_WAITING] = max(0, tx.info.get(_WAITING, 0) - folded) if more else 0
+    tx.info[_WAITING] = max(0, tx.info.get(_WAITING, 0) - read) if more else 0
     return more

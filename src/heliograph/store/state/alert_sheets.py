@@ -35,6 +35,8 @@ SIZE_BYTES_MAX = 8192
 SHEETS_MAX = 100
 _MARK = b"\xc1"
 _PLACES = [bytes((place,)) for place in range(SHEET)]
+# Of bytes, unlike these, `sqlite3` asks each time whether somebody adapts them: a third of an insert.
+_NOTHING = bytearray()
 
 SHEETS = Table(
     "alert_sheets",
@@ -59,7 +61,8 @@ _list = msgpack.Decoder(list[bytes])
 
 
 # What rows have: every document, raw, enriched.
-Columns = tuple[list[bytes], list[bytes], list[bytes]]
+_Texts = Sequence[bytes | bytearray]
+Columns = tuple[_Texts, _Texts, _Texts]
 
 
 def laid_out(
@@ -74,7 +77,7 @@ def laid_out(
     ]
     if len(places) < SHEET_MIN:
         return documents, raws, enriched
-    left = (list(documents), list(raws), list(enriched))
+    left: list[list[bytes | bytearray]] = [[*documents], [*raws], [*enriched]]
     for some in batches.cut(places, SHEET):
         head = _put(
             tx,
@@ -82,9 +85,9 @@ def laid_out(
             [text for n in some for text in (raws[n], enriched[n])],
         )
         for n, place in zip(some, _PLACES, strict=False):
-            left[0][n] = left[1][n] = b""
-            left[2][n] = head + place
-    return left
+            left[0][n] = left[1][n] = _NOTHING
+            left[2][n] = bytearray(head + place)
+    return left[0], left[1], left[2]
 
 
 def _put(tx: Connection, documents: list[bytes], raws: list[bytes]) -> bytes:

@@ -28,11 +28,14 @@ STATEMENT_MS_MAX = 10_000
 BINARY = {"heliograph_binary": True}
 # A WAL that a long reader let grow is cut back to this.
 WAL_BYTES_KEPT = 64 << 20
+# Pages of it that the commit itself brings into the file, where `Writer.checkpoint` has not.
+WAL_PAGES_MAX = 4000
 
 _WRITER_PRAGMAS = (
     "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=FULL",
     f"PRAGMA journal_size_limit={WAL_BYTES_KEPT}",
+    f"PRAGMA wal_autocheckpoint={WAL_PAGES_MAX}",
     "PRAGMA temp_store=MEMORY",
 )
 

@@ -1,6 +1,6 @@
 """Who goes first on the one writer: a bounded queue a lane, the most urgent lane emptied first.
 
-    lane, job = lanes.take()      the writer's thread: the next job, and with it the turn
+    job = lanes.take()            the writer's thread: the next job, and with it the turn
     if lanes.enter():             anyone else: the turn, where nobody has it and nobody waits for it
         …
     lanes.leave()                 both, when they are done with it
@@ -55,7 +55,7 @@ class Lanes(Generic[Job]):
             if not self._taken:
                 self._changed.notify()
 
-    def take(self) -> tuple[Lane, Job] | None:
+    def take(self) -> Job | None:
         """The next job and the turn, waiting for both; None once closed and empty."""
         with self._changed:
             while self._taken or not self._count:
@@ -64,8 +64,7 @@ class Lanes(Generic[Job]):
                 self._changed.wait()
             self._count -= 1
             self._taken = True
-            lane = next(lane for lane, jobs in self._waiting.items() if jobs)
-            return lane, self._waiting[lane].popleft()
+            return next(jobs for jobs in self._waiting.values() if jobs).popleft()
 
     def enter(self) -> bool:
         """Whether the turn is the caller's: nobody had it, and no job waited."""

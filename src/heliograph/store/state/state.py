@@ -6,7 +6,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine
 
 from heliograph.core import thread_name
 from heliograph.core.clock import Clock
-from heliograph.core.errors import ConfigError, Refused
+from heliograph.core.errors import ConfigError, Refused, Unavailable
 from heliograph.store.state import engines, lock, revisions, seam, sqlite_file
 from heliograph.store.state.lanes import Lane, Lanes
 from heliograph.store.state.writer import Writer
@@ -26,10 +26,13 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 # A transaction on the writer that takes longer is counted as slow.
 SLOW_S = 0.020
+# Seconds of transactions for each that the last checkpoint took, which was not less than this.
+PER_CHECKPOINT = 3
+CHECKPOINT_S = 0.004
 
 
 class _Job(NamedTuple):
-    work: Callable[[Connection], Any]
+    work: Callable[[], Any]
     done: Future[Any]
 
 
@@ -72,6 +75,10 @@ class State:
         self.slow: Counter[Lane] = Counter()
         # The thread whose transaction runs, or 0.
         self._inside = 0
+        # Of SQLite's write-ahead log: whether it is brought into the file, or will be; how long that
+        # took, and transactions since.
+        self._shortening = False
+        self._checkpoint_s, self._spent_s = CHECKPOINT_S, 0.0
         self._thread = threading.Thread(target=self._run, name="state-writer", daemon=True)
         self._thread.start()
 
@@ -105,7 +112,7 @@ class State:
         here = threading.get_ident()
         assert here not in {self._inside, self._thread.ident}, "a transaction waits for another"
         done: Future[T] = Future()
-        self._lanes.put(lane, _Job(work, done))
+        self._lanes.put(lane, _Job(lambda: self._transact(lane, work), done))
         return done
 
     def run(self, work: Callable[[Connection], T], *, lane: Lane) -> T:
@@ -164,14 +171,13 @@ class State:
 
     def _run(self) -> None:
         thread_name.show()
-        while (taken := self._lanes.take()) is not None:
-            lane, job = taken
+        while (job := self._lanes.take()) is not None:
             if not job.done.set_running_or_notify_cancel():
                 self._lanes.leave()
                 continue
             with _Delivery(job.done):
                 try:
-                    result = self._transact(lane, job.work)
+                    result = job.work()
                 finally:
                     # Before the answer: who gets it may have the next.
                     self._lanes.leave()
@@ -199,7 +205,36 @@ class State:
                 self.slow[lane] += 1
             if self._observe is not None:
                 self._observe(lane, took_s)
+        self._spent_s += took_s
+        if self._spent_s > PER_CHECKPOINT * self._checkpoint_s:
+            self._have_shortened()
         return found
+
+    def _have_shortened(self) -> None:
+        """Have the writer's thread bring the write-ahead log into the file.
+
+        Else some commit would do it, and who waits for that would wait twice as long. How long the
+        log is nobody tells; that transactions took three times what this takes keeps its part small.
+        """
+        if self._path is None or self._shortening:
+            return
+        # Where there is no room for it, a commit does it after all: `engines.WAL_PAGES_MAX`.
+        with suppress(Unavailable):
+            self._lanes.put(Lane.RETENTION, _Job(self._shorten, Future()))
+            self._shortening = True
+
+    def _shorten(self) -> None:
+        start_s = self._clock.monotonic_s()
+        try:
+            with self._home.translated():
+                self._home.writer.checkpoint()
+        except Unavailable as failed:
+            # The next transaction meets the same, and somebody waits for that.
+            log.warning("the write-ahead log stays long", extra={"why": failed.detail})
+        finally:
+            took_s = self._clock.monotonic_s() - start_s
+            self._checkpoint_s, self._spent_s = max(took_s, CHECKPOINT_S), 0.0
+            self._shortening = False
 
 
 class Upgraded(NamedTuple):

@@ -29,6 +29,12 @@ class Writer:
         with connection.begin():
             return work(connection)
 
+    def checkpoint(self) -> None:
+        """Bring what SQLite's write-ahead log has into the file, as far as readers allow."""
+        if self._connection is not None:
+            # Past SQLAlchemy, which would begin a transaction.
+            self._connection.connection.cursor().execute("PRAGMA wal_checkpoint(PASSIVE)")
+
     def drop(self) -> None:
         """Close the connection, whatever state it is in; the next transaction opens another."""
         connection, self._connection = self._connection, None
