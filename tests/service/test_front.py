@@ -303,7 +303,7 @@ def test_an_idle_connection_is_closed_and_a_busy_one_is_not():
         await asyncio.sleep(0.01)
         return Response("x")
 
-    with asking(lambda _: later(), timeout_keep_alive=0) as (connection, _):
+    with asking(lambda _: later(), timeout_keep_alive=0.2) as (connection, _):
         connection.sendall(GET * 3)
         assert until_closed(connection).count(b"HTTP/1.1 200") == 3
 

@@ -121,7 +121,7 @@ def test_each_is_answered_however_the_reads_fall(asked, sizes):
         front.connection_lost(None)
         return wire.written, wire.reads, state.total_requests, idle
 
-    assert looped.run(fed()) == (expected, True, len(asked), bool(asked))
+    assert looped.run(fed()) == (expected, True, len(asked), True)
 
 
 def test_a_connection_that_is_over_is_not_held():

@@ -179,3 +179,12 @@ def test_one_that_is_busy_is_not_idle():
     written, _, _ = after(get("/a") + get("/wait"), idle_s=0)
 
     assert written == told("/a") + told("/wait")
+
+
+@pytest.mark.parametrize("begun", [b"", b"\r\n", get("/a")[:-1], get("/a") + get("/b")[:9]])
+def test_one_on_which_no_whole_head_comes_is_idle(begun):
+    written, _, closed = after(begun, idle_s=0)
+
+    assert written == (told("/a") if get("/a") in begun else b"")
+    assert closed
+    assert not after(begun)[2]

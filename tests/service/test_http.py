@@ -269,6 +269,14 @@ def test_what_the_connection_refuses_is_counted(site, sent, status):
     assert site.measured("http_request_errors_total")[counted] == 1
 
 
+def test_a_path_that_nobody_serves_is_counted(site):
+    assert site.get("/none").status == 404
+
+    counted = '{method="other",path="other",status="404"}'
+    assert site.measured("http_requests_total")[counted] == 1
+    assert site.measured("http_request_errors_total")[counted] == 1
+
+
 def test_every_answer_has_the_headers_of_a_careful_server(shared_site):
     for method, path in (
         ("GET", "/"),

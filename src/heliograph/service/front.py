@@ -84,11 +84,12 @@ class Front(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """It begins."""
+        """It begins; nothing is asked yet."""
         self._transport = cast("asyncio.Transport", transport)
         self._local = _address(transport, "sockname")
         self._remote = _address(transport, "peername")
         self._state.connections.add(cast("Any", self))
+        self._idle()
 
     def connection_lost(self, _: Exception | None) -> None:
         """It is over."""
@@ -152,7 +153,6 @@ class Front(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Some bytes came."""
-        self._idle_since_s = None
         self._first = True
         self._unended_bytes += len(data)
         try:
@@ -172,8 +172,10 @@ class Front(asyncio.Protocol):
             self._refuse_rest(431, b"The head of the request is too large.")
 
     def on_message_begin(self) -> None:
-        """A request does."""
+        """A request does; its head may take as long as the wait for it."""
         self._heading = True
+        if self._idle_since_s is not None:
+            self._idle_since_s = self.loop.time()
         self._unended_bytes = 0
         self._url = b""
         self._expects = False
@@ -195,6 +197,7 @@ class Front(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         """All of a head is here."""
         self._heading = False
+        self._idle_since_s = None
         self._unended_bytes = 0
         parser, headers = self._parser, self._headers
         version = parser.get_http_version()
@@ -324,7 +327,7 @@ class Front(asyncio.Protocol):
         self._idle()
 
     def _idle(self) -> None:
-        """Nothing is being asked any more."""
+        """Nothing is being asked, or no more."""
         self._idle_since_s = self.loop.time()
         if self._timer is None:
             self._timer = self.loop.call_later(self._idle_s_max, self._look)

@@ -315,8 +315,9 @@ def _unknown_path(request: Request, around: Surroundings) -> Response:
         around.gate.check(header(request, b"authorization"), "view")
     except Denied as error:
         if error.status == 401:
+            _tally(around.meters, OTHER, OTHER, error.status)
             return problem.of_error(error)
-    around.meters.requests.add(1, OTHER, OTHER, "404")
+    _tally(around.meters, OTHER, OTHER, 404)
     return problem.problem(404, f"nothing at {request.url.path[:200]}", code="not_found")
 
 
