@@ -260,14 +260,35 @@ CHAIN = [
     '[rank3]:   File "run.py", line 1, in <module>',
     "[rank3]: RuntimeError: the job failed",
 ]
+GROUP = [
+    "[rank3]:   + Exception Group Traceback (most recent call last):",
+    '[rank3]:   |   File "run.py", line 1, in <module>',
+    "[rank3]:   | ExceptionGroup: unhandled errors in a TaskGroup (2 sub-exceptions)",
+    "[rank3]:   +-+---------------- 1 ----------------",
+    *(text.replace("]: ", "]:     | ") for text in TRACE),
+    "[rank3]:     +---------------- 2 ----------------",
+    "[rank3]:     | KeyError: 1",
+    "[rank3]:     +------------------------------------",
+]
 
 
-@pytest.mark.parametrize("cut", range(1, len(CHAIN)))
-def test_a_chain_that_requests_cut_gives_the_same_records_after_a_death_too(cut):
+@pytest.mark.parametrize(
+    ("lines", "exceptions", "cut"),
+    [
+        *((CHAIN, ["ValueError", "RuntimeError"], cut) for cut in range(1, len(CHAIN))),
+        *(
+            (GROUP, ["ExceptionGroup", "ValueError", "KeyError"], cut)
+            for cut in range(1, len(GROUP))
+        ),
+    ],
+)
+def test_a_chain_that_requests_cut_gives_the_same_records_after_a_death_too(
+    lines, exceptions, cut
+):
     """Each stretch is read by another life, which knows what state was told of the one before."""
     given = [
         Given(Line(n, "p1", "train", "pod-p1", "n1", "main", "stderr", text), "p1", parse_line(text))
-        for n, text in enumerate(CHAIN)
+        for n, text in enumerate(lines)
     ]  # fmt: skip
 
     def recorded(frames):
@@ -283,5 +304,5 @@ def test_a_chain_that_requests_cut_gives_the_same_records_after_a_death_too(cut)
         return found
 
     whole = recorded([given])
-    assert [one.attributes["exception"] for one in whole] == ["ValueError", "RuntimeError"]
+    assert [one.attributes["exception"] for one in whole] == exceptions
     assert recorded([given[:cut], given[cut:]]) == whole

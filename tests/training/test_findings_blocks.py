@@ -1,15 +1,17 @@
 """Tracebacks and launchers' reports over lines: joined, apart by rank, bounded, the same again."""
 
-from itertools import combinations, pairwise
+from itertools import combinations
 
 import msgspec
 import pytest
 
+from heliograph.training.findings import block as one_block
 from heliograph.training.findings import blocks, joined
-from heliograph.training.findings.blocks import Block, Blocks
+from heliograph.training.findings.block import Block
+from heliograph.training.findings.blocks import Blocks
+from heliograph.training.parse import parse_line
+from tests.training.framed import SOURCE, cut, fed, told, whole
 
-SECOND_NS = 10**9
-SOURCE = ("p1", "train", "pod-p1", "n1", "main", "stderr")
 OTHER = ("p2", "train", "pod-p2", "n1", "main", "stderr")
 TRACE = [
     "Traceback (most recent call last):",
@@ -63,33 +65,6 @@ REPORT = [
 ]
 
 
-def fed(held, lines, *, seq=1, source=SOURCE, arrival_ns=SECOND_NS, finding=""):
-    """What a frame of *lines* finishes, in order."""
-    held.begin(seq)
-    found = []
-    for at_ns, text in enumerate(lines):
-        if held.wants(source, text):
-            taken = held.line(
-                source,
-                text,
-                text,
-                pod_uid="p1",
-                at_ns=at_ns,
-                arrival_ns=arrival_ns,
-                finding=finding,
-            )
-            found.extend(taken.finished)
-    return [*found, *held.end(arrival_ns)]
-
-
-def told(found):
-    return [
-        (one.event.event_type, one.event.attributes.get("exception"), one.rank)
-        for block in found
-        if (one := joined.told(block)) is not None
-    ]
-
-
 def test_a_traceback_is_one_finding():
     (block,) = fed(Blocks(), ["before", *TRACE, "after"])
     one = joined.told(block)
@@ -123,35 +98,6 @@ RANKS = ("[rank3]: ", "[rank4]: ")
 CHAIN = [*TRACE, *HANDLED, *CAUSE]
 # Two ranks whose lines come by turns, and one who says something else.
 MIXED = [line for mine in CHAIN for line in (RANKS[0] + mine, RANKS[1] + mine, "[rank9]: x")]
-
-
-def whole(held, frames):
-    """What frames come to, each as often as it is told: identity, event, body and rank."""
-    return [
-        (block.at_ns, block.said, *joined.told(block))
-        for seq, frame in enumerate(frames, start=1)
-        for block in fed_at(held, frame, seq)
-        if joined.told(block) is not None
-    ]
-
-
-def fed_at(held, frame, seq):
-    """As `fed`, of lines with the time they have uncut."""
-    held.begin(seq)
-    found = []
-    for at_ns, text in frame:
-        if held.wants(SOURCE, text):
-            found += held.line(
-                *(SOURCE, text, text),
-                pod_uid="p1", at_ns=at_ns, arrival_ns=seq * SECOND_NS, finding="",
-            ).finished  # fmt: skip
-    return [*found, *held.end(seq * SECOND_NS)]
-
-
-def cut(lines, *places):
-    """*lines* with their times, in frames that begin at *places* too."""
-    timed = list(enumerate(lines))
-    return [timed[a:b] for a, b in pairwise([0, *places, len(timed)])]
 
 
 @pytest.mark.parametrize("lines", [CHAIN, MIXED], ids=["one rank", "two by turns"])
@@ -221,6 +167,7 @@ def test_no_more_than_so_many_that_have_ended(monkeypatch):
         "3: ",
         "(WorkerDict pid=7) ",
         "2026-01-01T10:00:00.1Z [rank3]: ",
+        "trainer-3  | ",
     ],
 )
 def test_ranks_in_one_stream_stay_apart(prefix):
@@ -335,12 +282,12 @@ def test_the_bounds(monkeypatch):
     ]
     (block,) = fed(Blocks(), deep)
     said = joined.told(block).event.attributes
-    assert len(joined.told(block).body) <= blocks.CHARS_MAX + 100
+    assert len(joined.told(block).body) <= one_block.CHARS_MAX + 100
     assert (said["exception"], said["lines"]) == ("RecursionError", 4002)
     assert said["lines_dropped"] > 3000
     assert joined.told(block).body.endswith("\nRecursionError: deep")
 
-    endless = [TRACE[0], *(["    f()"] * (blocks.LINES_MAX + 5))]
+    endless = [TRACE[0], *(["    f()"] * (one_block.LINES_MAX + 5))]
     assert fed(Blocks(), endless)
 
 
@@ -373,3 +320,23 @@ def test_a_message_of_many_lines_that_is_cut_tells_the_same():
         # What a message says in more lines is kept where it came with the first.
         assert uncut[0][3].startswith(found[0][3])
         assert uncut[1][3] == found[1][3]
+
+
+@pytest.mark.parametrize(
+    ("name", "severity", "role"),
+    [
+        ("ValueError", "error", "root"),
+        ("my.errors.NoDataError", "error", "root"),
+        ("StopIteration", "error", "root"),
+        ("KeyboardInterrupt", "info", "confirmation"),
+        ("SystemExit", "info", "confirmation"),
+        ("ray.exceptions.RayTaskError(ValueError)", "error", "confirmation"),
+    ],
+)
+def test_an_exception_is_the_same_alone_and_behind_its_frames(name, severity, role):
+    line = f"{name}: no data"
+    (alone,) = parse_line(line).events
+    (block,) = fed(Blocks(), [*TRACE[:-1], line])
+    for event in (alone, joined.told(block).event):
+        assert (event.event_type, event.severity) == ("traceback", severity)
+        assert (event.attributes["exception"], event.attributes["role"]) == (name, role)

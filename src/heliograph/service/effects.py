@@ -19,7 +19,7 @@ from heliograph.service.line_records import SOURCE, Origin, Origins, making
 from heliograph.training import framework as frameworks
 from heliograph.training.events import Event
 from heliograph.training.findings import joined, repeats
-from heliograph.training.findings.blocks import Block
+from heliograph.training.findings.block import Block
 from heliograph.training.parse import Parsed
 from heliograph.training.rows import BAR, MARKERS, rows
 

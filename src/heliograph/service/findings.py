@@ -19,7 +19,8 @@ from heliograph.receive.lines import Line, source
 from heliograph.store.state import findings as store
 from heliograph.store.state.findings import Row
 from heliograph.training import clean
-from heliograph.training.findings.blocks import START, Block, Blocks, Taken
+from heliograph.training.findings.block import Block
+from heliograph.training.findings.blocks import START, Blocks, Taken
 from heliograph.training.findings.event import Event
 from heliograph.training.findings.repeats import Repeat, Repeats
 from heliograph.training.findings.watch import Scale, Stream, Watch

@@ -4,6 +4,7 @@
     clean       colour codes off; rank and launcher label off the front
     grammar     cleaned text → (key, value) pairs; value → numbers with units
     fields      keys → training field names, one unit each
+    vocabulary  the words of trainers; those of rates in `rates`, of `evaluations` there
     framework   who prints such lines; what a whole stream is
     events      lines that start, save, load or end
     rows        what was parsed → rows with an identity

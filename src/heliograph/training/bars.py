@@ -17,7 +17,7 @@ is drawn below another is the evaluation's within training: the terminal's curso
 import re
 from typing import NamedTuple
 
-from heliograph.training import clean
+from heliograph.training import clean, evaluations, rates
 from heliograph.training import framework as frameworks
 
 # The bar itself is as wide as a terminal; the words before it and after it are fewer.
@@ -33,7 +33,8 @@ _BAR = re.compile(
     r"\[(\d[\d:]{3,11})(?:<[^,\]]{1,24})?((?:,[^\]\n]{0,4000})?)\]?"
 )
 _RATE = re.compile(r"\s*(\d+(?:\.\d+)?)\s?([a-z]+)/([a-z]+)\s*\Z")
-_STEP_UNITS = frozenset({"it", "step", "steps", "iter", "batch", "ba"})
+# Composer counts batches as `ba`.
+_STEP_UNITS = rates.STEPS | {"ba"}
 _TUNE = re.compile(r"(\d{1,9})\|(\d{1,15})\|Loss:\s?(\S{1,40}?):?\s*\Z")
 # Words that a program sets anew at each step: `loss: 2.3128:  10%|`.
 _TOLD = re.compile(
@@ -46,7 +47,7 @@ _TRAINING = re.compile(
     r"\b(?:train(?:ing)?|epochs?|steps?|iter(?:ation)?s?|episode|progress)\b"
 )
 _OTHER = re.compile(
-    r"eval|valid|\btest|sanity|predict|load|tokeni|\bmap\b|download|generat|filter|\bsav|shard"
+    rf"{evaluations.WORD}|sanity|predict|load|tokeni|\bmap\b|download|generat|filter|\bsav|shard"
     r"|\bpack|collect|captur|compil|warm|process|prepar|group|\bcach|fetch|convert|quanti|infer"
     r"|rollout|experience|encod|pars|upload|extract|\bindex|read|writ|creat|build|check|split"
 )
@@ -181,7 +182,4 @@ def _unwrapped(value: str) -> str:
 
 
 def _measures(values: list[tuple[str, str]]) -> bool:
-    return any(
-        "loss" in key and not _OTHER.search(key) and not key.startswith("val")
-        for key, _ in values
-    )
+    return any("loss" in key and not _OTHER.search(key) for key, _ in values)

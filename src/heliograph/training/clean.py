@@ -17,7 +17,7 @@ A code without any of these is taken off only when it can be nothing but a colou
 import re
 from typing import NamedTuple
 
-# More than this is printed before no message.
+# More than this is printed before no message; so far before the first key the rank can be named.
 PREFIX_CHARS_MAX = 400
 # The parameter of a colour (SGR) code without ESC: 0–107, as printed by terminals' libraries.
 _SGR = r"(?:10[0-7]|\d{1,2})(?:;\d{1,3}){0,15}"
@@ -49,8 +49,6 @@ _TIME_IN_SENTENCE = re.compile(
 _WORD_BEFORE = re.compile(r"(\w+)\s*\Z")
 # A message may begin right after one of these; after any other word it is part of a sentence.
 _LEVELS = frozenset({"INFO", "DEBUG", "WARNING", "WARN", "ERROR", "NOTICE"})
-# A logger's word for whom it speaks: `[eval] step=500 loss=1.2`.
-EVALUATION = re.compile(r"\[(?:eval|evaluat\w{1,5}|val|valid|validation|test)\]", re.IGNORECASE)
 # What container runtimes put before a line, where the shipper left it there.
 _CRI = (" stdout F", " stderr F")
 _OPENINGS = "\"'`(=[{"

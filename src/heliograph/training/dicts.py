@@ -13,12 +13,14 @@ that tells of an evaluation, of settings or of data is none: it has no measure o
 
 import re
 
+from heliograph.training import evaluations, reading
 from heliograph.training import fields as fields_of
 from heliograph.training import framework as frameworks
-from heliograph.training import reading
 from heliograph.training.outcome import Outcome
 
 PAIRS_MAX = 512
+# The words before a dict that can be about it.
+ABOUT_CHARS_MAX = 80
 
 _PAIR = re.compile(
     r"""(?:'([^'\\\n]{1,100})'|"([^"\\\n]{1,100})")\s{0,8}:\s{0,8}"""
@@ -34,18 +36,12 @@ _GLOBAL_STEP = re.compile(
 )
 # `TrainOutput(global_step=500, training_loss=0.693, metrics={…})`
 _OUTPUT = re.compile(r"\bTrainOutput\(global_step=(\d{1,15})(), [^{}]{0,100}\bmetrics=\Z")
-_EVALUATION = re.compile(
-    r"\b(?:eval\w*|valid\w*|test\w*|best)\b[\w\s:,=*.-]{0,40}\Z", re.IGNORECASE
-)
+# What tells of the best step so far is no step either.
+_EVALUATION = re.compile(rf"(?:{evaluations.SPOKEN}|(?i:\bbest\b))[\w\s:,=*.-]{{0,40}}\Z")
 _EVALUATED = re.compile(
     r"""["'](?:event|split|mode|phase|stage|type|set|name)["']\s{0,8}:\s{0,8}["']"""
-    r"""(?:eval|val|valid|test|dev)[a-z]{0,16}["']"""
+    rf"""{evaluations.WORD}["']"""
 )
-_SPELLED = {
-    frameworks.LLAMA_FACTORY: {"throughput": "tokens per second"},
-    # TRL's.
-    frameworks.HF_TRAINER: {"step_time": "step_time (s)"},
-}
 
 
 def read(text: str, named: reading.Named = fields_of.named) -> Outcome | None:
@@ -54,15 +50,13 @@ def read(text: str, named: reading.Named = fields_of.named) -> Outcome | None:
     if start < 0:
         return None
     head = text[:start]
-    if _EVALUATION.search(head[-80:]):
+    if _EVALUATION.search(head[-ABOUT_CHARS_MAX:]):
         return None
     pairs = _pairs(text, start)
     if not pairs or _EVALUATED.search(text, start):
         return None
     name = frameworks.of_dict(head, pairs)
-    if name in _SPELLED:
-        spelled = _SPELLED[name]
-        pairs = [(spelled.get(key, key), value) for key, value in pairs]
+    pairs = frameworks.spelled_out(name, pairs)
     step = _GLOBAL_STEP.search(head[-60:]) or _OUTPUT.search(head[-160:])
     read_here = reading.read(pairs, stepped=step is not None, named=named)
     if not read_here.measured:

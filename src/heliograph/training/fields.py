@@ -20,6 +20,8 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple
 
+from heliograph.training import rates
+from heliograph.training.rates import AVERAGE, COUNTED, DEVICE, FLOPS, SECOND, SHORT, STEPS
 from heliograph.training.vocabulary import (
     COUNT,
     ELSEWHERE,
@@ -58,27 +60,10 @@ _PAIRED = re.compile(r"\s*(?:inst/(?:harmonic )?(?:mean|avg|average))\Z")
 _BLANKS = re.compile(r"[\s_-]+")
 _NOT_NAME = re.compile(r"[^a-z0-9]+")
 _GROUP = re.compile(r"(?:train|training|perf|performance|metrics|optim|optimizer)[ /]")
-_EVALUATED = re.compile(r"(?:eval|evaluation|val|valid|validation|test|dev)(?:[ /.]|\Z)")
 _PARAM_GROUP = re.compile(
     r"lr[ /][\w ]{0,40}(?:adam|lion|sgd|muon|adafactor)[\w ]{0,40}(?:/group0)?|lr/group0"
 )
 _WORD = re.compile(r"[^\s/@]+")
-_SECOND = frozenset({"s", "sec", "secs", "second", "seconds"})
-_COUNTED = {
-    **dict.fromkeys(("tokens", "token", "tok", "toks"), "tokens"),
-    **dict.fromkeys(("samples", "sample", "sequences", "sequence", "seqs"), "samples"),
-    **dict.fromkeys(("steps", "step", "iters", "iter", "iterations", "it"), "steps"),
-    **dict.fromkeys(("batches", "batch", "updates"), "steps"),
-}
-_DEVICE = frozenset(
-    {"gpu", "gpus", "npu", "device", "devices", "chip", "xpu", "accelerator", "gcd"}
-)
-_AVERAGE = frozenset({"avg", "average", "mean", "running"})
-_RATE_WORDS = _AVERAGE | {
-    *("throughput", "train", "training", "inst", "instant", "cur", "curr", "current"),
-    *("per", "perf", "timing", "tgs", "rate", "speed", "metrics", "performance", "total"),
-}
-_FLOPS = {"tflop": "", "tflops": "", "gflops": "gflops", "pflops": "pflops", "flops": "flop/s"}
 _MEMORY_NOUN = frozenset({"mem", "memory", "gib", "gb", "mib", "mb", "allocated", "reserved"})
 _SIZE_UNIT = ("gib", "gb", "mib", "mb", "bytes")
 _MEMORY_WORDS = frozenset(
@@ -136,6 +121,11 @@ def canonical_of(text: str) -> str:
     return _BLANKS.sub(" ", _HUMP.sub(" ", text)).strip().lower()
 
 
+def name_of(text: str) -> str:
+    """*text* as a name: its letters and digits, in lower case, the rest between them as `_`."""
+    return _NOT_NAME.sub("_", text.lower()).strip("_")
+
+
 @lru_cache(maxsize=KEYS_CACHED_MAX)
 def named(raw: str) -> Key | None:
     """The meaning of a key as printed, blanks and unit included; None when it is no key."""
@@ -146,8 +136,6 @@ def named(raw: str) -> Key | None:
     canonical = canonical_of(text)
     primus = _PRIMUS.match(canonical) is not None or _PAIRED.search(canonical) is not None
     canonical = _PAIRED.sub("", canonical)
-    if _EVALUATED.match(canonical):
-        return _extra(text, unit)
     found = _field(canonical, unit, primus)
     if found is None or found.scale is None:
         found = _quadruple(canonical, unit, primus) or _by_words(canonical, unit) or found
@@ -177,29 +165,40 @@ def _field(canonical: str, unit: str, primus: bool) -> Key | None:
     if found is not None:
         field, dimension, implied = found
         unit = unit or implied
-        scale = float(unit) if _MULTIPLE.fullmatch(unit) else scale_of(dimension, unit)
+        scale = float(unit) if _MULTIPLE.fullmatch(unit) else _scale(field, dimension, unit)
         return Key(field, dimension, unit, scale, primus=primus, measured=field in MEASURED)
     if _PARAM_GROUP.fullmatch(canonical):
         return Key("learning_rate", NUMBER)
     name = ELSEWHERE.get(canonical)
     if name is None and canonical.startswith("timing s/"):
-        name = f"time_{_NOT_NAME.sub('_', canonical[9:])}_s"
+        name = f"time_{name_of(canonical[9:])}_s"
     if name is None:
         return None
     return Key(name, NUMBER, known=False, measured=name in MEASURED_ELSEWHERE)
+
+
+def _scale(field: str, dimension: int, unit: str) -> float | None:
+    """As `scale_of`; a rate in the unit, `TFLOP/s/GPU`, is of *field* where it counts the same."""
+    scale = scale_of(dimension, unit)
+    if scale is None and dimension in {TFLOPS, RATE}:
+        rate = _by_words("", unit)
+        if rate is not None and rate.field.partition("_")[0] == field.partition("_")[0]:
+            return rate.scale
+    return scale
 
 
 def _by_words(canonical: str, unit: str) -> Key | None:
     """A rate, a time per step or a memory size, in whatever order its words stand."""
     words = [word for word in _WORD.findall(f"{canonical} {unit}") if word != "per"]
     said = set(words)
-    if said & _SECOND:
+    if said & SECOND:
         return _rate(words, said)
-    if "ms" in said and said - {"ms"} <= {"step", "iter", "iteration", "it"} and len(said) == 2:
-        return _known("elapsed_time_per_iteration_ms", TIME, "ms")
-    flops = [word for word in words if word in _FLOPS]
-    if flops and said - set(flops) <= _DEVICE:
-        return _known("tflops", TFLOPS, _FLOPS[flops[0]])
+    short = said & SHORT
+    if len(said) == 2 and len(short) == 1 and said - short <= STEPS:
+        return _known("elapsed_time_per_iteration_ms", TIME, *short)
+    flops = [word for word in words if word in FLOPS]
+    if flops and said - set(flops) <= DEVICE:
+        return _known("tflops", TFLOPS, flops[0])
     if said <= _MEMORY_WORDS and said & (_MEMORY_NOUN | {"forward"}):
         return _memory_size(said, unit)
     return None
@@ -207,27 +206,27 @@ def _by_words(canonical: str, unit: str) -> Key | None:
 
 def _rate(words: list[str], said: set[str]) -> Key | None:
     """`tokens/s/GPU`, `SamplesPerSec`, `throughput/device/tokens_per_sec`, `s/it`."""
-    second = next(place for place, word in enumerate(words) if word in _SECOND)
-    of_each = any(word in _COUNTED for word in words[second:])
-    flops = [word for word in words if word in _FLOPS]
+    second = next(place for place, word in enumerate(words) if word in SECOND)
+    of_each = any(word in COUNTED for word in words[second:])
+    flops = [word for word in words if word in FLOPS]
     if flops:
-        rest = said - _SECOND - set(flops) - _DEVICE - _RATE_WORDS
+        rest = said - SECOND - set(flops) - DEVICE - rates.WORDS
         # Composer's `throughput/flops_per_sec` is the whole job's.
-        if rest or (flops == ["flops"] and "throughput" in said and not said & _DEVICE):
+        if rest or (flops == ["flops"] and "throughput" in said and not said & DEVICE):
             return None
-        return _known("tflops", TFLOPS, _FLOPS[flops[0]])
-    counted = {_COUNTED[word] for word in words if word in _COUNTED}
-    if len(counted) != 1 or said - _SECOND - _DEVICE - _RATE_WORDS - _COUNTED.keys():
+        return _known("tflops", TFLOPS, flops[0])
+    counted = {COUNTED[word] for word in words if word in COUNTED}
+    if len(counted) != 1 or said - SECOND - DEVICE - rates.WORDS - COUNTED.keys():
         return None
     what = counted.pop()
-    of_device = bool(said & _DEVICE)
+    of_device = bool(said & DEVICE)
     if of_each:
         # Time for each, not each in a time.
         return _known("elapsed_time_per_iteration_ms", TIME, "s") if what == "steps" else None
     if of_device and what != "tokens":
         return None
     field = "tokens_per_gpu" if of_device else f"{what}_per_second"
-    if said & _AVERAGE:
+    if said & AVERAGE:
         return _known(f"{field}_avg", RATE, "")
     return _known(field, RATE, "")
 
@@ -270,7 +269,7 @@ def _quadruple(canonical: str, unit: str, primus: bool) -> Key | None:
 
 def _extra(text: str, unit: str) -> Key | None:
     printed = f"{text} {unit}" if unit else text
-    name = _NOT_NAME.sub("_", printed.lower()).strip("_")
+    name = name_of(printed)
     if not name or not name[0].isalpha() or len(name) > EXTRA_KEY_CHARS_MAX:
         return None
     return Key(name, NUMBER, known=False, measured=name in MEASURED_ELSEWHERE)

@@ -60,6 +60,26 @@ _NAMED = (
     ("(main_task pid=", VERL),
     ("(WorkerDict pid=", VERL),
 )
+# The keys by which one framework means what others call otherwise, or nothing of it.
+_SPELLED = {
+    FAIRSEQ: {
+        "wps": "tokens per second",
+        "ups": "steps per second",
+        "bsz": "global batch size",
+        "num_updates": "step",
+    },
+    LLAMA_FACTORY: {"throughput": "tokens per second"},
+    # TRL's.
+    HF_TRAINER: {"step_time": "step_time (s)"},
+}
+
+
+def spelled_out(name: str, pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """*pairs* of a line of framework *name*, whose keys are what all others call them."""
+    spelled = _SPELLED.get(name)
+    if spelled is None:
+        return pairs
+    return [(spelled.get(key, key), value) for key, value in pairs]
 
 
 def of_piped(text: str, *, primus: bool) -> str:

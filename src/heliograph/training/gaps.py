@@ -7,6 +7,8 @@ validation loss: 2.31 | ppl: 10.1               an evaluation: not meant to be r
 
 import re
 
+from heliograph.training import evaluations
+
 # Only so much of a line is looked at, and only lines that some reader was asked about.
 LOOKED_AT_CHARS_MAX = 2000
 PAIRS_MIN = 2
@@ -18,7 +20,6 @@ _PAIR = re.compile(
     r"[^\w=:\n|]{0,8}\s{0,4}[=:]\s{0,8}-?\d",
     re.IGNORECASE,
 )
-_EVALUATION = re.compile(r"eval|valid|\btest", re.IGNORECASE)
 
 
 def suspected(text: str) -> bool:
@@ -28,4 +29,4 @@ def suspected(text: str) -> bool:
     for match in _PAIR.finditer(text):
         pairs += 1
         measures += match["measure"] is not None
-    return pairs >= PAIRS_MIN and measures > 0 and _EVALUATION.search(text) is None
+    return pairs >= PAIRS_MIN and measures > 0 and not evaluations.measured(text)

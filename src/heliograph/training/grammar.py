@@ -30,6 +30,12 @@ _SPACED = re.compile(r"(?:^|(?<=\s))([A-Za-z][\w./-]*):\s*([^\s:]+)(?=\s|$)")
 _ITERATION = re.compile(r"(?<![\w.])iteration:?\s+(\d{1,18})(?:\s*/\s*(\d{1,18}))?\s*\Z")
 
 
+# One number without unit, as part of a longer pattern.
+NUMBER = (
+    r"[-+]?(?:\d[\d,]{0,24}(?:\.\d{0,20})?|\.\d{1,20})(?:[eE][-+]?\d{1,4})?|[-+]?(?:nan|inf)"
+)
+
+
 class Piece(NamedTuple):
     """One number of a value.
 

@@ -22,14 +22,12 @@ Job ID: 7↹# GPUs: 8↹Saved checkpoint↹Iteration: 100↹Job throughput: 364.
 
 import re
 
-from heliograph.training import clean, reading
+from heliograph.training import clean, evaluations, reading
 from heliograph.training import fields as fields_of
 from heliograph.training import framework as frameworks
+from heliograph.training.grammar import NUMBER
 from heliograph.training.outcome import Outcome
 
-_NUMBER = (
-    r"[-+]?(?:\d[\d,]{0,24}(?:\.\d{0,20})?|\.\d{1,20})(?:[eE][-+]?\d{1,4})?|[-+]?(?:nan|inf)"
-)
 # Nothing but a loss, which may be an evaluation's.
 LOSS = "lone_loss"
 # Its line says too that a checkpoint was saved.
@@ -37,27 +35,25 @@ PROGRESS = "lone_progress"
 _BATCH = re.compile(
     r"\[(?:epoch=(\d{1,9})(?:/\d{1,9})?\]\s?\[)?batch=(\d{1,15})(?:/(\d{1,15}))?\]:?\s*\Z"
 )
-_ROW = re.compile(
-    rf"Train ([A-Za-z][\w.-]{{0,60}}(?:/[\w.-]{{1,60}}){{1,5}}): ({_NUMBER})\s*\Z"
-)
+_ROW = re.compile(rf"Train ([A-Za-z][\w.-]{{0,60}}(?:/[\w.-]{{1,60}}){{1,5}}): ({NUMBER})\s*\Z")
 _BATCH_ROW = re.compile(
     r"\[batch=(\d{1,15})(?:/(\d{1,15}))?\]:\s{1,8}Train ([A-Za-z][\w./: +-]{0,1000})\Z"
 )
-_IN_ROW = re.compile(rf"([A-Za-z][\w./-]{{0,120}}):\s{{1,8}}({_NUMBER})\s{{0,16}}")
+_IN_ROW = re.compile(rf"([A-Za-z][\w./-]{{0,120}}):\s{{1,8}}({NUMBER})\s{{0,16}}")
 _TABLE = re.compile(
     r"(train_(?:loss|runtime|\w{1,16}_per_second))\s{1,40}=\s{1,40}"
-    rf"({_NUMBER}|(?:\d{{1,4}} days?, )?\d{{1,4}}:\d\d:\d\d(?:\.\d+)?)\s*\Z"
+    rf"({NUMBER}|(?:\d{{1,4}} days?, )?\d{{1,4}}:\d\d:\d\d(?:\.\d+)?)\s*\Z"
 )
 _THROUGHPUT = re.compile(
-    rf"Throughput: ({_NUMBER}) requests/s(?:, ({_NUMBER})(?: total)? tokens/s)?"
-    rf"(?:, ({_NUMBER}) output tokens/s)?\s*\Z"
+    rf"Throughput: ({NUMBER}) requests/s(?:, ({NUMBER})(?: total)? tokens/s)?"
+    rf"(?:, ({NUMBER}) output tokens/s)?\s*\Z"
 )
 _LATENCY = re.compile(
-    rf"(?:Avg|Average|Mean) latency: ({_NUMBER})\s?(ms|milliseconds|s|secs?|seconds)\b\.?\s*\Z",
+    rf"(?:Avg|Average|Mean) latency: ({NUMBER})\s?(ms|milliseconds|s|secs?|seconds)\b\.?\s*\Z",
     re.IGNORECASE,
 )
 _SERVING = re.compile(
-    rf"(Request|Output token|Total Token|Total token) throughput \((?:req|tok)/s\):\s+({_NUMBER})"
+    rf"(Request|Output token|Total Token|Total token) throughput \((?:req|tok)/s\):\s+({NUMBER})"
     r"\s*\Z"
 )
 _SERVED = {
@@ -66,47 +62,45 @@ _SERVED = {
     "output token": "output_throughput_tokens_s",
 }
 _ENGINE = re.compile(
-    rf"(?:Engine \d{{1,4}}: )?Avg prompt throughput: ({_NUMBER}) tokens/s, "
-    rf"Avg generation throughput: ({_NUMBER}) tokens/s\b"
+    rf"(?:Engine \d{{1,4}}: )?Avg prompt throughput: ({NUMBER}) tokens/s, "
+    rf"Avg generation throughput: ({NUMBER}) tokens/s\b"
 )
 
 
 _OVERFLOW = re.compile(
-    rf".{{0,200}}?\bSkipping step\. Attempted loss scale: ({_NUMBER}), (?:reducing|but)\b"
+    rf".{{0,200}}?\bSkipping step\. Attempted loss scale: ({NUMBER}), (?:reducing|but)\b"
 )
 
 
 _UTILISATION = re.compile(
-    rf"Step Time : ({_NUMBER})s GPU utilization: ({_NUMBER})(?:MODEL_)?TFLOP/s/GPU\s*\Z"
+    rf"Step Time : ({NUMBER})s GPU utilization: ({NUMBER})(?:MODEL_)?TFLOP/s/GPU\s*\Z"
 )
 _NOTES = re.compile(
-    rf"(?:Setting work unit notes: )?({_NUMBER}) steps/s, [\d.]{{1,8}}% "
+    rf"(?:Setting work unit notes: )?({NUMBER}) steps/s, [\d.]{{1,8}}% "
     r"\((\d{1,15})/(\d{1,15})\)(?:, ETA: |\s*\Z)"
 )
 
 
-_TUNE = re.compile(rf"(\d{{1,9}})\|(\d{{1,15}})\|Loss: ({_NUMBER})\s*\Z")
-_OF_RANK = re.compile(rf"(?:(?:Train|Training) )?[Ll]oss\s?[:=]\s?({_NUMBER})\s*\Z")
+_TUNE = re.compile(rf"(\d{{1,9}})\|(\d{{1,15}})\|Loss: ({NUMBER})\s*\Z")
+_OF_RANK = re.compile(rf"(?:(?:Train|Training) )?[Ll]oss\s?[:=]\s?({NUMBER})\s*\Z")
 _MINI_BATCH = re.compile(
-    rf"\[(\d{{1,9}}), {{1,8}}(\d{{1,15}})\] loss: ({_NUMBER})\s*\Z", re.IGNORECASE
+    rf"\[(\d{{1,9}}), {{1,8}}(\d{{1,15}})\] loss: ({NUMBER})\s*\Z", re.IGNORECASE
 )
 _MLLOG = re.compile(
     r":::MLLOG \{[^{}]{0,300}\"key\": \"train_loss\", \"value\": "
-    rf"({_NUMBER}), \"metadata\": \{{([^{{}}]{{0,600}})\}}"
+    rf"({NUMBER}), \"metadata\": \{{([^{{}}]{{0,600}})\}}"
 )
 _IN_MLLOG = re.compile(r"\"(samples_count|lr)\": ([-+\d.eE]{1,30})")
 _IN_MLLOG_NAMES = {"samples_count": "consumed samples", "lr": "lr"}
 _MEMORY_USED = re.compile(
-    rf"GPU memory usage while training: ({_NUMBER})GB \(\+[\d.]{{1,12}}GB cache\b"
+    rf"GPU memory usage while training: ({NUMBER})GB \(\+[\d.]{{1,12}}GB cache\b"
 )
-_OUTPUT = re.compile(
-    rf"TrainOutput\(global_step=(\d{{1,15}}), training_loss=({_NUMBER})\)\s*\Z"
-)
+_OUTPUT = re.compile(rf"TrainOutput\(global_step=(\d{{1,15}}), training_loss=({NUMBER})\)\s*\Z")
 _PROGRESS = re.compile(
     r"Job ID: [^\t]{0,100}\t# GPUs: \d{1,7}\tSav(?:ed|ing)(?: async)? checkpoint"
-    rf"\tIteration: (\d{{1,15}})\tJob throughput: ({_NUMBER}) TFLOP/s/GPU"
-    rf"\tCumulative throughput: ({_NUMBER}) TFLOP/s/GPU(?:\t[^\t]{{0,60}}){{0,4}}?"
-    rf"\tTokens \(in billions\): ({_NUMBER})(?=\s|\Z)"
+    rf"\tIteration: (\d{{1,15}})\tJob throughput: ({NUMBER}) TFLOP/s/GPU"
+    rf"\tCumulative throughput: ({NUMBER}) TFLOP/s/GPU(?:\t[^\t]{{0,60}}){{0,4}}?"
+    rf"\tTokens \(in billions\): ({NUMBER})(?=\s|\Z)"
 )
 
 
@@ -137,7 +131,7 @@ def read(text: str, named: reading.Named = fields_of.named) -> Outcome | None:
         if match is not None:
             if pairs_of is _of_rank and clean.speaker(head).rank is None:
                 continue
-            if rule == LOSS and clean.EVALUATION.search(head) is not None:
+            if rule == LOSS and evaluations.signed(head):
                 continue
             read_here = reading.read(pairs_of(match), named=named)
             if not read_here.fields:

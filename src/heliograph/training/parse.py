@@ -32,8 +32,6 @@ from heliograph.training.outcome import Outcome
 
 # Longer lines are dumps of settings or of data; trainers' lines have a tenth of this.
 LINE_CHARS_MAX = 16_384
-# Text this far before the first key can still name the rank.
-HEAD_CHARS_MAX = 400
 
 RULES = frozenset(
     {
@@ -168,12 +166,8 @@ def _with_bar(found: Outcome | None, drawn: reading.Reading, bar: bars.Bar) -> O
 
 def of_values(fields: dict[str, Any], framework: str, rule: str, head: str) -> Parsed:
     """A performance line of *fields*, with the rank that *head* names and what they tell."""
-    who = clean.speaker(head[:HEAD_CHARS_MAX])
-    if who.rank is not None:
-        fields["rank"] = who.rank
-    if who.world_size is not None:
-        fields["world_size"] = who.world_size
-    return Parsed("performance", framework, fields, events.of_fields(fields), rule, who.label)
+    label = _put_speaker(fields, head)
+    return Parsed("performance", framework, fields, events.of_fields(fields), rule, label)
 
 
 def _beside(bar: Parsed | None, happened: Parsed | None) -> Parsed | None:
@@ -190,12 +184,19 @@ def _event(text: str) -> Parsed | None:
     found = events.find(text)
     if found is None:
         return None
-    who = clean.speaker(text[: min(found.at, HEAD_CHARS_MAX)])
     fields: dict[str, Any] = {}
+    label = _put_speaker(fields, text[: found.at])
+    named = frameworks.of_prefix(text)
+    name = named if named != frameworks.UNKNOWN else found.framework
+    return Parsed("event", name, fields, (found.event,), found.rule, label)
+
+
+def _put_speaker(fields: dict[str, Any], head: str) -> str:
+    """Put the rank and the world size that *head*, the text before a message, names among *fields*;
+    the label of who speaks."""
+    who = clean.speaker(head[: clean.PREFIX_CHARS_MAX])
     if who.rank is not None:
         fields["rank"] = who.rank
     if who.world_size is not None:
         fields["world_size"] = who.world_size
-    named = frameworks.of_prefix(text)
-    name = named if named != frameworks.UNKNOWN else found.framework
-    return Parsed("event", name, fields, (found.event,), found.rule, who.label)
+    return who.label

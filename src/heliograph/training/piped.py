@@ -9,14 +9,12 @@ memory usage/free/total: 145.40GiB/142.58GiB(50.49%) | throughput per GPU (TFLOP
 import re
 from typing import Any
 
-from heliograph.training import clean, grammar, reading
+from heliograph.training import clean, evaluations, grammar, reading
 from heliograph.training import fields as fields_of
 from heliograph.training import framework as frameworks
 from heliograph.training.outcome import Outcome
 from heliograph.training.vocabulary import MEASURED
 
-# Text this far before the first key can still name the rank.
-HEAD_CHARS_MAX = 400
 # A logger's own pipes stand before the message.
 LOGGERS_SEGMENTS_MAX = 4
 # Without an iteration on it, a line needs one of these: cheap to look for.
@@ -35,8 +33,6 @@ _MEMORY_FIELDS = {
     "max allocated": "max memory allocated",
     "reserved": "memory reserved",
 }
-_EVALUATION = ("valid", "eval", "test")
-_EVALUATED = frozenset({"eval", "evaluation", "val", "valid", "validation", "test", "dev"})
 # A machine's memory is measured too, and not by a trainer alone.
 _TRAINED = MEASURED - {"mem_usage_gb", "mem_usage_ratio"}
 
@@ -73,7 +69,7 @@ def read(text: str, named: reading.Named = fields_of.named) -> Outcome | None:
             continue
         if not colon:
             message = segment if place else segment[clean.message_at(segment) :]
-            if message.strip().lower() in _EVALUATED:
+            if evaluations.named(message.strip()):
                 return None
             key, value = grammar.key_value(segment)
         if not place:
@@ -87,7 +83,7 @@ def read(text: str, named: reading.Named = fields_of.named) -> Outcome | None:
     if head is None:
         # Without an iteration, a list of settings looks the same but for what it cannot know.
         sure = read_here.known >= 2 and not read_here.unread and "extra" not in fields
-        if not sure or _TRAINED.isdisjoint(fields) or clean.EVALUATION.search(first):
+        if not sure or _TRAINED.isdisjoint(fields) or evaluations.signed(first):
             return None
         if "[" in text:
             _keep_bracketed(text, fields)
@@ -128,12 +124,12 @@ def _is_field(key: str, named: reading.Named) -> bool:
 
 def _is_step(segment: str, at: int) -> bool:
     """Whether the iteration at *at* is a training step's: not an evaluation's, nor in prose."""
-    before = segment[max(0, at - HEAD_CHARS_MAX) : at]
+    before = segment[max(0, at - clean.PREFIX_CHARS_MAX) : at]
     before = before.rstrip(" :")
     if not before or before[-1] in "]>#":
         return True
-    own_words = _KEY_AFTER_PREFIX.split(before)[-1].lower()
-    return clean.begins(segment, at) and not any(word in own_words for word in _EVALUATION)
+    own_words = _KEY_AFTER_PREFIX.split(before)[-1]
+    return clean.begins(segment, at) and not evaluations.spoken(own_words)
 
 
 def _memory_report(segments: list[str], report: re.Match[str]) -> Outcome | None:

@@ -12,12 +12,6 @@ from typing import Any
 # The fastest devices reach a quarter of it, in their narrowest numbers.
 TFLOPS_MAX = 50_000.0
 MFU_MAX = 100.0
-SPEEDS = frozenset(
-    {
-        *("tflops", "mfu", "tokens_per_gpu", "tokens_per_second", "samples_per_second"),
-        *("steps_per_second", "elapsed_time_per_iteration_ms"),
-    }
-)
 
 
 def speeds_are_real(fields: Mapping[str, Any]) -> bool:

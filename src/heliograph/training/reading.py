@@ -46,7 +46,6 @@ BARE_BYTES_MIN = 1e7
 MEMORY_CACHED_MAX = 1024
 
 _FRESHNESS = {"hip": 0, "": 1, "rocm": 2}
-_NOT_NAME = re.compile(r"[^a-z0-9]+")
 _CLOCK = re.compile(r"(?:(\d{1,4}) days?, )?(\d{1,4}):(\d\d):(\d\d(?:\.\d+)?)")
 
 
@@ -176,7 +175,7 @@ def _take(taken: _Taken, raw: str, key: Key, value: str) -> None:
             _keep_step(raw, values, taken.steps, taken.extra)
             return
         if values:
-            taken.steps = _plain(raw)
+            taken.steps = key_table.name_of(raw)
     if not values:
         taken.unread += 1
         if key.known:
@@ -205,13 +204,9 @@ def _keep_step(
     raw: str, values: dict[str, float | int], steps: str, extra: dict[str, float | int]
 ) -> None:
     """Another count of steps, by its own name; a repetition of the row's is none."""
-    name = _plain(raw)
+    name = key_table.name_of(raw)
     if name != steps and "current_iteration" in values:
         _keep(extra, {name: values["current_iteration"]})
-
-
-def _plain(raw: str) -> str:
-    return _NOT_NAME.sub("_", raw.lower()).strip("_")
 
 
 def _values(key: Key, value: str) -> dict[str, float | int]:
@@ -299,7 +294,9 @@ def _keep_elsewhere(key: Key, value: str, extra: dict[str, float | int], raw: st
     if key.dimension in {PERCENT, FRACTION, MEMORY} or key.scale is None:
         number = grammar.plain_number(value)
         if number is not None:
-            name = _plain(raw) if key.dimension == TIME else key.field.removesuffix("_gb")
+            name = key.field.removesuffix("_gb")
+            if key.dimension == TIME:
+                name = key_table.name_of(raw)
             _keep(extra, {"mem_usages" if key.dimension == FRACTION else name: number})
 
 

@@ -26,7 +26,6 @@ from heliograph.training import framework as frameworks
 from heliograph.training.events import Event
 from heliograph.training.fields import Key
 from heliograph.training.parse import (
-    HEAD_CHARS_MAX,
     LINE_CHARS_MAX,
     Parsed,
     none,
@@ -211,9 +210,8 @@ def _read(
     read_here = reading.read(groups, named=keys.get)
     if not read_here.fields:
         return None
-    head = text[: min(match.start(), HEAD_CHARS_MAX)]
     name = pattern.framework or framework or frameworks.of_prefix(text)
-    return of_values(read_here.fields, name, f"pattern:{pattern.name}", head)
+    return of_values(read_here.fields, name, f"pattern:{pattern.name}", text[: match.start()])
 
 
 def _said(match: Any) -> dict[str, Any]:

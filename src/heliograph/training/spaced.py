@@ -20,13 +20,12 @@ sentence are no key, and a step in the middle of a sentence is none.
 import re
 from functools import lru_cache
 
-from heliograph.training import clean, reading, unsigned
+from heliograph.training import clean, evaluations, rates, reading, unsigned
 from heliograph.training import fields as fields_of
 from heliograph.training import framework as frameworks
 from heliograph.training.outcome import Outcome
 from heliograph.training.vocabulary import MEASURED
 
-HEAD_CHARS_MAX = 400
 PAIRS_MAX = 512
 # The signs that are looked at in search of the first key.
 FIRST_KEYS_MAX = 32
@@ -49,27 +48,17 @@ _VALUE = re.compile(
     rf"(?:\s{{0,3}}/\s{{0,7}}(?:{_NUMBER})(?![\w.]))?(?:\((?:{_NUMBER})\s?%?\))?){_END}",
     re.IGNORECASE,
 )
-_EACH = r"(?:ms|s|secs?)/(?:it|iter|iteration|step|batch)"
-_MANY = (
-    r"(?:samples?|sequences?|seqs?|tokens?|toks?|it|iters?|steps?|batch(?:es)?)/s(?:ec(?:ond)?)?"
-    r"(?:/(?:gpu|device|chip|npu))?"
-)
 # A rate behind a value is its unit, and not the beginning of the next key.
 _RATE = re.compile(
-    rf" (?:({_EACH})|({_MANY}))(?![\w/])(?!\s{{0,4}}(?:[:=(@]|per\b))", re.IGNORECASE
+    rf" (?:({rates.EACH})|({rates.MANY}))(?![\w/])(?!\s{{0,4}}(?:[:=(@]|per\b))", re.IGNORECASE
 )
-_RATE_BEGINS = frozenset("smtibSMTIB")
-# What a rate tells whose key does not say what is counted, or that it is the step that takes the time.
+_RATE_BEGINS = frozenset(rates.BEGINS + rates.BEGINS.upper())
+# What a rate tells whose key does not say that it is the step that takes the time.
 _TIMES = frozenset({"time", "iter time", "step time", "batch time", "batch cost", "speed"})
-_SPEEDS = re.compile(
-    r"(?:(?:total|train|training|global|overall|current|batch|system) ){0,2}"
-    r"(?:throughput|speed|rate|ips)"
-)
 # A rate behind the last value that no key stands before.
 _KEYLESS = re.compile(
-    rf"[\s,|(]{{1,4}}({_NUMBER})\s?({_EACH}|{_MANY})\)?[\s.]*\Z", re.IGNORECASE
+    rf"[\s,|(]{{1,4}}({_NUMBER})\s?({rates.EACH}|{rates.MANY})\)?[\s.]*\Z", re.IGNORECASE
 )
-_EVALUATED = re.compile(r"(?:eval\w*|val|valid\w*|test|dev)(?:[ /.]|\Z)")
 # After a list's first number, and what closes a call or a string.
 _REST = re.compile(
     r"(?:(?:,\s?[-+\d.eE]{1,30}){0,64}\]|[)'\"])?"
@@ -99,18 +88,6 @@ _WRITER = re.compile(
 _CALLED = re.compile(r"\(step=(\d{1,15})\)(?=\s)")
 _TIMER = re.compile(r"(?:\A|\s)(\d{1,9})/(\d{1,15}), (?=\w*SamplesPerSec=)")
 _FAIRSEQ = re.compile(r"\bepoch (\d{1,9}):? {1,16}(\d{1,15}) / (\d{1,15}) (?=\w+=)")
-_SPELLED = {
-    frameworks.FAIRSEQ: {
-        "wps": "tokens per second",
-        "ups": "steps per second",
-        "bsz": "global batch size",
-        "num_updates": "step",
-    }
-}
-_EVALUATION = re.compile(
-    r"\b(?:eval\w*|valid\w*|tests?|testing|val|dev|inference\w*|predict\w*)\b",
-    re.IGNORECASE,
-)
 _ONLY_STEP = re.compile(r"(?:.*\]\s)?Training: step (\d{1,15})\s*\Z")
 
 
@@ -146,15 +123,13 @@ def read(text: str, named: reading.Named = fields_of.named) -> Outcome | None:
     if counts and not pairs:
         stepped = all(word == "step" for word, _ in counts)
         pairs = unsigned.pairs(text, at, stepped=stepped)
-    if not pairs or _EVALUATION.search(text[start:first_at]):
+    if not pairs or evaluations.spoken(text, start, first_at):
         return None
-    if start and clean.EVALUATION.search(text, 0, first_at):
+    if start and evaluations.signed(text, 0, first_at):
         return None
-    head = text[: min(first_at, HEAD_CHARS_MAX)]
+    head = text[: min(first_at, clean.PREFIX_CHARS_MAX)]
     name = frameworks.of_spaced(text, head, {key for key, _ in pairs})
-    if name in _SPELLED:
-        spelled = _SPELLED[name]
-        pairs = [(spelled.get(key, key), value) for key, value in pairs]
+    pairs = frameworks.spelled_out(name, pairs)
     if name == frameworks.VERL:
         # Three decimals of a learning rate are its rounding, not its value.
         pairs = [pair for pair in pairs if not (pair[0].endswith("/lr") and _nought(pair[1]))]
@@ -272,7 +247,7 @@ def _pairs(
         and "/" in text[end:]
         and (last := _KEYLESS.match(text, end)) is not None
         # Beside an evaluation's loss it may be the evaluation's.
-        and not any(_EVALUATED.match(fields_of.canonical_of(key)) for key, _ in pairs)
+        and not any(evaluations.measured(key) for key, _ in pairs)
     ):
         pairs.append((last[2], last[1]))
     return pairs, first_at
@@ -289,8 +264,11 @@ def _with_rate(
             (f"step time ({unit})", value) if canonical in _TIMES else (key, f"{value} {unit}")
         )
     meaning = named(key)
-    if meaning is not None and not meaning.known and _SPEEDS.fullmatch(canonical):
-        return rate[2], value
+    if meaning is not None and not meaning.known:
+        spelled = f"{key} ({rate[2]})"
+        meaning = named(spelled)
+        if meaning is not None and meaning.known and not meaning.field.endswith("_avg"):
+            return spelled, value
     return key, value
 
 

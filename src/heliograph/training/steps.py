@@ -38,26 +38,13 @@ _TRAINING = frozenset(
 )
 # What frameworks call in wandb what they call otherwise on a line.
 _ALIASES = {
-    "train loss": "loss",
-    "training loss": "loss",
     "loss metrics/global avg loss": "loss",
-    "tokens per sec": "tokens per second",
-    "tokens/sec": "tokens per second",
-    "tokens sec": "tokens per second",
-    "samples per sec": "samples per second",
-    "samples/sec": "samples per second",
-    "train samples per second": "samples per second",
-    "train steps per second": "steps per second",
     "throughput(tps)": "tps",
-    "mfu(%)": "mfu (%)",
     "iteration time": "elapsed time per iteration (s)",
-    "iteration time (s)": "elapsed time per iteration (s)",
     "time metrics/end to end(s)": "elapsed time per iteration (s)",
     "batch size": "global batch size",
-    "gradient norm": "grad norm",
 }
 _BLANKS = re.compile(r"[\s_-]+")
-_NOT_NAME = re.compile(r"[^a-z0-9]+")
 
 
 class _Meaning(NamedTuple):
@@ -206,7 +193,7 @@ def _meaning(name: str) -> _Meaning:
 
 def _extra(name: str) -> str:
     """*name* as a key of `extra`; a long one keeps its beginning and gets a digest."""
-    plain = _NOT_NAME.sub("_", name.lower()).strip("_") or "value"
+    plain = fields.name_of(name) or "value"
     plain = plain if plain[0].isalpha() else f"n_{plain}"
     if len(plain) <= EXTRA_CHARS_MAX:
         return plain

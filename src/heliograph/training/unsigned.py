@@ -14,25 +14,21 @@ is one.
 
 import re
 
+from heliograph.training import evaluations, rates
+from heliograph.training.grammar import NUMBER
+
 PAIRS_MAX = 64
 
-_NUMBER = (
-    r"[-+]?(?:\d[\d,]{0,24}(?:\.\d{0,20})?|\.\d{1,20})(?:[eE][-+]?\d{1,4})?|[-+]?(?:nan|inf)"
-)
 _PAIR = re.compile(
     r"[\s,|:;]{1,16}([A-Za-z][\w/@.-]{0,60}(?: [A-Za-z][\w/@.-]{0,40}){0,2}?)\s{1,8}"
-    rf"({_NUMBER})(?:\s?(%|[mu]?s(?:/(?:it|iter|step))?|secs?|seconds|[KMGT]i?B))?(?![\w.])(?:\s?\(\s{{0,8}}({_NUMBER})\))?",
+    rf"({NUMBER})(?:\s?(%|{rates.EACH}|[mu]?s|secs?|seconds|[KMGT]i?B))?(?![\w.])(?:\s?\(\s{{0,8}}({NUMBER})\))?",
     re.IGNORECASE,
 )
 _RATE = re.compile(
-    rf"[\s,|;]{{1,16}}({_NUMBER})\s?((?:ms|s|secs?)/(?:it|iter|step)"
-    r"|(?:samples?|tokens?|toks?|it|iters?|steps?)/s(?:ec)?)(?=\s{0,16}(?:[,|;]|\Z))",
+    rf"[\s,|;]{{1,16}}({NUMBER})\s?({rates.EACH}|{rates.MANY})(?=\s{{0,16}}(?:[,|;]|\Z))",
     re.IGNORECASE,
 )
 _END = re.compile(r"[\s,|.;]*\Z")
-_EVALUATION = re.compile(
-    r"(?:\A|[ _/-])(?:eval\w*|val|valid\w*|test|dev)(?:[ _/-]|\Z)", re.IGNORECASE
-)
 # Behind a step, a time that has a unit is the step's; behind an epoch it may be of all so far.
 _STEP_TIME = "step time"
 
@@ -52,7 +48,7 @@ def pairs(text: str, at: int, *, stepped: bool) -> list[tuple[str, str]]:
             at = rate.end()
             continue
         key, number, unit, average = match.groups()
-        if _EVALUATION.search(key):
+        if evaluations.measured(key):
             return []
         unit, each, _ = (unit or "").partition("/")
         if key.lower() == "time" and (each or (stepped and unit)):

@@ -7,6 +7,8 @@
 Keys are canonical here: lower case, words parted by single blanks, `/` kept.
 """
 
+from heliograph.training import rates
+
 (
     WHOLE,
     NUMBER,
@@ -38,26 +40,12 @@ THOUSANDS = {"k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12}
 SCALES: dict[int, dict[str, float]] = {
     TIME: {
         **dict.fromkeys(("ms", "msec", "milliseconds"), 1.0),
-        **dict.fromkeys(("s", "sec", "secs", "second", "seconds"), 1e3),
+        **dict.fromkeys(rates.SECOND, 1e3),
         **dict.fromkeys(("us", "µs"), 1e-3),
     },
-    TFLOPS: {
-        **dict.fromkeys(("", "tflop", "tflops", "tflop/s", "tflops/s", "tflop/s/gpu"), 1.0),
-        **dict.fromkeys(("tflops/gpu", "tflops/s/gpu", "tflop/gpu/s", "tflop/s/device"), 1.0),
-        **dict.fromkeys(("tflop/s/npu", "tflops/s/npu", "tflop/s/chip"), 1.0),
-        **dict.fromkeys(("gflop/s/gpu", "gflops", "gflop/s"), 1e-3),
-        **dict.fromkeys(("pflop/s/gpu", "pflops", "pflop/s"), 1e3),
-        "flop/s": 1e-12,
-    },
-    RATE: dict.fromkeys(
-        (
-            *("", "tokens/s/gpu", "tokens/gpu/s", "tokens/s", "samples/s", "token/s"),
-            *("tokens/sec", "samples/sec", "tokens/s/npu", "requests/s", "it/s", "steps/s"),
-            *("tokens/s/device", "tokens/sec/gpu", "tgs"),
-        ),
-        1.0,
-    )
-    | THOUSANDS,
+    # Of the rates that a key names as its unit see `fields`.
+    TFLOPS: {"": 1.0, **rates.FLOPS},
+    RATE: {"": 1.0, "tgs": 1.0, **THOUSANDS},
     PERCENT: {"%": 1},
     MEMORY: _MEMORY,
     MAX_MEMORY: _MEMORY,
@@ -87,10 +75,9 @@ NAMES: dict[str, tuple[str, int, str]] = {
     **dict.fromkeys(
         (
             *("step", "steps", "iter", "iteration", "completed step", "global step"),
-            *("training step", "train step", "current step", "current steps", "iterations"),
-            *("training/global step", "optimizer step", "current iteration", "global steps"),
-            *("finished training step", "trainer/global step", "global step/max steps"),
-            "completed profiler activation/deactivation step",
+            *("current step", "current steps", "iterations", "current iteration"),
+            *("global steps", "finished training step", "trainer/global step"),
+            *("global step/max steps", "completed profiler activation/deactivation step"),
         ),
         ("current_iteration", STEP, ""),
     ),
@@ -100,7 +87,6 @@ NAMES: dict[str, tuple[str, int, str]] = {
     ),
     "epoch": ("epoch", NUMBER, ""),
     "epochs": ("epoch", NUMBER, ""),
-    "training/epoch": ("epoch", NUMBER, ""),
     "elapsed time per iteration": (_TIME_MS, TIME, ""),
     "elapsed time per step": (_TIME_MS, TIME, ""),
     "train step timing": (_TIME_MS, TIME, "s"),
@@ -114,7 +100,6 @@ NAMES: dict[str, tuple[str, int, str]] = {
     "train/time": (_TIME_MS, TIME, ""),
     "timing s/step": (_TIME_MS, TIME, "s"),
     "timing/step total": (_TIME_MS, TIME, "s"),
-    "elapsed time per iteration ms": (_TIME_MS, TIME, "ms"),
     "dt": (_TIME_MS, TIME, ""),
     "latency": (_TIME_MS, TIME, ""),
     "e2e latency": (_TIME_MS, TIME, ""),
@@ -133,13 +118,12 @@ NAMES: dict[str, tuple[str, int, str]] = {
     "perf/throughput": ("tokens_per_gpu", RATE, ""),
     "mfu": ("mfu", PERCENT, ""),
     "train/mfu": ("mfu", SHARE, ""),
-    "perf/mfu/actor": ("mfu", SHARE, ""),
     "mfu/actor": ("mfu", SHARE, ""),
     "throughput/device/mfu": ("mfu", SHARE, ""),
     **dict.fromkeys(
         (
             *("learning rate", "lr", "actor lr", "act lr", "actor/lr", "current lr"),
-            *("learning rate/current", "optim/lr", "optimizer/lr"),
+            "learning rate/current",
         ),
         ("learning_rate", NUMBER, ""),
     ),
@@ -149,16 +133,8 @@ NAMES: dict[str, tuple[str, int, str]] = {
     "reduced train loss": ("lm_loss", NUMBER, ""),
     **dict.fromkeys(
         (
-            *("loss", "total loss", "gpt loss", "loss/train/total", "loss step"),
-            *(
-                "training loss",
-                "sft loss",
-                "step loss",
-                "loss/train",
-                "loss/global avg loss",
-                "loss/total",
-                "loss/loss",
-            ),
+            *("loss", "total loss", "gpt loss", "loss/train/total", "loss step", "sft loss"),
+            *("step loss", "loss/train", "loss/global avg loss", "loss/total", "loss/loss"),
         ),
         ("total_loss", NUMBER, ""),
     ),

@@ -15,7 +15,8 @@
 Each of these has HINT (RE2: no line without it is one of its), RULES and `read`; its `patterns` have
 bounds. What comes of several lines:
 
-    blocks, pieces, joined   tracebacks and reports of launchers: many lines, one finding
+    blocks, block, pieces,   tracebacks and reports of launchers: many lines, one finding
+    groups, joined
     watch                    loss scales over the rows of a stream
     causes                   which root may have caused a cascade
 """

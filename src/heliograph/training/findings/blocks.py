@@ -16,8 +16,8 @@ Lines of one block come from one source and begin alike (`[rank3]: `, `(WorkerDi
 may differ), so that ranks that share a stream stay apart. Lines of others in between belong to none.
 
 An exception that came of another, which was printed before it, is a finding of its own: it has the
-other's text before its own, and says what it follows. So each is told once, by its own last line,
-wherever a request cuts them apart.
+other's text before its own, and says what it follows. So is each member of a group of exceptions,
+which follows that. So each is told once, by its own last line, wherever a request cuts them apart.
 
 A block ends with the first line that cannot be its own, or when the frame (request) ends in which
 its exception was named, or with a frame that arrives SILENT_NS_MAX after its last line. For as long a
@@ -34,65 +34,25 @@ import msgspec
 
 from heliograph.training import clean
 from heliograph.training.findings import pieces
+from heliograph.training.findings.block import Block, Came, Key, Source, grown
 from heliograph.training.findings.pieces import State
 
 OPEN_MAX = 1000
 # Tracebacks that were told, and which another may follow.
 ENDED_MAX = 250
-LINES_MAX = 5000
-# More of a block than this is not kept; its last lines, which name the exception, are.
-CHARS_MAX = 16 * 1024
 SILENT_NS_MAX = 60 * 1_000_000_000
 START = "Traceback (most recent call last)"
-# What stands in each sentence that chains one exception to another.
-CHAINS = b"above exception"
+# What stands in each sentence that chains one exception to another, and in each rule of a group.
+CHAINS = (b"above exception", b"+----------------")
 _REPORTED = "ChildFailedError"
 
-_START = re.compile(r"(?:\| )?Traceback \(most recent call last\)")
+# What may stand before START: of a group, of a group whose own lines did not come, of no group.
+_GROUP = "  + Exception Group "
+_BEFORE = (_GROUP, "Exception Group ", "")
 _TIME = re.compile(
     r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?|\d\d:\d\d:\d\d(?:[.,]\d+)?"
 )
 PREFIX_CHARS_MAX = 200
-
-# As `receive.lines` names what prints: pod, namespace, name, node, container, stream.
-Source = tuple[str, str, str, str, str, str]
-Key = tuple[Source, str]
-
-
-class Block(msgspec.Struct, frozen=True, array_like=True):
-    """One that is not finished. *at_ns* and *said* are of the line that names it, as it came: its
-    first, then that of its exception, which is the same finding when it comes alone. *kept* are its
-    lines so far, without what they all begin with; *finding* an event that its exception's line
-    tells itself. When its exception was named it had *named* lines, *left* of them not kept; *told*
-    says that this was told, *follows* what exception was before it."""
-
-    source: Source
-    prefix: str
-    pod_uid: str
-    at_ns: int
-    said: str
-    arrival_ns: int
-    kept: tuple[str, ...]
-    state: State
-    chars: int = 0
-    count: int = 0
-    dropped: int = 0
-    exception: str = ""
-    message: str = ""
-    finding: str = ""
-    named: int = 0
-    left: int = 0
-    told: bool = False
-    follows: str = ""
-
-
-class Came(NamedTuple):
-    """A line as it came, its time, when its frame arrived, and the event it tells by itself."""
-
-    said: str
-    at_ns: int
-    arrival_ns: int
-    finding: str
 
 
 class Taken(NamedTuple):
@@ -159,7 +119,7 @@ class Blocks:
         return (
             not self._open.blocks
             and START.encode() not in texts
-            and not (self._ended.blocks and CHAINS in texts)
+            and not (self._ended.blocks and any(word in texts for word in CHAINS))
         )
 
     def begin(self, seq: int) -> None:
@@ -235,33 +195,35 @@ class Blocks:
                 rest, block = text, self._renamed(key, block)
             if rest is None:
                 continue
-            step = pieces.step(block.state, rest)
+            step = pieces.step(block.state, rest, block.depth)
             if step is None:
-                if pieces.ends(block.state, rest):
+                if pieces.ends(block.state, rest, block.depth):
                     self._open.take((block.source, block.prefix))
                     if not block.told:
                         finished.append(block)
                 continue
-            if step.state == State.CHAIN and not block.told:
+            if step.turns and not block.told:
                 finished.append(block)
-            self._open.put(_grown(block, step, rest, came))
+            self._open.put(grown(block, step, rest, came))
             report = step.state in {State.REPORT, State.CAUSE} or block.state == State.CAUSE
             return Taken("report" if report else "traceback", tuple(finished))
         if self._follows(source, text, came):
             return Taken("traceback", tuple(finished))
-        start = _START.search(text)
-        if start is None or start.start() > PREFIX_CHARS_MAX:
+        at = text.find(START)
+        if not 0 <= at <= PREFIX_CHARS_MAX:
             return Taken("", tuple(finished))
+        before = next(words for words in _BEFORE if text.endswith(words, 0, at))
         block = Block(
             source,
-            _TIME.sub("\0", text[: start.start()]),
+            _TIME.sub("\0", text[: at - len(before)]),
             pod_uid,
             came.at_ns,
             came.said,
             came.arrival_ns,
-            (START + ":",),
+            (before + START + ":",),
             State.FRAMES,
             count=1,
+            depth=int(before is _GROUP),
         )
         finished.extend(self._opened(block))
         return Taken("traceback", tuple(finished))
@@ -273,16 +235,18 @@ class Blocks:
             rest = _without(block.prefix, text)
             if rest is None:
                 continue
-            step = pieces.step(State.NAMED, rest)
-            if step is None or came.arrival_ns - block.arrival_ns > SILENT_NS_MAX:
-                self._ended.take(key)
+            step = pieces.step(State.NAMED, rest, block.depth)
+            silent = came.arrival_ns - block.arrival_ns > SILENT_NS_MAX
+            if step is None or silent:
+                if silent or pieces.ends(State.NAMED, rest, block.depth):
+                    self._ended.take(key)
                 continue
-            grown = _grown(block, step, rest, came)
-            if step.state == State.CHAIN:
+            now = grown(block, step, rest, came)
+            if step.turns:
                 self._ended.take(key)
-                self._open.put(grown)
+                self._open.put(now)
             else:
-                self._ended.put(grown)
+                self._ended.put(now)
             return True
         return False
 
@@ -309,52 +273,6 @@ class Blocks:
         for block in held:
             ended = block.told and block.state == State.NAMED
             (self._ended if ended else self._open).put(block)
-
-
-def _grown(block: Block, step: pieces.Step, rest: str, came: Came) -> Block:
-    """*block* with the line *rest*, which leads where *step* says."""
-    if block.state == State.NAMED and step.state == State.CHAIN:
-        block = _told(block)
-    rest = rest.rstrip()
-    named = step.exception is not None
-    keep = named or block.chars + len(rest) <= CHARS_MAX
-    grown = msgspec.structs.replace(
-        block,
-        arrival_ns=came.arrival_ns,
-        kept=(*block.kept, rest[:CHARS_MAX]) if keep else block.kept,
-        state=step.state if block.count < LINES_MAX else State.NAMED,
-        chars=block.chars + (len(rest) + 1 if keep else 0),
-        count=block.count + 1,
-        dropped=block.dropped + (not keep),
-    )
-    if step.exception is None:
-        return grown
-    return msgspec.structs.replace(
-        grown,
-        at_ns=came.at_ns,
-        said=came.said,
-        exception=step.exception,
-        message=step.message,
-        finding="" if came.finding == "traceback" else came.finding,
-        named=grown.count,
-        left=grown.dropped,
-        told=False,
-        follows=block.exception,
-    )
-
-
-def _told(block: Block) -> Block:
-    """*block*, which is told, as another follows: up to its exception, for what came with that is not
-    the same wherever a request ends."""
-    kept = (*block.kept[: block.named - block.left], "")
-    return msgspec.structs.replace(
-        block,
-        kept=kept,
-        chars=sum(map(len, kept)) + len(kept),
-        count=block.named + 1,
-        dropped=block.left,
-        told=True,
-    )
 
 
 def _is_headed(block: Block) -> bool:

@@ -46,7 +46,7 @@ _EXCEPTION = compiled(
 _WORDS = frozenset(
     {"Error", "Exit", "Interrupt", "Failure", "Fault", "Timeout", "Expired", "Died"}
 )
-_ASKED_FOR = frozenset({"KeyboardInterrupt", "SystemExit", "StopIteration", "GeneratorExit"})
+_ASKED_FOR = frozenset({"KeyboardInterrupt", "SystemExit", "GeneratorExit"})
 
 
 def read(text: str) -> Found | None:
@@ -56,14 +56,21 @@ def read(text: str) -> Found | None:
     match = _EXCEPTION.match(text[start:])
     if match is None or match["exception"] in _WORDS:
         return None
-    name = match["exception"]
+    exception = match["exception"] + (match["inner"] or "")
     attributes = {
-        "exception": (name + (match["inner"] or ""))[:TEXT_CHARS_MAX],
+        "exception": exception[:TEXT_CHARS_MAX],
         # All of it: the pattern sees no more than its bound.
         "message": cut(text[start + match.start("message") :]) if match["message"] else "",
     }
-    severity = INFO if name.rpartition(".")[2] in _ASKED_FOR else ERROR
-    role = CONFIRMATION if severity == INFO or match["inner"] else ROOT
+    severity, role = by_name(exception)
     return found(
         "traceback", severity, "exception", start + match.start("exception"), role, attributes
     )
+
+
+def by_name(exception: str) -> tuple[str, str]:
+    """The severity and the role of *exception*, as its name alone tells them."""
+    name, inner, _ = exception.partition("(")
+    if name.rpartition(".")[2] in _ASKED_FOR:
+        return INFO, CONFIRMATION
+    return ERROR, CONFIRMATION if inner else ROOT

@@ -1,7 +1,7 @@
 """A finished block → what it tells.
 
 traceback       exception, message, lines, and what of it was left out (`lines_dropped`); follows: the
-                exception before it, of which it came
+                exception before it, of which it came, or the group that it is a member of
 process_failed  of torchrun's report: rank, local_rank, exitcode, signal, pid, host,
                 error_file, failed_at (as printed), ranks (all that failed, first MAX)
 """
@@ -10,21 +10,17 @@ import re
 from typing import Any, NamedTuple
 
 from heliograph.training import clean
-from heliograph.training.findings import signals
-from heliograph.training.findings.blocks import Block
+from heliograph.training.findings import exceptions, signals
+from heliograph.training.findings.block import Block
 from heliograph.training.findings.event import (
     CONFIRMATION,
     CRITICAL,
-    ERROR,
-    INFO,
-    ROOT,
     Event,
     cut,
     number,
 )
 
 RANKS_MAX = 64
-_ASKED_FOR = ("KeyboardInterrupt", "SystemExit")
 _RANK = re.compile(r"\A\s+rank\s+: (\d+)(?: \(local_rank: (\d+)\))?")
 _EXIT = re.compile(r"\A\s+exitcode\s+: (-?\d+)(?: \(pid: (\d+)\))?")
 _NAMED = re.compile(r"\A\s+(time|host|error_file|traceback|msg)\s*: (.*)")
@@ -53,8 +49,7 @@ def told(block: Block) -> Told | None:
     if block.exception.endswith("ChildFailedError"):
         event = _report(block)
         return Told(event, body, event.attributes.get("rank"), who.label)
-    asked = block.exception.rpartition(".")[2] in _ASKED_FOR
-    role = CONFIRMATION if asked or block.finding or block.follows else ROOT
+    severity, role = exceptions.by_name(block.exception)
     attributes: dict[str, Any] = {
         "exception": block.exception or None,
         "message": cut(block.message),
@@ -63,10 +58,10 @@ def told(block: Block) -> Told | None:
         "lines": block.named or block.count,
         "lines_dropped": block.left or None,
         "rank": who.rank,
-        "role": role,
+        "role": CONFIRMATION if block.finding or block.follows else role,
     }
     said = {name: value for name, value in attributes.items() if value not in (None, "")}
-    return Told(Event("traceback", INFO if asked else ERROR, said), body, who.rank, who.label)
+    return Told(Event("traceback", severity, said), body, who.rank, who.label)
 
 
 def _report(block: Block) -> Event:

@@ -127,8 +127,6 @@ _HEAP = compiled(
     r"malloc(?:_consolidate)?\(\): [\w ]+|"
     r"munmap_chunk\(\): invalid pointer)"
 )
-# What a CUDA error is caused by is often another's doing.
-_NOT_OWN = compiled(r"\b(?:launch timed out|remote|peer access)\b")
 _STOPPED = (
     compiled(
         r"\bUnable to shutdown process (?P<pid>\d+) via (?P<words>Signals\.\w+)"
