@@ -1,5 +1,6 @@
 """Alerts correlated many at a time: as one by one, whatever became of them, and undone alike."""
 
+from array import array
 from dataclasses import dataclass, field
 
 import pytest
@@ -223,6 +224,21 @@ def test_what_is_held_is_as_in_a_dict(steps):
     assert [held.get(key) for key in range(-20, 20)] == [known.get(k) for k in range(-20, 20)]
     with pytest.raises(KeyError):
         del held[99]
+
+
+@given(
+    st.lists(st.tuples(KEYS, st.one_of(REFS, st.none())), max_size=20),
+    st.lists(KEYS, max_size=20),
+    st.integers(0, 20),
+)
+def test_what_is_shed_is_what_the_twin_sheds(steps, some, most):
+    told = []
+    for kernel in (alert_ties, plain("alert_ties")):
+        held, keys = kernel.Held(ties.Ref), array("q", some)
+        for key, ref in steps:
+            held[key] = [key] if ref is None else ref
+        told.append((held.shed(keys, most), keys, dict(held.items())))
+    assert told[0] == told[1]
 
 
 def test_much_is_held():

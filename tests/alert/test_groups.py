@@ -59,7 +59,7 @@ def run(groups, operation):
         case ("join", key, slot):
             if slot not in list(groups.members(key)):
                 place = Place(ROUTE, key, ())
-                groups.join([[place, slot]], [100] * 6, now_ns=100, started_ns=-10)
+                groups.join([(place, [slot])], [100] * 6, now_ns=100, started_ns=-10)
         case ("leave", key, slots):
             if key in groups.rows:
                 groups.leave(key, slots)

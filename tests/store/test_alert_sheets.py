@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import msgpack
 from msgspec.structs import replace
 from sqlalchemy import text as sql
 
@@ -55,6 +56,15 @@ def test_many_are_read_as_they_were_written(write, read):
     assert read(alert_events.one, made[7].id) == made[7]
     kept = read(alerts.load).alerts
     assert sorted(kept, key=str) == sorted(bare, key=str)
+
+
+def test_many_of_one_instant_are_read_as_they_were_written(write, read):
+    made = [replace(one, created_ns=7, updated_ns=8, ends_ns=None) for one in some(3 * SHEET)]
+    for _ in range(2):
+        write(alerts.write, Changes(alerts=made))
+
+    found = read(alert_events.many, [one.id for one in made], documents=True)
+    assert sorted(found, key=str) == sorted(made, key=str)
 
 
 def test_few_stay_in_their_rows(write, read):
@@ -135,20 +145,44 @@ def test_rows_are_what_their_twin_says(data):
         )
         for n in range(2)
     ]
-    kinds = [{}, {}]
-    says = [[b"a", b"b"], [b"c", b"d"], [b"e", b"f"]]
-    rows, documents = [
-        [
-            kernel.rows(made, *says, alert_kinds.stored_kind, text.key, into)
-            for kernel, into in zip((alert_rows, PLAIN), kinds, strict=True)
-        ],
-        [kernel.documents(made, alert_events._document) for kernel in (alert_rows, PLAIN)],
+    kernels, kinds = (alert_rows, PLAIN), [{}, {}]
+    says = [data.draw(st.sampled_from([[b"", b""], [b"a", b"b"]])), [b"", b""], [b"e", b"f"]]
+    rows = [
+        kernel.rows(made, *says, alert_kinds.stored_kind, text.key, into)
+        for kernel, into in zip(kernels, kinds, strict=True)
+    ]
+    documents = [kernel.documents(made, alert_events._document) for kernel in kernels]
+    size = data.draw(st.sampled_from([1, 2, 50]))
+    laid = [
+        kernel.sheets(made, alert_events._document, msgpack.encode, size, 20_000)
+        for kernel in kernels
     ]
 
     assert rows[0] == rows[1]
     assert kinds[0] == kinds[1]
     assert documents[0] == documents[1]
-    assert rows[0][0][-3:] == (b"a", b"c", b"e")
+    assert laid[0] == laid[1]
+
+
+def test_what_all_rows_have_is_said_once():
+    made = [replace(one, created_ns=7, updated_ns=8, ends_ns=9, count=2) for one in some(3)]
+    nothing = [b""] * 3
+    columns = [made, nothing, nothing, [b"a", b"b", b"c"]]
+    values, shared = alert_rows.rows(*columns, alert_kinds.stored_kind, text.key, {})
+    assert (len(values), shared) == (33, ("metric", 1, 7, 8, 2, b"", b""))
+    made[2] = replace(made[2], count=3)
+    values, shared = alert_rows.rows(*columns, alert_kinds.stored_kind, text.key, {})
+    assert (len(values), shared) == (54, ())
+    assert values[-8:] == [b"c", "metric", 1, 7, 8, 3, b"", b""]
+
+
+def test_every_size_of_what_is_bytes_is_packed():
+    raw = [b"r" * size for size in (1, 255, 256, 65_535, 65_536)]
+    made = [replace(one, raw=text) for one, text in zip(some(5), raw, strict=True)]
+    wanted = PLAIN.sheets(made, alert_events._document, msgpack.encode, 50, 100_000)
+
+    assert alert_rows.sheets(made, alert_events._document, None, 50, 100_000) == wanted
+    assert alert_rows.sheets(made, alert_events._document, None, 50, 65_536) is None
 
 
 def test_what_comes_on_a_sheet_takes_the_place_of_what_a_row_says(write, read):

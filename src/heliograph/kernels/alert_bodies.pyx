@@ -256,7 +256,8 @@ cdef struct Element:
 
 
 cdef struct Slot:
-    uint64_t hash
+    # *missed*: of the last pair that was not there.
+    uint64_t hash, missed
     PyObject *made
 
 
@@ -689,8 +690,11 @@ cdef tuple pair_of(Pair *pair, bint often):
     made = (name_of(&pair.name), text_of(&pair.value))
     # Of texts alone: no cycle goes through it, and nobody needs to look for one.
     PyObject_GC_UnTrack(<PyObject *> made)
-    if often:
+    # When it comes again: what comes once must not take the place of what comes all the time.
+    if often and (slot.made == NULL or slot.missed == hash):
         keep(slot, hash, made)
+    elif often:
+        slot.missed = hash
     return made
 
 

@@ -4,7 +4,7 @@
     keep(alerts, saids, over, HOUR_NS, slots, into, before)    in the columns of a book
     packed(alerts, cold.packed)                        what they are, as bytes
     put_hashes(alerts, slots, table, 16, NOBODY)       their pairs, in a table of hashes
-    asked(alerts, ("job", "severity"))                 [("train-3", "critical"), …]
+    placed(alerts, ("job", "severity"), known, place)  known[("train-3", "critical")], …
     gathered(places, slots, groups)                    who is told of them together
     count(alerts, sums, HOUR_NS, earliest_ns)          one more firing, by hour and kind
 
@@ -172,7 +172,8 @@ def packed(alerts: Iterable[Any], pack: Callable[[Any], bytes]) -> list[bytes]:
 
 def hash_of(pair: tuple[str, str]) -> int:
     """16 bits that stand for *pair* in this process; never 0, which is no pair."""
-    return hash(pair) & 0xFFFF or 1
+    name, value = pair
+    return (3 * hash(name) + hash(value)) & 0xFFFF or 1
 
 
 def put_hashes(
@@ -200,25 +201,31 @@ def gathered(
     places: Iterable[tuple[tuple[Any, ...], tuple[str, ...]]],
     slots: Sequence[int],
     groups: list[tuple[str, ...]],
-) -> dict[str, list[Any]]:
-    """By key the place that is told under it, and then those of *slots* that are there. *places*
-    are, of each slot, its places and their keys; these are written to *groups*."""
-    found: dict[str, list[Any]] = {}
+) -> dict[str, tuple[Any, list[int]]]:
+    """By key the place that is told under it, and those of *slots* that are there. *places* are, of
+    each slot, its places and their keys; these are written to *groups*."""
+    found: dict[str, tuple[Any, list[int]]] = {}
     for slot, (some, keys) in zip(slots, places, strict=True):
         groups[slot] = keys
         for place, key in zip(some, keys, strict=True):
-            found.setdefault(key, [place]).append(slot)
+            found.setdefault(key, (place, []))[1].append(slot)
     return found
 
 
-def asked(alerts: Iterable[Any], names: tuple[str, ...]) -> list[tuple[str | None, ...]]:
-    """Of each of *alerts* the values that matchers see under *names*, None for none."""
-    if not names:
-        return [() for _ in alerts]
+def placed(
+    alerts: Iterable[Any],
+    names: tuple[str, ...],
+    known: dict[tuple[str | None, ...], Any],
+    place: Callable[[Any, tuple[str | None, ...]], Any],
+) -> list[Any]:
+    """What is *known* of the values that matchers see under *names*, None for none, of each of
+    *alerts*; of what is not there, what *place* says of alert and values."""
     found = []
     for alert in alerts:
-        seen = _seen(alert, None)
-        found.append(tuple([seen.get(name) for name in names]))
+        seen = _seen(alert, None) if names else {}
+        values = tuple([seen.get(name) for name in names])
+        some = known.get(values)
+        found.append(place(alert, values) if some is None else some)
     return found
 
 

@@ -8,19 +8,30 @@ from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
 from cpython.mem cimport PyMem_Calloc, PyMem_Free, PyMem_Realloc
 from cpython.object cimport PyObject, PyObject_Hash
 from cpython.ref cimport Py_INCREF
-from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE, PyTuple_New, PyTuple_SET_ITEM
+from cpython.tuple cimport PyTuple_CheckExact, PyTuple_GET_ITEM, PyTuple_GET_SIZE, PyTuple_New, PyTuple_SET_ITEM
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy
 
 from typing import NamedTuple
 
 cdef extern from "Python.h":
+    bint PyUnicode_CheckExact(object text)
     Py_ssize_t PyUnicode_GET_LENGTH(object text)
     int PyUnicode_KIND(object text)
     void* PyUnicode_DATA(object text)
     bint PyUnicode_IS_ASCII(object text)
     const char* PyUnicode_AsUTF8AndSize(object text, Py_ssize_t* size) except NULL
     object PyUnicode_DecodeASCII(const char* text, Py_ssize_t size, const char* errors)
+
+cdef extern from *:
+    """
+    #if defined(__GNUC__)
+    #define HL_PREFETCH(at) __builtin_prefetch(at)
+    #else
+    #define HL_PREFETCH(at) ((void)(at))
+    #endif
+    """
+    void prefetch "HL_PREFETCH"(const void *at) noexcept
 
 COMPILED = True
 
@@ -76,7 +87,8 @@ cdef class Slots:
         cdef Py_ssize_t slot = <Py_ssize_t> self.table[at].number - 1
         if slot >= PyList_GET_SIZE(self.names):
             raise IndexError("names became fewer")
-        return _same(<str?> <object> PyList_GET_ITEM(self.names, slot), name)
+        cdef str there = <str?> <object> PyList_GET_ITEM(self.names, slot)
+        return _same(<PyObject*> there, <PyObject*> name)
 
     cdef Py_ssize_t place(self, str name, uint32_t hash) except -1:
         """Where *name* is, or would be; there is a table."""
@@ -134,7 +146,7 @@ cdef class Slots:
         """See the twin."""
         if not 0 <= slot < PyList_GET_SIZE(self.names):
             raise IndexError("no such slot")
-        if not _same(<str?> <object> PyList_GET_ITEM(self.names, slot), name):
+        if not self.names[slot] == name:
             raise ValueError("the slot has another name")
         self.lead(name, slot)
 
@@ -161,6 +173,10 @@ cdef class Slots:
 
     def lacks(self, names):
         """See the twin."""
+        # All of them first: each look alone waits for the memory.
+        if self.count:
+            for name in names:
+                prefetch(&self.table[self.home(<uint32_t> PyObject_Hash(name))])
         for name in names:
             if self.find(<str?> name) >= 0:
                 return False
@@ -215,26 +231,34 @@ cdef Fields _fields_of(list some, tuple names):
     return found
 
 
-cdef inline bint _same(str one, str other):
+cdef inline bint _same(PyObject* one, PyObject* other) noexcept:
     """Whether two texts are one."""
-    cdef Py_ssize_t length
-    if one is other:
+    cdef Py_ssize_t length = PyUnicode_GET_LENGTH(<object> one)
+    cdef int kind = PyUnicode_KIND(<object> one)
+    if one == other:
         return True
-    length = PyUnicode_GET_LENGTH(one)
-    if length != PyUnicode_GET_LENGTH(other) or PyUnicode_KIND(one) != PyUnicode_KIND(other):
+    if length != PyUnicode_GET_LENGTH(<object> other) or kind != PyUnicode_KIND(<object> other):
         return False
-    return memcmp(PyUnicode_DATA(one), PyUnicode_DATA(other), length * PyUnicode_KIND(one)) == 0
+    return memcmp(PyUnicode_DATA(<object> one), PyUnicode_DATA(<object> other), length * kind) == 0
 
 
-cdef str _value(tuple labels, str name):
-    """The value of the label *name*, or None."""
+cdef PyObject* _value(PyObject* labels, str name) except? NULL:
+    """The value of the label *name*, or NULL."""
     cdef Py_ssize_t n
-    cdef tuple pair
-    for n in range(PyTuple_GET_SIZE(labels)):
-        pair = <tuple?> <object> PyTuple_GET_ITEM(labels, n)
-        if _same(<str?> <object> PyTuple_GET_ITEM(pair, 0), name):
-            return <str?> <object> PyTuple_GET_ITEM(pair, 1)
-    return None
+    cdef PyObject* pair
+    cdef PyObject* label
+    if not PyTuple_CheckExact(<object> labels):
+        raise TypeError("no labels")
+    for n in range(PyTuple_GET_SIZE(<object> labels)):
+        pair = PyTuple_GET_ITEM(<object> labels, n)
+        if not PyTuple_CheckExact(<object> pair) or PyTuple_GET_SIZE(<object> pair) != 2:
+            raise TypeError("no label")
+        label = PyTuple_GET_ITEM(<object> pair, 0)
+        if not PyUnicode_CheckExact(<object> label):
+            raise TypeError("no name")
+        if _same(label, <PyObject*> name):
+            return PyTuple_GET_ITEM(<object> pair, 1)
+    return NULL
 
 
 def begun(posts, enriched, long long now_ns, make):
@@ -375,11 +399,11 @@ def packed(alerts, pack):
         alert = <PyObject*> each
         out.size = 0
         out.many(7)
-        out.text(<str?> <object> of.read(alert, 0))
-        out.pairs(<tuple?> <object> of.read(alert, 1))
-        out.pairs(<tuple?> <object> of.read(alert, 2))
-        out.text(<str?> <object> of.read(alert, 3))
-        out.text(<str?> <object> of.read(alert, 4))
+        out.text(of.read(alert, 0))
+        out.pairs(of.read(alert, 1))
+        out.pairs(of.read(alert, 2))
+        out.text(of.read(alert, 3))
+        out.text(of.read(alert, 4))
         context = of.read(alert, 5)
         if about is None:
             about = _fields_of([<object> context], _CONTEXT)
@@ -391,26 +415,29 @@ def packed(alerts, pack):
         if anybody:
             out.many(7)
             for n in range(3):
-                out.text(<str> <object> about.read(context, n))
+                out.text(about.read(context, n))
             # As a context has them: the id of the pod after its name.
-            out.text(<str> <object> about.read(context, 3))
-            out.text(<str> <object> about.read(context, 6))
-            out.text(<str> <object> about.read(context, 4))
-            out.text(<str> <object> about.read(context, 5))
+            out.text(about.read(context, 3))
+            out.text(about.read(context, 6))
+            out.text(about.read(context, 4))
+            out.text(about.read(context, 5))
         else:
             out.many(0)
-        out.texts(<tuple?> <object> of.read(alert, 6))
+        out.texts(of.read(alert, 6))
         found.append(PyBytes_FromStringAndSize(out.data, out.size))
     return found
 
 
-cdef inline unsigned short _hash(object pair) except? 0:
-    cdef unsigned short found = <unsigned short> (<unsigned long long> PyObject_Hash(pair) & 0xFFFF)
+cdef inline unsigned short _hash(PyObject* name, PyObject* value) except? 0:
+    cdef unsigned short found = <unsigned short> (
+        3 * <uint64_t> PyObject_Hash(<object> name) + <uint64_t> PyObject_Hash(<object> value)
+    )
     return found if found else 1
 
 
 def hash_of(pair):
-    return _hash(pair)
+    name, value = pair
+    return _hash(<PyObject*> name, <PyObject*> value)
 
 
 def put_hashes(alerts, list slots, array.array table, Py_ssize_t width, nobody):
@@ -418,11 +445,12 @@ def put_hashes(alerts, list slots, array.array table, Py_ssize_t width, nobody):
     cdef Py_ssize_t n, k, at, size, slot, many = len(given)
     cdef Py_ssize_t rows = len(table) // width
     cdef unsigned short* out
-    cdef tuple labels
-    cdef str name, text
+    cdef tuple labels, pair
+    cdef str name
     cdef Fields of, about = None
     cdef PyObject* alert
     cdef PyObject* context
+    cdef PyObject* text
     cdef bint is_owned, fits
     if len(slots) != many or table.ob_descr.typecode != c"H":
         raise ValueError("columns of different lengths")
@@ -441,7 +469,10 @@ def put_hashes(alerts, list slots, array.array table, Py_ssize_t width, nobody):
             left.append(n)
             continue
         for at in range(size):
-            out[at] = _hash(<object> PyTuple_GET_ITEM(labels, at))
+            pair = <tuple?> <object> PyTuple_GET_ITEM(labels, at)
+            if PyTuple_GET_SIZE(pair) != 2:
+                raise ValueError("no pair")
+            out[at] = _hash(PyTuple_GET_ITEM(pair, 0), PyTuple_GET_ITEM(pair, 1))
         at = size
         fits = True
         context = of.read(alert, 5)
@@ -453,19 +484,19 @@ def put_hashes(alerts, list slots, array.array table, Py_ssize_t width, nobody):
         # The source, the six of the context, and the severity.
         for k in range(8):
             if k == 0:
-                name, text = _SOURCE, <str?> <object> of.read(alert, 0)
+                name, text = _SOURCE, of.read(alert, 0)
             elif k == 7:
-                name, text = _SEVERITY, <str?> <object> of.read(alert, 3)
+                name, text = _SEVERITY, of.read(alert, 3)
             elif is_owned:
                 name = <str> <object> PyTuple_GET_ITEM(_CONTEXT_NAMES, k - 1)
-                text = <str?> <object> about.read(context, k - 1)
+                text = about.read(context, k - 1)
             else:
                 continue
-            if PyUnicode_GET_LENGTH(text) and _value(labels, name) is None:
+            if PyUnicode_GET_LENGTH(<str?> <object> text) and not _value(<PyObject*> labels, name):
                 if at == width:
                     fits = False
                     break
-                out[at] = _hash((name, text))
+                out[at] = _hash(<PyObject*> name, text)
                 at += 1
         if not fits:
             left.append(n)
@@ -477,7 +508,7 @@ def put_hashes(alerts, list slots, array.array table, Py_ssize_t width, nobody):
 
 def gathered(places, list slots, list groups):
     cdef dict found = {}
-    cdef list given = list(places), there
+    cdef list given = list(places), members
     cdef Py_ssize_t n, k, slot, many = len(given), room = len(groups)
     cdef tuple some, keys
     if len(slots) != many:
@@ -492,19 +523,22 @@ def gathered(places, list slots, list groups):
             key = keys[k]
             there = found.get(key)
             if there is None:
-                found[key] = [some[k], slots[n]]
+                found[key] = (some[k], [slots[n]])
             else:
-                there.append(slots[n])
+                _, members = there
+                members.append(slots[n])
     return found
 
 
-def asked(alerts, tuple names):
+def placed(alerts, tuple names, dict known, place):
     cdef list given = list(alerts), found = []
     cdef Py_ssize_t n, k, many = len(given), width = PyTuple_GET_SIZE(names)
-    cdef tuple values, labels
+    cdef tuple values
     cdef object value
     cdef str name
     cdef Fields of
+    cdef PyObject* labels
+    cdef PyObject* text
     # Where else the value of each name may be.
     cdef tuple beside = tuple([
         name if name in (_SOURCE, _SEVERITY) or name in _CONTEXT_NAMES else None for name in names
@@ -514,17 +548,19 @@ def asked(alerts, tuple names):
     of = _fields_of(given, _SAYS)
     for n in range(many):
         of.check(given[n])
-        labels = <tuple?> <object> of.read(<PyObject*> given[n], 1)
+        labels = of.read(<PyObject*> given[n], 1)
         values = PyTuple_New(width)
         for k in range(width):
-            value = _value(labels, <str?> names[k])
+            text = _value(labels, <str?> names[k])
+            value = <object> text if text else None
             if value is None and beside[k] is not None:
                 name = beside[k]
                 alert = given[n]
                 value = getattr(alert.context if name in _CONTEXT_NAMES else alert, name) or None
             Py_INCREF(value)
             PyTuple_SET_ITEM(values, k, value)
-        found.append(values)
+        some = known.get(values)
+        found.append(place(given[n], values) if some is None else some)
     return found
 
 
@@ -532,9 +568,9 @@ def count(alerts, dict sums, long long hour_ns, earliest):
     cdef list given = list(alerts), known
     cdef long long starts_ns, hour, last_hour = 0, earliest_ns = earliest
     cdef object shown = None
-    cdef str name
     cdef Fields of, about = None
     cdef PyObject* alert
+    cdef PyObject* text
     cdef PyObject* context
     if hour_ns <= 0:
         raise ValueError("an hour has a length")
@@ -550,13 +586,13 @@ def count(alerts, dict sums, long long hour_ns, earliest):
             hour = earliest_ns
         if shown is None or hour != last_hour:
             shown, last_hour = hour, hour
-        name = _value(<tuple?> <object> of.read(alert, 1), _ALERTNAME)
+        text = _value(of.read(alert, 1), _ALERTNAME)
         context = of.read(alert, 5)
         if about is None:
             about = _fields_of([<object> context], _CONTEXT)
         about.check(<object> context)
         row = (
-            shown, "" if name is None else name, <object> of.read(alert, 0),
+            shown, <object> text if text else "", <object> of.read(alert, 0),
             <object> of.read(alert, 3), <object> about.read(context, 0),
             <object> about.read(context, 5),
         )

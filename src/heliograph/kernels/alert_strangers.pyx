@@ -33,6 +33,8 @@ cdef enum:
     _NAMESPACES = 16
     _CLUSTERS = 18
     _WIDTH = 20
+    # Names of an alert whose places are remembered.
+    _NAMES = 24
 
 
 cdef Fields _post = None
@@ -64,11 +66,38 @@ cdef str joined(str kind, str one, str mark, str other):
     return <str> made
 
 
+cdef class _Places:
+    """The places of names by *places*. Alerts have the same names in the same order mostly, and then
+    nobody looks for them; those who made this keep the alerts alive."""
+
+    cdef dict places
+    cdef PyObject *names[_NAMES]
+    cdef int found[_NAMES]
+
+    def __cinit__(self, dict places):
+        cdef int n
+        self.places = places
+        for n in range(_NAMES):
+            self.names[n] = NULL
+
+    cdef int of(self, Py_ssize_t n, PyObject *name) except -2:
+        """The place of *name*, number *n* of an alert; _WIDTH where it has none."""
+        cdef PyObject *place
+        cdef int found = _WIDTH
+        if n < _NAMES and self.names[n] == name:
+            return self.found[n]
+        place = PyDict_GetItem(self.places, <object> name)
+        if place != NULL:
+            found = <int> <object> place
+        if n < _NAMES:
+            self.names[n], self.found[n] = name, found
+        return found
+
+
 cdef object stranger(
-    tuple labels, dict places, pods_named, is_node, nobody, context, enriched, tuple documents
+    tuple labels, _Places places, pods_named, is_node, nobody, context, enriched, tuple documents
 ):
     cdef PyObject *said[_WIDTH]
-    cdef PyObject *place
     cdef PyObject *pair
     cdef Py_ssize_t n
     cdef int at
@@ -76,10 +105,9 @@ cdef object stranger(
         said[at] = NULL
     for n in range(PyTuple_GET_SIZE(labels)):
         pair = PyTuple_GET_ITEM(labels, n)
-        place = PyDict_GetItem(places, <object> PyTuple_GET_ITEM(<object> pair, 0))
-        if place == NULL:
+        at = places.of(n, PyTuple_GET_ITEM(<object> pair, 0))
+        if at == _WIDTH:
             continue
-        at = <int> <object> place
         if not 0 <= at < _WIDTH:
             return None
         said[at] = PyTuple_GET_ITEM(<object> pair, 1)
@@ -101,11 +129,11 @@ cdef object stranger(
         of_device = "device:" + uuid
     elif node and index:
         of_device = joined("device:", node, "/", index)
+    cdef str of_node = "node:" + node if node else None
     cdef tuple entities
-    if of_pod is not None and not node and of_device is None:
-        entities = (of_pod,)
+    if of_pod is not None and of_node is not None and of_device is not None:
+        entities = (of_pod, of_node, of_device)
     else:
-        of_node = "node:" + node if node else None
         entities = tuple([one for one in (of_pod, of_node, of_device) if one is not None])
     document = documents[1] if pod else documents[2]
     if uuid or index or said[_ASIC] != NULL:
@@ -120,9 +148,10 @@ def strangers(
 ):
     """See the twin."""
     global _post
-    cdef list found = []
+    cdef _Places known = _Places(places)
+    cdef list given = list(posts), found = []
     cdef PyObject *labels
-    for post in posts:
+    for post in given:
         if _post is None:
             _post = Fields(type(post), ("hints", "labels"))
         _post.check(post)
@@ -133,7 +162,7 @@ def strangers(
         found.append(
             stranger(
                 <tuple> <object> labels,
-                places, pods_named, is_node, nobody, context, enriched, documents,
+                known, pods_named, is_node, nobody, context, enriched, documents,
             )
         )
     return found

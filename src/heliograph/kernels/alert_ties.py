@@ -24,6 +24,17 @@ class Held(dict[int, Any]):
         super().__init__()
         self.ref_of = ref_of
 
+    def shed(self, keys: "array[int]", most: int) -> int:
+        """Forget what *ref_of* made for the last of *keys*, which are dropped, while there is more
+        than *most*; up to one that has something else. How many went."""
+        gone = 0
+        while keys and len(self) > most:
+            held = self.get(keys[-1])
+            if held is not None and type(held) is not self.ref_of:
+                break
+            gone += self.pop(keys.pop(), None) is not None
+        return gone
+
 
 def begin(
     alerts: Sequence[Any],

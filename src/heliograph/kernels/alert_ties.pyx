@@ -4,7 +4,6 @@
 
 from cpython cimport array
 from cpython.dict cimport PyDict_GetItem
-from cpython.list cimport PyList_GET_ITEM
 from cpython.mem cimport PyMem_Calloc, PyMem_Free, PyMem_Malloc, PyMem_Realloc
 from cpython.object cimport PyObject, PyObject_Hash
 from cpython.ref cimport Py_DECREF, Py_INCREF
@@ -52,29 +51,27 @@ cdef Fields _context = None
 
 
 cdef class _Keys:
-    """The ties of an alert, the strongest first."""
+    """The hashes of the ties of an alert, the strongest first."""
 
-    cdef list names
+    cdef int64_t[KEYS_MAX] hashes
     cdef int[KEYS_MAX] strengths
     cdef int count, devices
 
     cdef int add(self, str name, int strength) except -1:
         """0: that is one too many."""
-        cdef int at = self.count, n
-        if self.count and name in self.names:
-            return 1
+        cdef int at, n
+        cdef int64_t hash = PyObject_Hash(name)
+        for n in range(self.count):
+            if self.hashes[n] == hash:
+                return 1
         if self.count == KEYS_MAX:
             return 0
         self.devices += strength == DEVICE
+        at = self.count
         while at > 0 and self.strengths[at - 1] > strength:
+            self.hashes[at], self.strengths[at] = self.hashes[at - 1], self.strengths[at - 1]
             at -= 1
-        for n in range(self.count, at, -1):
-            self.strengths[n] = self.strengths[n - 1]
-        self.strengths[at] = strength
-        if at == self.count:
-            self.names.append(name)
-        else:
-            self.names.insert(at, name)
+        self.hashes[at], self.strengths[at] = hash, strength
         self.count += 1
         return 1
 
@@ -88,7 +85,6 @@ cdef class _Keys:
         """False where an alert of these has too many ties."""
         cdef Py_ssize_t n
         cdef str name
-        self.names = []
         self.count = self.devices = 0
         for n in range(PyTuple_GET_SIZE(entities)):
             name = <object> PyTuple_GET_ITEM(entities, n)
@@ -372,6 +368,21 @@ cdef class Held:
         del self[key]
         return found
 
+    def shed(self, array.array keys not None, Py_ssize_t most):
+        """See the twin."""
+        cdef Py_ssize_t gone = 0, left = len(keys)
+        cdef int64_t *some = <int64_t *> keys.data.as_longlongs
+        if keys.ob_descr.typecode != c"q":
+            raise ValueError("no keys")
+        while left and len(self) > most:
+            if self.remove(some[left - 1]):
+                gone += 1
+            elif some[left - 1] in self.others:
+                break
+            left -= 1
+        array.resize(keys, left)
+        return gone
+
     def items(self):
         """What waits at each key."""
         cdef Py_ssize_t n
@@ -403,7 +414,6 @@ def begin(
     cdef list given = alerts if isinstance(alerts, list) else list(alerts)
     cdef Py_ssize_t count = len(given), n
     cdef _Keys keys = _Keys()
-    cdef int64_t[KEYS_MAX] hashes
     cdef int64_t starts_ns, created_ns, latest_ns = 0, index
     cdef PyObject *alert
     cdef PyObject *context
@@ -429,8 +439,7 @@ def begin(
         if not keys.read(context, <tuple> <object> _alert.read(alert, ENTITIES)):
             break
         for n in range(keys.count):
-            hashes[n] = PyObject_Hash(<object> PyList_GET_ITEM(keys.names, n))
-            if ties.has(hashes[n]):
+            if ties.has(keys.hashes[n]):
                 return at, latest_ns
         if keys.count:
             index = ties.new_row(
@@ -441,8 +450,8 @@ def begin(
             )
             ties.rows[index].owned = keys.count > 1 or keys.strengths[0] != POD_NAME
             for n in range(keys.count):
-                ties.put(hashes[n], index)
-            array.extend_buffer(came, <char *> hashes, keys.count)
+                ties.put(keys.hashes[n], index)
+            array.extend_buffer(came, <char *> keys.hashes, keys.count)
             created_ns = <object> _alert.read(alert, CREATED)
             latest_ns = max(latest_ns, created_ns)
         at += 1

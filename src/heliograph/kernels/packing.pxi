@@ -1,5 +1,6 @@
-# MessagePack, as much of it as alerts need: lists, texts, pairs of texts, whole numbers, flags.
-# Included by kernels that name what it uses: `cython`, `PyMem_*`, `PyTuple_*`, `PyUnicode_*`, memcpy.
+# MessagePack, as much of it as alerts need: lists, texts, bytes, pairs of texts, whole numbers, flags.
+# Included by kernels that name what it uses: `cython`, `PyBytes_*`, `PyMem_*`, `PyTuple_*`,
+# `PyUnicode_*`, memcpy.
 
 @cython.final
 cdef class _Out:
@@ -12,13 +13,16 @@ cdef class _Out:
         PyMem_Free(self.data)
 
     cdef inline int hold(self, Py_ssize_t more) except -1:
-        cdef void* grown
         if self.size + more > self.room:
-            self.room = max(2 * self.room, self.size + more, 4096)
-            grown = PyMem_Realloc(self.data, self.room)
-            if grown == NULL:
-                raise MemoryError
-            self.data = <char*> grown
+            self.grow(more)
+        return 0
+
+    cdef int grow(self, Py_ssize_t more) except -1:
+        cdef Py_ssize_t room = max(2 * self.room, self.size + more, 4096)
+        cdef void* grown = PyMem_Realloc(self.data, room)
+        if grown == NULL:
+            raise MemoryError
+        self.data, self.room = <char*> grown, room
         return 0
 
     cdef inline int many(self, Py_ssize_t size) except -1:
@@ -36,17 +40,17 @@ cdef class _Out:
             raise ValueError("too many")
         return 0
 
-    cdef inline int text(self, str text) except -1:
+    cdef int text(self, PyObject* text) except -1:
         cdef Py_ssize_t size
         cdef const char* data
         cdef char* out
-        if text is None:
+        if not PyUnicode_CheckExact(<object> text):
             raise TypeError("not a text")
-        if PyUnicode_IS_ASCII(text):
-            size = PyUnicode_GET_LENGTH(text)
-            data = <const char*> PyUnicode_DATA(text)
+        if PyUnicode_IS_ASCII(<object> text):
+            size = PyUnicode_GET_LENGTH(<object> text)
+            data = <const char*> PyUnicode_DATA(<object> text)
         else:
-            data = PyUnicode_AsUTF8AndSize(text, &size)
+            data = PyUnicode_AsUTF8AndSize(<object> text, &size)
         self.hold(size + 5)
         out = self.data + self.size
         if size < 32:
@@ -74,6 +78,26 @@ cdef class _Out:
         self.size = out + size - self.data
         return 0
 
+    cdef int append(self, bytes data) except -1:
+        """What is packed already."""
+        self.hold(PyBytes_GET_SIZE(data))
+        memcpy(self.data + self.size, PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
+        self.size += PyBytes_GET_SIZE(data)
+        return 0
+
+    cdef int binary(self, const char* data, Py_ssize_t size) except -1:
+        cdef int width = 1 if size < 0x100 else 2 if size < 0x10000 else 4, n
+        if size >= 0x100000000:
+            raise ValueError("too long")
+        self.hold(size + 5)
+        cdef char* out = self.data + self.size
+        out[0] = <char> (0xC4 if width == 1 else 0xC5 if width == 2 else 0xC6)
+        for n in range(width):
+            out[width - n] = <char> ((size >> (8 * n)) & 0xFF)
+        memcpy(out + 1 + width, data, size)
+        self.size += 1 + width + size
+        return 0
+
     cdef int number(self, long long number) except -1:
         cdef int width = 0, n
         self.hold(9)
@@ -99,22 +123,26 @@ cdef class _Out:
         self.size += 1
         return 0
 
-    cdef int pairs(self, tuple pairs) except -1:
+    cdef int pairs(self, PyObject* pairs) except -1:
         cdef Py_ssize_t n
-        cdef tuple pair
-        self.many(PyTuple_GET_SIZE(pairs))
-        for n in range(PyTuple_GET_SIZE(pairs)):
-            pair = <tuple?> <object> PyTuple_GET_ITEM(pairs, n)
-            if PyTuple_GET_SIZE(pair) != 2:
+        cdef PyObject* pair
+        if not PyTuple_CheckExact(<object> pairs):
+            raise TypeError("no pairs")
+        self.many(PyTuple_GET_SIZE(<object> pairs))
+        for n in range(PyTuple_GET_SIZE(<object> pairs)):
+            pair = PyTuple_GET_ITEM(<object> pairs, n)
+            if not PyTuple_CheckExact(<object> pair) or PyTuple_GET_SIZE(<object> pair) != 2:
                 raise ValueError("no pair")
             self.many(2)
-            self.text(<str?> <object> PyTuple_GET_ITEM(pair, 0))
-            self.text(<str?> <object> PyTuple_GET_ITEM(pair, 1))
+            self.text(PyTuple_GET_ITEM(<object> pair, 0))
+            self.text(PyTuple_GET_ITEM(<object> pair, 1))
         return 0
 
-    cdef int texts(self, tuple texts) except -1:
+    cdef int texts(self, PyObject* texts) except -1:
         cdef Py_ssize_t n
-        self.many(PyTuple_GET_SIZE(texts))
-        for n in range(PyTuple_GET_SIZE(texts)):
-            self.text(<str?> <object> PyTuple_GET_ITEM(texts, n))
+        if not PyTuple_CheckExact(<object> texts):
+            raise TypeError("no texts")
+        self.many(PyTuple_GET_SIZE(<object> texts))
+        for n in range(PyTuple_GET_SIZE(<object> texts)):
+            self.text(PyTuple_GET_ITEM(<object> texts, n))
         return 0

@@ -215,21 +215,23 @@ class Ties:
         floor_ns = self._now_ns - WINDOWS_KEPT * self._window_ns
         while self._queue:
             at_ns, keys = self._queue[0]
-            crowded = len(self._ties) > self._ties_max
-            if at_ns >= floor_ns and not crowded:
+            over = len(self._ties) - self._ties_max
+            if at_ns >= floor_ns and over <= 0:
                 break
-            key = keys.pop()
+            # Single alerts, which nearly all are, in one go.
+            gone = self._ties.shed(keys, 0 if at_ns < floor_ns else self._ties_max)
+            self.counts["ties_evicted"] += max(0, min(gone, over))
+            key = keys.pop() if keys and not gone else None
             if not keys:
                 self._queue.popleft()
-            held = self._ties.get(key)
-            if held is None:
+            if key is None or (held := self._ties.get(key)) is None:
                 continue
             touched_ns = at_ns if isinstance(held, Ref) else held.touched_ns
-            if touched_ns >= floor_ns and not crowded:
+            if touched_ns >= floor_ns and over <= 0:
                 self._queue.append((touched_ns, array("q", (key,))))
                 continue
             del self._ties[key]
-            self.counts["ties_evicted"] += crowded
+            self.counts["ties_evicted"] += over > 0
             if isinstance(held, _Tie) and held.group is not None:
                 self._drop(held.group)
         while self._left and (self._left[0][0] < floor_ns or len(self._left) > self._ties_max):

@@ -5,6 +5,7 @@ what a step needs is at hand then.
 """
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 
 from heliograph.alert.engine.groups import NOWHERE, Members, Place, Places
 from heliograph.alert.engine.state import State
@@ -45,19 +46,15 @@ def begin_over(state: State, alert: Alert, said: int) -> None:
 def join(state: State, slot: int, places: Sequence[Place], now_ns: int) -> None:
     """Have the alert in *slot* in the groups of *places*, beside those where it is."""
     book = state.book
-    _join(state, [[place, slot] for place in places], now_ns)
+    _join(state, [(place, [slot]) for place in places], now_ns)
     book.groups[slot] += tuple(place.key for place in places)
 
 
 def places(state: State, alerts: Sequence[Alert]) -> list[Places]:
     """The groups that each of *alerts* belongs to by the routes there are."""
-    known = state.groups.known
-    found = []
-    for alert, asked in zip(
-        alerts, alert_columns.asked(alerts, state.setup.tree.asked), strict=True
-    ):
-        some = known.get(asked)
-        found.append(_placed(state, alert, asked) if some is None else some)
+    found: list[Places] = alert_columns.placed(
+        alerts, state.setup.tree.asked, state.groups.known, partial(_placed, state)
+    )
     return found
 
 

@@ -9,7 +9,7 @@ something else of the group is, for a restart waits `group_wait` again in any ca
 import heapq
 from array import array
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from msgspec import structs
 
@@ -42,7 +42,7 @@ class Places(NamedTuple):
 
 NOWHERE = Places((), ())
 # A place, and slots that belong there.
-Members = list[Any]
+Members = tuple[Place, list[int]]
 
 
 def first_flush_ns(now_ns: int, starts_ns: int, wait_ns: int, opens_ns: int) -> int:
@@ -92,11 +92,10 @@ class Groups:
     def join(
         self, members: Iterable[Members], starts: Sequence[int], *, now_ns: int, started_ns: int
     ) -> None:
-        """Have slots in groups, which may begin with the first of them; *members*: lists of a place
-        and its slots, *starts*: of alerts, by slot; *started_ns*: of the engine."""
+        """Have slots in groups, which may begin with the first of them; *starts*: of alerts, by slot;
+        *started_ns*: of the engine."""
         rows, there, before = self.rows, self._members, self._before
-        for place, *slots in members:
-            route, key, labels = place
+        for (route, key, labels), slots in members:
             wait_ns = route.group_wait_ns
             opens_ns = started_ns + wait_ns
             row = rows.get(key)
@@ -108,8 +107,9 @@ class Groups:
                 before.setdefault(key, None)
                 there[key] = array("I")
             # Not before the soonest: mostly that is told without a look at all their starts.
-            soonest_ns = min(now_ns + wait_ns, max(now_ns, opens_ns))
-            if not row.flushed and soonest_ns < self.timer_ns(key):
+            if not row.flushed and self.timer_ns(key) > min(
+                now_ns + wait_ns, max(now_ns, opens_ns)
+            ):
                 first_ns = min([starts[slot] for slot in slots])
                 at_ns = first_flush_ns(now_ns, first_ns, wait_ns, opens_ns)
                 if at_ns < self.timer_ns(key):
@@ -117,7 +117,7 @@ class Groups:
             known = there[key]
             if key not in before:
                 before[key] = (known, len(known))
-            known.extend(slots)
+            known.fromlist(slots)
 
     def adopt(self, row: Group, slots: Collection[int], at_ns: int) -> None:
         """Have the group of *row*, with *slots*, looked at next at *at_ns*; instead of what was

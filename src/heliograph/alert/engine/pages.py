@@ -30,7 +30,7 @@ class _Page:
     def __init__(self, slots: Sequence[int], pieces: Sequence[bytes]) -> None:
         self.packed = bytes(cramjam.snappy.compress_raw(b"".join(pieces)))
         self.slots = array("I", slots)
-        self.ends = array("I", accumulate(map(len, pieces), initial=0))
+        self.ends = array("I", [*accumulate(map(len, pieces), initial=0)])
         self.left = len(slots)
 
 

@@ -30,7 +30,7 @@ from heliograph.store.state import alert_kinds, alert_sheets, batches, text
 from heliograph.store.state.alert_sheets import Said
 from heliograph.store.state.alert_values import Codec
 from heliograph.store.state.columns import Bytes, Int64, KeyText, metadata, serial
-from heliograph.store.state.upsert import VALUES_MAX, put_stored
+from heliograph.store.state.upsert import VALUES_MAX, put_values
 
 # Episodes that one transaction may write, move, close or archive (20 ms on the writer).
 BATCH_MAX = 300
@@ -70,7 +70,11 @@ EVENTS = Table(
         for name in _PLACES
     ),
 )
-_COLUMNS = tuple(c.name for c in EVENTS.columns if c.name != "n")
+# In the order of `alert_rows.rows`; those from `source` on are often the same in all.
+_COLUMNS = (
+    *("id", "alert_name", "severity", "cluster_name", *_PLACES, "kind", "starts_ns", "ends_ns"),
+    *("enriched", "source", "is_open", "created_ns", "updated_ns", "count", "document", "raw"),
+)
 # A new post may change whose an alert is, its severity and its times; b"" leaves a document.
 _CHANGED = (
     *("severity", "cluster_name", *_PLACES, "kind", "is_open", "starts_ns", "ends_ns"),
@@ -127,16 +131,11 @@ def put(tx: Connection, alerts: Sequence[Alert]) -> None:
         _with_raw(tx, alert) if alert.enriched and not alert.raw else alert
         for alert in unique.values()
     ]
-    says = alert_sheets.laid_out(
-        tx,
-        alert_rows.documents(made, _document),
-        [alert.raw for alert in made],
-        [alert.enriched for alert in made],
-    )
+    says = alert_sheets.laid_out(tx, made, _document)
     kinds: dict[int, tuple[str, str, str, str]] = {}
-    rows = alert_rows.rows(made, *says, alert_kinds.stored_kind, text.key, kinds)
+    values, shared = alert_rows.rows(made, *says, alert_kinds.stored_kind, text.key, kinds)
     alert_kinds.keep(tx, kinds)
-    put_stored(tx, EVENTS, _COLUMNS, rows, _THEN)
+    put_values(tx, EVENTS, _COLUMNS, values, _THEN, shared)
 
 
 def move(tx: Connection, moved: Sequence[tuple[str, int | None, int, int]]) -> None:

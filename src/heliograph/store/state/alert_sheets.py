@@ -1,6 +1,6 @@
 """What new episodes say, as they came: many of them packed together, for they are much alike.
 
-    documents, raws, enriched = laid_out(tx, documents, raws, enriched)     what rows have of them
+    documents, raws, enriched = laid_out(tx, alerts, document)     what rows have of them
     read(tx, enriched)[enriched[0]].raw
 
 An episode's row has a reference in place of its `enriched`, and nothing as `document` and `raw`: 140
@@ -14,7 +14,7 @@ that came with it.
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import NamedTuple
 
 import cramjam
@@ -22,6 +22,8 @@ from msgspec import msgpack
 from sqlalchemy import Column, Connection, Table
 from sqlalchemy import text as sql
 
+from heliograph.alert.model import Alert
+from heliograph.kernels import alert_rows
 from heliograph.store.state import batches, upsert
 from heliograph.store.state.columns import Bytes, Int64, metadata, serial
 
@@ -36,6 +38,7 @@ SHEETS_MAX = 100
 _MARK = b"\xc1"
 _PLACES = [bytes((place,)) for place in range(SHEET)]
 # Of bytes, unlike these, `sqlite3` asks each time whether somebody adapts them: a third of an insert.
+# So what rows have is of this kind.
 _NOTHING = bytearray()
 
 SHEETS = Table(
@@ -61,40 +64,45 @@ _list = msgpack.Decoder(list[bytes])
 
 
 # What rows have: every document, raw, enriched.
-_Texts = Sequence[bytes | bytearray]
-Columns = tuple[_Texts, _Texts, _Texts]
+Columns = tuple[list[bytearray], list[bytearray], list[bytearray]]
 
 
 def laid_out(
-    tx: Connection, documents: list[bytes], raws: list[bytes], enriched: list[bytes]
+    tx: Connection, alerts: Sequence[Alert], document: Callable[[Alert], bytes]
 ) -> Columns:
-    """What rows have of what so many episodes say. Where there are enough that say all three, and
-    not too much, those go on sheets."""
+    """What rows have of the *document*, `raw` and `enriched` of *alerts*. Where there are enough that
+    say all three, and not too much, those go on sheets."""
+    count = len(alerts)
+    if count >= SHEET_MIN:
+        sheets = alert_rows.sheets(alerts, document, _pack, SHEET, SIZE_BYTES_MAX)
+        if sheets is not None:
+            nothing = [_NOTHING] * count
+            return nothing, nothing, [one for sheet in sheets for one in _put(tx, *sheet)]
+    left = (
+        [*map(bytearray, alert_rows.documents(alerts, document))],
+        [bytearray(alert.raw) for alert in alerts],
+        [bytearray(alert.enriched) for alert in alerts],
+    )
     places = [
         n
-        for n, (document, raw, more) in enumerate(zip(documents, raws, enriched, strict=True))
-        if raw and more and len(document) + len(raw) + len(more) <= SIZE_BYTES_MAX
+        for n, (text, raw, more) in enumerate(zip(*left, strict=True))
+        if raw and more and len(text) + len(raw) + len(more) <= SIZE_BYTES_MAX
     ]
-    if len(places) < SHEET_MIN:
-        return documents, raws, enriched
-    left: list[list[bytes | bytearray]] = [[*documents], [*raws], [*enriched]]
-    for some in batches.cut(places, SHEET):
-        head = _put(
-            tx,
-            [documents[n] for n in some],
-            [text for n in some for text in (raws[n], enriched[n])],
-        )
-        for n, place in zip(some, _PLACES, strict=False):
-            left[0][n] = left[1][n] = _NOTHING
-            left[2][n] = bytearray(head + place)
-    return left[0], left[1], left[2]
+    if SHEET_MIN <= len(places) < count:
+        for columns, some in zip(
+            left, laid_out(tx, [alerts[n] for n in places], document), strict=True
+        ):
+            for n, one in zip(places, some, strict=True):
+                columns[n] = one
+    return left
 
 
-def _put(tx: Connection, documents: list[bytes], raws: list[bytes]) -> bytes:
-    """Keep a sheet; what references to it begin with."""
-    values = (len(documents), _packed(documents), _packed(raws))
+def _put(tx: Connection, count: int, documents: bytes, raws: bytes) -> list[bytearray]:
+    """Keep a sheet of *count*; references to it."""
+    values = (count, _packed(documents), _packed(raws))
     number = upsert.insert_one(tx, SHEETS, ("episodes", "documents", "raws"), values)
-    return _MARK + number.to_bytes(8)
+    head = _MARK + number.to_bytes(8)
+    return [bytearray(head + place) for place in _PLACES[:count]]
 
 
 def is_reference(enriched: bytes) -> bool:
@@ -146,8 +154,8 @@ def _named(numbers: Sequence[int]) -> str:
     return ", ".join(map(str, numbers))
 
 
-def _packed(pieces: list[bytes]) -> bytes:
-    return bytes(cramjam.snappy.compress_raw(_pack(pieces)))
+def _packed(pieces: bytes) -> bytearray:
+    return bytearray(cramjam.snappy.compress_raw(pieces))
 
 
 def _unpacked(stored: bytes) -> list[bytes]:

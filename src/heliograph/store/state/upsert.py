@@ -53,13 +53,33 @@ def put_stored(
     """Insert *rows* of values as the engine keeps them, in the order of *columns*; *then* is what
     follows `ON CONFLICT`, in our own words.
 
-    The path of every new alert: no conversion, and one text a full piece, which the driver keeps
-    prepared. Refused for a number over 64 bits.
+    No conversion, and one text a full piece, which the driver keeps prepared. Refused for a number
+    over 64 bits.
     """
-    for some in batches.cut(rows, VALUES_MAX // len(columns)):
-        text = _put_text(table.name, tuple(columns), len(some), then, tx.dialect.name)
+    put_values(tx, table, columns, [*chain.from_iterable(rows)], then)
+
+
+def put_values(
+    tx: Connection,
+    table: Table,
+    columns: Sequence[str],
+    values: list[Any],
+    then: str,
+    shared: tuple[Any, ...] = (),
+) -> None:
+    """As `put_stored` the rows of which *values* are, one after the other; all have *shared* in the
+    last of *columns*. The path of every new alert: SQLite is handed those once."""
+    width, dialect = len(columns) - len(shared), tx.dialect.name
+    for some in batches.cut(values, (VALUES_MAX - len(shared)) // width * width):
+        rows = len(some) // width
+        text = _put_text(table.name, tuple(columns), rows, then, dialect, len(shared))
+        if dialect == "postgresql" and shared:
+            pieces = (some[n : n + width] for n in range(0, len(some), width))
+            given = tuple([value for piece in pieces for value in (*piece, *shared)])
+        else:
+            given = (*shared, *some)
         try:
-            run(tx, text, tuple(chain.from_iterable(some)))
+            run(tx, text, given)
         except OverflowError as error:
             raise Refused("a number is outside 64 bits", code="out_of_range") from error
 
@@ -103,12 +123,23 @@ def _executed(tx: Connection, text: str, values: tuple[Any, ...]) -> Any:
 
 
 @lru_cache(maxsize=256)
-def _put_text(name: str, columns: tuple[str, ...], rows: int, then: str, dialect: str) -> str:
-    mark = "%s" if dialect == "postgresql" else "?"
-    one = f"({', '.join([mark] * len(columns))})"
+def _put_text(
+    name: str, columns: tuple[str, ...], rows: int, then: str, dialect: str, shared: int = 0
+) -> str:
+    width = len(columns) - shared
+    marks = ", ".join(["%s"] * len(columns))
+    lines = [marks] * rows
+    if dialect != "postgresql":
+        # What is shared goes first among the values, and last in each row.
+        last = range(1, shared + 1)
+        firsts = range(shared + 1, shared + rows * width + 1, width)
+        lines = [
+            ", ".join([f"?{n}" for n in (*range(first, first + width), *last)])
+            for first in firsts
+        ]
     return (
         f"INSERT INTO {name} ({', '.join(columns)}) "  # noqa: S608
-        f"VALUES {', '.join([one] * rows)} ON CONFLICT {then}"
+        f"VALUES ({'), ('.join(lines)}) ON CONFLICT {then}"
     )
 
 

@@ -33,7 +33,10 @@ class Writer:
         """Bring what SQLite's write-ahead log has into the file, as far as readers allow."""
         if self._connection is not None:
             # Past SQLAlchemy, which would begin a transaction.
-            self._connection.connection.cursor().execute("PRAGMA wal_checkpoint(PASSIVE)")
+            cursor = self._connection.connection.cursor()
+            cursor.execute("PRAGMA wal_checkpoint(PASSIVE)")
+            # It says how far it came, and until that is read or left the log cannot begin anew.
+            cursor.close()
 
     def drop(self) -> None:
         """Close the connection, whatever state it is in; the next transaction opens another."""
