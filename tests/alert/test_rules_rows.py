@@ -68,7 +68,7 @@ class OneByOne:
 
     def row(self, row, seq, arrival_ns):
         context = whose(row.pod_uid)
-        said = Said(row.at_ns, context.node_name or row.pod_uid, context)
+        said = Said(row.at_ns, row.pod_uid, context)
         values = {**known(said), "row_source": row.source}
         shown = {} if row.iteration is None else {"iteration": str(row.iteration)}
         for rule in self.rules:

@@ -138,6 +138,18 @@ def test_the_body_is_that_of_the_api(shared_data):
     )
 
 
+def test_a_severity_that_no_label_says_goes_along():
+    one = structs.replace(alert("Slow", severity=""), severity="high")
+    with Provider(lambda _: Reply(200)) as provider:
+        channels()["alertmanager"].deliver(
+            message(one), integration("alertmanager", url=provider.url)
+        )
+    assert provider.requests[0].document[0]["labels"] == {
+        "alertname": "Slow",
+        "severity": "high",
+    }
+
+
 def test_every_peer_is_told_and_one_that_is_dead_does_not_keep_it_from_the_others():
     with (
         Provider(lambda _: Reply(200)) as good,

@@ -284,6 +284,38 @@ def test_a_provider_whose_limit_is_lower_than_it_says_gets_halves():
     assert came.outcome == "sent"
 
 
+def test_halves_that_were_taken_are_not_sent_again():
+    """A limit so low that the halves are more than the rate bears: the next attempt goes on."""
+    clock, taken = ManualClock(NEW_YEAR_NS), []
+
+    def answer(request):
+        content = request.document["markdown"]["content"]
+        if len(content.encode()) > 600:
+            return Reply(200, {"errcode": 40058, "errmsg": "exceed max length"})
+        taken.append(content)
+        return OK
+
+    with Provider(answer) as provider:
+        channel = channels(clock)["wecom"]
+        target = integration("wecom", webhook_url=provider.url)
+        long = message(*storm(20))
+        came = channel.deliver(long, target)
+        first = came
+        for _ in range(5):
+            if came.outcome != "later":
+                break
+            # At most what the rate bears, and the receiver may know some of it.
+            assert len(provider.requests) <= 20
+            assert came.unsure
+            clock.advance(came.retry_after_s)
+            provider.requests.clear()
+            came = channel.deliver(long, target)
+    assert (first.outcome, came.outcome) == ("later", "sent")
+    assert len(set(taken)) == len(taken)
+    for one in storm(20):
+        assert any(dict(one.labels)["pod"] in content for content in taken)
+
+
 def test_parts_that_were_taken_are_not_sent_again():
     replies = in_turn(OK, Reply(503), OK)
     with Provider(replies) as provider:
@@ -325,6 +357,21 @@ def test_markup_in_a_label_is_inert():
     for bad in ("](http", "<@", "<font", "\n# "):
         assert bad not in made
     assert made.replace("\u200b", "").count("[click](http://evil)") >= 3
+
+
+def test_no_value_begins_a_line_of_its_own():
+    """A carriage return ends a line of markdown too, and three blanks may stand before a heading."""
+    ends = ("\r", "\r\n", "\n", "\x0b", "\x85", "\u2028")
+    evil = "oom" + "".join(f"{end}# HEAD" for end in ends)
+    (made,) = wording.texts(facts.of(message(alert(pod=evil))), MARKDOWN, Room(4096, 4))
+    assert not any(line.startswith("#") for line in made.splitlines())
+    for line, told in (
+        ("a\r# b", "a\r\u200b# b"),
+        ("a\n  # b", "a\n  \u200b# b"),
+        ("a\r\n===", "a\r\n\u200b==="),
+        ("a # b", "a # b"),
+    ):
+        assert wording.inert_markdown(line) == told
 
 
 def test_a_text_of_the_operators_own():

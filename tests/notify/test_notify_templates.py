@@ -133,6 +133,23 @@ def test_no_template_takes_long_or_much(text):
     assert made.fault or len(made.text) <= 65536
 
 
+@pytest.mark.parametrize(
+    "inner",
+    [
+        "{{ range $.Alerts }}{{ end }}",
+        '{{ $x := reReplaceAll "a" "b" $.CommonAnnotations.summary }}',
+        "{{ $x := title $.CommonAnnotations.summary }}",
+    ],
+)
+def test_what_a_step_does_is_bounded_too(inner):
+    """Turns of a range without a body, and long texts that a function goes through."""
+    known = facts.of(
+        message(*(alert(pod=str(n), annotations={"summary": "a" * 2000}) for n in range(40)))
+    )
+    text = "{{ range $.Alerts }}" * 2 + inner + "{{ end }}" * 2
+    assert Templates().render(text, known).fault == "more than 50000 steps"
+
+
 def test_a_template_is_at_most_so_long():
     assert "limit" in render("{{ .Status }}" + "x" * 70000).fault
 

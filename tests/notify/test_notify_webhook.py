@@ -59,6 +59,27 @@ def test_version_4_has_the_workload_among_the_labels():
     assert requests[0].document["commonLabels"] == wanted
 
 
+def test_a_severity_that_no_label_says_is_told_too():
+    """As `POST /v1/alerts/log` has it beside its labels."""
+    bare = alert("Hot", severity="")
+    one, other = (
+        structs.replace(bare, severity=severity, id=severity)
+        for severity in ("info", "critical")
+    )
+    _, (single, both) = sent(message(one), message(one, other), format="alertmanager")
+    said = {"alertname": "Hot", "severity": "info"}
+    assert single.document["alerts"][0]["labels"] == said
+    # The worst first.
+    told = [shown["labels"]["severity"] for shown in both.document["alerts"]]
+    assert told == ["critical", "info"]
+    shared = [document["commonLabels"] for document in (single.document, both.document)]
+    assert shared == [said, {"alertname": "Hot"}]
+    # Our own format has a field for it, and the labels of `GET /v1/alerts`.
+    _, (own,) = sent(message(one), format="heliograph")
+    (shown,) = own.document["alerts"]
+    assert (shown["labels"], shown["severity"]) == ({"alertname": "Hot"}, "info")
+
+
 def test_our_own_format_has_whole_alerts():
     whose = Context(
         workload_id="w-1", workload_name="llm", workload_uid="w-1", pod_name="llm-0"

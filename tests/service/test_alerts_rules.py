@@ -150,6 +150,8 @@ def test_one_skewed_client_does_not_shift_the_others_windows(ruled):
          rule_config={"pattern": "skewed thing", "threshold": {"count": 3, "window": "1m"}})  # fmt: skip
     # A node that lives tomorrow.
     ruled.log(line("skewed thing", ago_s=-86400, node="n-9", pod="p-9"))
+    # A pod whose times are read in a wrong zone, on the node of the others.
+    ruled.log(line("skewed thing", ago_s=-8 * 3600, pod="p-8"))
     ruled.log(*(line("skewed thing", ago_s=20 - n) for n in range(3)))
     assert len(listed(ruled, alert_name="Skew")) == 1
 

@@ -142,6 +142,8 @@ def test_records_known_by_pod_workload_or_session_have_clocks_of_their_own():
         bench = Bench(rule(die, source="event", rule_type="match"))
         for number, (at_s, who) in enumerate(((DAY_S, "x"), (0, "y"), (1, "y"))):
             resource = {name: who} if name else {}
+            if name == "pod_name":
+                resource["node"] = "n-1"
             at_ns = T0 + at_s * SECOND_NS
             one = Record(
                 f"t-{number}", at_ns, at_ns, who, "container", "die", resource=resource

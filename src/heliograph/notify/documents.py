@@ -95,7 +95,8 @@ def _own(one: Shown, now_ns: int) -> dict[str, Any]:
             key: clean(value) if isinstance(value, str) else value
             for key, value in fields.items()
         },
-        "labels": plain(one.labels),
+        # As they were posted: what is known beyond has its own fields here.
+        "labels": {clean(name): clean(value) for name, value in one.alert.labels},
         "annotations": plain(one.annotations),
         "enriched_data": _document(one.alert.enriched),
         "raw_data": _document(one.alert.raw),

@@ -4,8 +4,8 @@ status; computed once for an attempt.
     facts = of(message)
     subject(facts) == "[FIRING:2] GPUXidError gpu-node-01 (c1 train llama-worker-0 critical)"
 
-An alert is shown with the labels that it was posted with, and with alertname, severity and
-workload_id from elsewhere where it lacks them. Source of the subject: Alertmanager's default.
+An alert is shown with the labels that it was posted with, and with severity and workload_id
+from elsewhere where it lacks them. Source of the subject: Alertmanager's default.
 """
 
 import re
@@ -24,6 +24,8 @@ from heliograph.notify.template_values import Alerts, Fields, Moment, Pairs
 SUBJECT_CHARS_MAX = 900
 # What means something in a pattern of Go's.
 _SPECIAL = re.compile(r"[\\.+*?()|\[\]{}^$]")
+# What an alert is shown with also where no label says it.
+_FROM_ELSEWHERE = ("severity", "workload_id")
 _RANKS = {"critical": 0, "page": 0, "high": 1, "error": 1, "warning": 2, "warn": 2, "info": 4}
 
 
@@ -71,10 +73,10 @@ def of(message: Message) -> Facts:
     """The facts of *message*."""
     alerts = _in_order([_shown(alert, message.now_ns) for alert in message.alerts])
     shared = _pairs(message.common_labels)
-    if alerts and "workload_id" not in shared:
-        ids = {one.labels.get("workload_id", "") for one in alerts}
-        if len(ids) == 1 and "" not in ids:
-            shared["workload_id"] = ids.pop()
+    for name in _FROM_ELSEWHERE:
+        values = {one.labels.get(name, "") for one in alerts}
+        if name not in shared and len(values) == 1 and "" not in values:
+            shared[name] = values.pop()
     return Facts(
         message=message,
         status=message.status,
@@ -195,8 +197,11 @@ def _alert(one: Shown) -> Fields:
 
 def _shown(alert: Alert, now_ns: int) -> Shown:
     labels = _pairs(alert.labels)
-    if alert.context.workload_id:
-        labels.setdefault("workload_id", clean(alert.context.workload_id))
+    for name, value in zip(
+        _FROM_ELSEWHERE, (alert.severity, alert.context.workload_id), strict=True
+    ):
+        if value:
+            labels.setdefault(name, clean(value))
     return Shown(
         alert=alert,
         status=alert.status(now_ns),

@@ -116,12 +116,13 @@ class Robot:
         before = bool(taken)
         while left:
             if booked == 0:
+                # More than the rate ever bears at once goes in several attempts.
+                booked = min(len(left), self._make.rate.messages - self._make.rate.kept)
                 now_s = self._kit.clock.monotonic_s()
-                wait_s = self._budget.take(key, now_s, parts=len(left), urgent=known.urgent)
+                wait_s = self._budget.take(key, now_s, parts=booked, urgent=known.urgent)
                 if wait_s > 0:
                     self._kit.counts["held_by_rate"] += 1
-                    return kit.held(wait_s)
-                booked = len(left)
+                    return _parted(kit.held(wait_s), some=before or sent > 0)
             booked -= 1
             answer, verdict, extra = self._post(attempt, title, left[0])
             if verdict is None:
@@ -133,8 +134,8 @@ class Robot:
                 sent += 1
             elif verdict.kind is Kind.TOO_LONG and halvings < HALVINGS_MAX:
                 halvings += 1
-                booked = 0
-                left = deque(self._halved(left))
+                # Those that an earlier attempt came to, too.
+                left = deque(text for text in self._halved(left) if _name(text) not in taken)
             else:
                 if verdict.kind is Kind.THROTTLED:
                     now_s = self._kit.clock.monotonic_s()

@@ -12,7 +12,7 @@ import html
 import operator
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 from urllib.parse import quote_plus, unquote_plus
 
 import msgspec
@@ -31,6 +31,9 @@ from heliograph.notify.template_values import (
     truth,
 )
 
+# Text that a function takes or makes within a step.
+STEP_CHARS = 64
+Spend: TypeAlias = Callable[[int], None]
 # Of one formatted value; Go would pad to any width.
 WIDTH_MAX = 200
 _VERB = re.compile(
@@ -38,18 +41,27 @@ _VERB = re.compile(
 )
 
 
-def call(name: str, arguments: list[Any]) -> Any:
-    """The value of function *name*. Raises Failed."""
+def call(name: str, arguments: list[Any], spend: Spend) -> Any:
+    """The value of function *name*; what long texts take beyond a step is spent. Raises Failed."""
     function = FUNCTIONS.get(name)
     if function is None:
         raise Failed(f"there is no function {name[:60]}")
+    spend(sum(map(_chars, arguments)) // STEP_CHARS)
     try:
         value = function(*arguments)
     except (TypeError, ValueError, AttributeError, ArithmeticError, LookupError) as error:
         raise Failed(f"{name} does not take these arguments") from error
-    if isinstance(value, str) and len(value) > VALUE_CHARS_MAX:
+    if isinstance(value, _Replaced):
+        spend(value.times)
+        value = value.text
+    if _chars(value) > VALUE_CHARS_MAX:
         raise Failed(f"a value of more than {VALUE_CHARS_MAX} characters")
+    spend(_chars(value) // STEP_CHARS)
     return value
+
+
+def _chars(value: Any) -> int:
+    return len(value) if isinstance(value, str) else 0
 
 
 def _text(value: Any) -> str:
@@ -75,14 +87,21 @@ def _match(pattern: Any, value: Any) -> bool:
     return compile_pattern(_text(pattern)).search(_text(value)) is not None
 
 
-def _replaced(pattern: Any, replacement: Any, value: Any) -> str:
+class _Replaced(NamedTuple):
+    """A text, and how often something was replaced in it: each takes a step."""
+
+    text: str
+    times: int
+
+
+def _replaced(pattern: Any, replacement: Any, value: Any) -> _Replaced:
     escaped = _text(replacement).replace("\\", "\\\\")
     groups = re.sub(r"\$(?:\{(\d+)\}|(\d+))", lambda m: f"\\{m[1] or m[2]}", escaped)
     text = _text(value)
     # At most every character is replaced, each by this much.
     if (len(text) + 1) * max(len(groups), 1) > 4 * VALUE_CHARS_MAX:
         raise Failed(f"a value of more than {VALUE_CHARS_MAX} characters")
-    return str(compile_pattern(_text(pattern)).sub(groups, text))
+    return _Replaced(*compile_pattern(_text(pattern)).subn(groups, text))
 
 
 def _len(value: Any) -> int:

@@ -50,10 +50,13 @@ class Run:
         self._nodes(body, data, [{"$": data}], 0)
         return "".join(self._out)
 
-    def _step(self, depth: int) -> None:
-        self._left -= 1
+    def _spend(self, steps: int) -> None:
+        self._left -= steps
         if self._left < 0:
             raise Failed(f"more than {STEPS_MAX} steps")
+
+    def _step(self, depth: int) -> None:
+        self._spend(1)
         if depth > DEPTH_MAX:
             raise Failed(f"templates nested more than {DEPTH_MAX} deep")
 
@@ -102,6 +105,7 @@ class Run:
             value = self._pipe(node.pipe._replace(names=()), dot, inner, depth)
             empty = True
             for index, one in self._items(value):
+                self._spend(1)
                 empty = False
                 scope = [*inner, _named(node.pipe.names, index, one)]
                 self._nodes(node.body, one, scope, depth + 1)
@@ -146,7 +150,7 @@ class Run:
             return self._early(command, final, dot, scopes, depth)
         arguments = [self._operand(one, dot, scopes, depth) for one in command[1:]] + final
         if head.kind == "function":
-            return template_functions.call(str(head.value), arguments)
+            return template_functions.call(str(head.value), arguments, self._spend)
         value = self._operand(head, dot, scopes, depth, bare=True)
         if callable(value):
             return value(*arguments)
@@ -183,7 +187,7 @@ class Run:
         if operand.kind == "constant":
             return operand.value
         if operand.kind == "function":
-            return template_functions.call(str(operand.value), [])
+            return template_functions.call(str(operand.value), [], self._spend)
         if operand.kind == "group":
             assert isinstance(operand.value, Pipe)
             value = self._pipe(operand.value, dot, scopes, depth + 1)

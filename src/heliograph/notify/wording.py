@@ -32,6 +32,8 @@ LINE_BYTES_MIN = 10
 _FIELDS = ("alertname", "severity", "workload_id")
 # Zero-width: what follows is no markup any more, and reads the same.
 _BREAK = "\u200b"
+# What makes a line, or the one before it, more than text; a carriage return ends a line as well.
+_BEGINNING = re.compile(r"((?:^|[\r\n])[ \t]*)([#>*`~=-])")
 
 
 class Dialect(Struct, frozen=True):
@@ -62,7 +64,7 @@ class Room(Struct, frozen=True):
 def inert_markdown(text: str) -> str:
     """*text* in which no link, image, mention, tag or heading of markdown begins."""
     text = text.replace("](", f"]{_BREAK}(").replace("<", f"<{_BREAK}")
-    return re.sub(r"(?m)^([#>*`~-])", _BREAK + r"\1", text.replace("**", f"*{_BREAK}*"))
+    return _BEGINNING.sub(rf"\1{_BREAK}\2", text.replace("**", f"*{_BREAK}*"))
 
 
 def inert_slack(text: str) -> str:
@@ -157,7 +159,7 @@ def _entry(one: Shown, dialect: Dialect, value_bytes: int) -> str:
 
     def value(text: str) -> str:
         text = shorten(text, value_bytes) if value_bytes else text
-        return dialect.escape(" ".join(text.split("\n")))
+        return dialect.escape(" ".join(text.splitlines()))
 
     alert, whose = one.alert, one.alert.context
     rows = [

@@ -22,7 +22,7 @@ import msgspec
 from heliograph.core.duration import MINUTE_NS
 
 LATENESS_NS = 5 * MINUTE_NS
-SOURCES_MAX = 256
+SOURCES_MAX = 1024
 COUNT_MAX = 10_000
 # Of one key, from all sources: what a state can weigh.
 TIMES_MAX = 20_000

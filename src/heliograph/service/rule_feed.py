@@ -190,9 +190,9 @@ class RuleFeed:
         if not context.workload_id and (workload := text("workload_id")):
             context = structs.replace(context, workload_id=workload)
         client = (
-            node
-            or pod_uid
+            pod_uid
             or _pod(text("namespace", "pod_namespace"), text("pod_name"))
+            or node
             or text("workload_id", "workload_uid")
             or record.session_id
         )
@@ -251,7 +251,8 @@ class RuleFeed:
             _, namespace, pod_name, node, container, stream = teller
             context = self._context(pod_uid, pod_name, node)
             labels = {"namespace": namespace, "container": container, "stream": stream}
-            client = node or pod_uid or _pod(namespace, pod_name)
+            # Not the node's: of what a node ships, one pod may tell times of its own.
+            client = pod_uid or _pod(namespace, pod_name) or node
             values = known(Said(0, client, context, labels))
             found = self._speakers[pod_uid, teller] = _Speaker(client, context, labels, values)
         return found

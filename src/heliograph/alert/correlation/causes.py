@@ -6,7 +6,7 @@
 An alert's kind is its label `kind` (or `event_type`, `error_type`), where that is one we know; else
 what its name says. A table of the operator's is tried before ours; its ends are kinds or alert
 names:
-    correlation: {causes: [{cause: SwitchDown, effect: nccl_error, score: 0.9, reason: "…"}]}
+    alerting: {causes: [{cause: SwitchDown, effect: nccl_error, score: 0.9, reason: "…"}]}
 """
 
 import re

@@ -128,7 +128,7 @@ class RowRules:
             if len(tracks) >= TRACKS_MAX:
                 tracks.clear()
             context = whose(row.pod_uid)
-            said = Said(row.at_ns, context.node_name or row.pod_uid, context)
+            said = Said(row.at_ns, row.pod_uid, context)
             tracks[row[:3]] = self._scores(row, said)
 
     def forget_owners(self) -> None:
