@@ -148,3 +148,9 @@ def test_what_is_one_is_kept_whole():
     assert schedule.checked({"cron": "0 2 * * sun", "duration": "4h"}) == {
         "cron": "0 2 * * sun", "duration": "4h", "timezone": "UTC",
     }  # fmt: skip
+
+
+def test_what_is_refused_is_quoted_as_it_was_written():
+    for empty in ("cron", "duration"):
+        with pytest.raises(Refused, match=": ''"):
+            schedule.checked({"cron": "0 2 * * sun", "duration": "4h", empty: ""})

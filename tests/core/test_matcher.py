@@ -128,8 +128,8 @@ REFUSED = [
     ("a repetition too large", "=~", "a{1001}", "not a regular expression"),
     ("a repetition of repetitions", "!~", "((a{100}){100}){100}", "not a regular expression"),
     ("a lone surrogate", "=~", "\ud800", "not a regular expression"),
-    ("a byte too long", "=~", "a" * (PATTERN_BYTES_MAX + 1), "1025 bytes, limit 1024"),
-    ("too long in bytes", "=~", "é" * (PATTERN_BYTES_MAX // 2 + 1), "1026 bytes, limit 1024"),
+    ("a byte too long", "=~", "a" * (PATTERN_BYTES_MAX + 1), "4097 bytes, limit 4096"),
+    ("too long in bytes", "=~", "é" * (PATTERN_BYTES_MAX // 2 + 1), "4098 bytes, limit 4096"),
 ]
 
 

@@ -105,3 +105,17 @@ def test_a_filters_value_may_have_a_comma(site):
         400,
         "bad matcher format: unexpected open or close brace: '{a'",
     )
+
+
+def test_a_silence_of_all_pods_of_a_job(site):
+    pods = "|".join(f"llm-7b-worker-{rank}" for rank in range(200))
+    silence = {**SILENCE, "matchers": [{"name": "pod", "value": pods, "isRegex": True}]}
+    post_v2(
+        site, firing("Hot", pod="llm-7b-worker-199"), firing("Hot", pod="llm-7b-worker-200")
+    )
+    made = site.post("/api/v2/silences", silence).json()["silenceID"]
+
+    found = site.get("/api/v2/alerts", filter=f'pod=~"{pods}"').json()
+    assert [(one["labels"]["pod"], one["status"]["silencedBy"]) for one in found] == [
+        ("llm-7b-worker-199", [made])
+    ]

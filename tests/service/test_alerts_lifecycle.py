@@ -256,8 +256,6 @@ def test_a_route_of_the_api_tells_its_channel(told):
         shown = told.get(f"/v1/alert-routes/{route_id}")
         assert b"s3cret" not in shown.body
         changed = {**shown.json(), "group_wait": "20ms"}
-        for key in ("route_id", "position", "created_at", "updated_at"):
-            changed.pop(key, None)
         answer = told.ask(
             "PUT",
             f"/v1/alert-routes/{route_id}",
@@ -265,6 +263,8 @@ def test_a_route_of_the_api_tells_its_channel(told):
             {"Content-Type": "application/json"},
         )
         assert answer.status == 200, answer.body
+        again = told.get(f"/v1/alert-routes/{route_id}").json()
+        assert again == {**changed, "updated_at": again["updated_at"]}
         post_v2(told, firing("After", team="ml-1"))
         until(
             lambda: [
@@ -324,12 +324,8 @@ def test_a_silence_is_changed_as_long_as_it_can_go_on(told):
     shown = told.get(path).json()
 
     def put(**change):
-        document = {
-            key: shown[key]
-            for key in ("matchers", "starts_at", "ends_at", "comment", "created_by")
-        }
         answer = told.ask(
-            "PUT", path, body({**document, **change}), {"Content-Type": "application/json"}
+            "PUT", path, body({**shown, **change}), {"Content-Type": "application/json"}
         )
         assert answer.status == 200, answer.body
         return answer.json()["silence_id"]

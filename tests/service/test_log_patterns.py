@@ -103,7 +103,8 @@ def test_one_is_shown_replaced_and_its_hits_stay_with_its_name(site):
         "hits": 1, "created_at": 0, "updated_at": 0, "last_hit_at": 0, "created_by": one["created_by"],
     }  # fmt: skip
     path = f"/v1/log-patterns/{pattern_id}"
-    off = {**OURS, "enabled": False}
+    # As it was shown.
+    off = {**one, "enabled": False}
     assert site.ask("PUT", path, body(off), JSON).json() == {"pattern_id": pattern_id}
     assert sent(site, LINE)["performance"] == 0
     assert (listed(site)[0]["enabled"], listed(site)[0]["in_force"]) == (False, False)

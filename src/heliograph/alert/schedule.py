@@ -43,7 +43,7 @@ def checked(document: Any, *, field: str = "schedule") -> dict[str, str] | None:
     for key in ("cron", "duration"):
         if not isinstance(document.get(key), str):
             raise Refused(f"{field}.{key}: expected text", field=f"{field}.{key}")
-    kept = {key: document.get(key) or "UTC" for key in _KEYS}
+    kept = {**document, "timezone": document.get("timezone") or "UTC"}
     for key, check in (
         ("timezone", _zone),
         ("duration", _duration_ns),

@@ -17,6 +17,8 @@ from heliograph.core.errors import Refused
 _DOCUMENT_KEYS = {
     "id", "matchers", "starts_at", "ends_at", "comment", "created_by", "schedule",
 }  # fmt: skip
+# What a silence is shown with besides; a document that was shown is taken back.
+_SHOWN = {"silence_id", "state", "created_at", "updated_at"}
 _V2_TEXTS = ("startsAt", "endsAt", "createdBy", "comment")
 _ZERO_TIMES = ("", "0001-01-01T00:00:00Z", "0001-01-01T00:00:00.000Z")
 
@@ -26,7 +28,7 @@ def from_document(document: Any) -> tuple[Wanted, list[str]]:
     if not isinstance(document, Mapping):
         raise _refused("", "expected an object")
     for key in document:
-        if key not in _DOCUMENT_KEYS:
+        if key not in _DOCUMENT_KEYS | _SHOWN:
             raise _refused(str(key), "unknown key")
     if not document.get("matchers"):
         raise _refused("matchers", "matchers are required")

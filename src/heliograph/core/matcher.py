@@ -14,7 +14,8 @@ import re2
 
 from heliograph.core.labels import Labels
 
-PATTERN_BYTES_MAX = 1024
+# As much as a label's value by default: the names of a job's 200 pods, and what stands between.
+PATTERN_BYTES_MAX = 4096
 PATTERN_MEMORY_BYTES_MAX = 1024 * 1024
 OPERATORS = ("=~", "!~", "!=", "=")
 

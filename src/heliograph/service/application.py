@@ -27,6 +27,7 @@ from heliograph.service.endpoints import (
     alert_rules,
     alert_v2,
     alerts,
+    foreign,
     log_patterns,
     operations,
     ownership,
@@ -118,7 +119,8 @@ def build(
             core.meters,
         )
     )  # fmt: skip
-    return http.application([*endpoints, *own], around)
+    theirs = dict.fromkeys(foreign.ROOTS, foreign.of_error)
+    return http.application([*endpoints, *own], around, theirs)
 
 
 def _patterning(

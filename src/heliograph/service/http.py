@@ -36,6 +36,8 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS")
 OTHER = "other"
 
 Answer = Callable[[Request], Awaitable[Response]]
+# What answers an error, as `problem.of_error` does.
+Told = Callable[..., Response]
 Guarded = Callable[[Awaitable[Response], Callable[[], Response]], Awaitable[Response]]
 
 
@@ -56,6 +58,7 @@ class Endpoint(NamedTuple):
     aliases      further paths of the same endpoint
     request      media types of the body; () for none
     returns      a text for the OpenAPI document
+    of_error     what answers an error, for clients that read no problem documents
     """
 
     method: str
@@ -69,6 +72,7 @@ class Endpoint(NamedTuple):
     control: bool = False
     busy_status: int = 503
     aliases: tuple[str, ...] = ()
+    of_error: Told = problem.of_error
 
 
 class Surroundings(NamedTuple):
@@ -127,8 +131,10 @@ class Application:
         return self._unknown
 
 
-def application(endpoints: Sequence[Endpoint], around: Surroundings) -> Application:
-    """The application of *endpoints*."""
+def application(
+    endpoints: Sequence[Endpoint], around: Surroundings, foreign: Mapping[str, Told]
+) -> Application:
+    """The application of *endpoints*; below a *foreign* root, its own words say what is not there."""
     by_path: dict[str, dict[str, Endpoint]] = {}
     for endpoint in endpoints:
         for path in (endpoint.path, *endpoint.aliases):
@@ -138,7 +144,9 @@ def application(endpoints: Sequence[Endpoint], around: Surroundings) -> Applicat
     }
 
     async def unknown(request: Request) -> Response:
-        return _unknown_path(request, around)
+        path = request.scope["path"]
+        told = next((of for root, of in foreign.items() if path.startswith(root)), None)
+        return _unknown_path(request, around, told or problem.of_error)
 
     return Application(answers, unknown, around)
 
@@ -273,7 +281,7 @@ async def _answered(request: Request, endpoint: Endpoint, around: Surroundings) 
     except HeliographError as error:
         if isinstance(error, Unavailable):
             around.meters.refused_for_now.add(1, error.code)
-        return problem.of_error(error, busy_status=endpoint.busy_status)
+        return endpoint.of_error(error, busy_status=endpoint.busy_status)
 
 
 def _declared_bytes(found: Mapping[bytes, bytes], limit: int) -> int:
@@ -310,33 +318,31 @@ def _same_origin(found: Mapping[bytes, bytes]) -> None:
         raise Denied(403, f"requests from pages of {told} are not taken")
 
 
-def _unknown_path(request: Request, around: Surroundings) -> Response:
+def _unknown_path(request: Request, around: Surroundings, of_error: Told) -> Response:
     try:
         around.gate.check(header(request, b"authorization"), "view")
     except Denied as error:
         if error.status == 401:
             _tally(around.meters, OTHER, OTHER, error.status)
-            return problem.of_error(error)
+            return of_error(error)
     _tally(around.meters, OTHER, OTHER, 404)
-    return problem.problem(404, f"nothing at {request.url.path[:200]}", code="not_found")
+    words = f"path {request.url.path[:200]} was not found"
+    return of_error(Refused(words, code="not_found", status=404))
 
 
 def _wrong_method(
     request: Request, methods: dict[str, Endpoint], around: Surroundings
 ) -> Response:
+    any_of_them = next(iter(methods.values()))
     try:
-        around.gate.check(
-            header(request, b"authorization"), next(iter(methods.values())).permission
-        )
+        around.gate.check(header(request, b"authorization"), any_of_them.permission)
     except Denied as error:
-        return problem.of_error(error)
+        return any_of_them.of_error(error)
     allowed = ", ".join(sorted(methods))
-    return problem.problem(
-        405,
-        f"{request.method[:20]} is not taken here; use {allowed}",
-        code="method_not_allowed",
-        headers={"Allow": allowed},
-    )
+    words = f"method {request.method[:20]} is not allowed, but [{allowed}] are"
+    response = any_of_them.of_error(Refused(words, code="method_not_allowed", status=405))
+    response.headers["Allow"] = allowed
+    return response
 
 
 def _too_large(size_bytes: int, limit: int) -> Refused:

@@ -13,8 +13,8 @@ from heliograph.core.matcher import Matcher
 
 # Compiling a pattern can cost tens of milliseconds.
 MATCHERS_MAX = 32
-# A pattern may have 1024 bytes; the rest is a name, and escapes.
-MATCHER_CHARS_MAX = 4096
+# A pattern, and what is left is a name, and escapes.
+MATCHER_CHARS_MAX = 4 * matcher.PATTERN_BYTES_MAX
 # No instant and no duration is longer.
 TIME_CHARS_MAX = 64
 LIMIT_DEFAULT = 50

@@ -24,8 +24,8 @@ from heliograph.service.alert_bodies_v2 import BodiesV2
 from heliograph.service.alert_meters import AlertMeters
 from heliograph.service.alert_posts import AlertPosts
 from heliograph.service.endpoints import foreign
-from heliograph.service.endpoints.foreign import in_foreign_words, require_json
-from heliograph.service.http import Endpoint, Surroundings, header, read_body
+from heliograph.service.endpoints.foreign import require_json
+from heliograph.service.http import Endpoint, Surroundings, Told, header, read_body
 
 ERRORS_SHOWN_MAX = 20
 JSON = "application/json"
@@ -78,9 +78,10 @@ def endpoints(intake: Intake) -> list[Endpoint]:
         _endpoint(
             "/api/v2/alerts",
             "Alerts as Prometheus and vmalert post them (Alertmanager v2).",
-            in_foreign_words(post_v2),
+            post_v2,
             returns="200; 400 names what was refused, the rest is kept",
             aliases=("/v1/alerts/metric/api/v2/alerts", "/v1/api/v2/alerts"),
+            of_error=foreign.of_error,
         ),
         _endpoint(
             "/v1/alerts/metric",
@@ -106,6 +107,7 @@ def _endpoint(
     *,
     returns: str,
     aliases: tuple[str, ...] = (),
+    of_error: Told = problem.of_error,
 ) -> Endpoint:
     return Endpoint(
         "POST",
@@ -117,6 +119,7 @@ def _endpoint(
         returns=returns,
         control=True,
         aliases=aliases,
+        of_error=of_error,
     )
 
 

@@ -24,6 +24,8 @@ from heliograph.store.state.alert_routes import RouteShown
 T = TypeVar("T")
 
 JSON = ("application/json",)
+# What `_view` adds; a document that was shown is taken back.
+_SHOWN = {"route_id", "position", "created_at", "updated_at"}
 
 _document = msgspec.json.Decoder(dict[str, Any])
 
@@ -80,7 +82,7 @@ class _Bound:
 
     async def post(self, request: Request) -> Response:
         """Make a route."""
-        document = await _body(request, self._have)
+        document = await _route(request, self._have)
         route_id = str(uuid.uuid4())
         warnings = await self._edit(
             document, lambda turn: self._have.book.create(turn, route_id, document)
@@ -89,7 +91,7 @@ class _Bound:
 
     async def put(self, request: Request) -> Response:
         """Replace a route."""
-        document = await _body(request, self._have)
+        document = await _route(request, self._have)
         route_id = request.path_params["route_id"]
         warnings = await self._edit(
             document,
@@ -139,6 +141,12 @@ class _Bound:
         # resolve, and neither the engine nor placements may stand behind that.
         await self._have.executors.wait(lambda: self._have.book.check(document, over))
         return await self._have.ask(work)
+
+
+async def _route(request: Request, routing: Routing) -> dict[str, Any]:
+    """The document of a route."""
+    given = await _body(request, routing)
+    return {key: value for key, value in given.items() if key not in _SHOWN}
 
 
 async def _body(request: Request, routing: Routing) -> dict[str, Any]:

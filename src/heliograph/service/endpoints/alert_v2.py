@@ -24,8 +24,8 @@ from heliograph.core.errors import Refused
 from heliograph.core.matcher import Matcher, compile_pattern
 from heliograph.service import alert_view, problem
 from heliograph.service.alerting import Alerting, Turn
-from heliograph.service.endpoints.foreign import in_foreign_words, v2_paths
-from heliograph.service.endpoints.silences import filters
+from heliograph.service.endpoints.foreign import of_error, v2_paths
+from heliograph.service.endpoints.silences import FILTER, filters
 from heliograph.service.http import Endpoint, Parameter
 
 T = TypeVar("T")
@@ -106,17 +106,16 @@ def endpoints(reading: Reading) -> list[Endpoint]:
         names = await reading.ask(lambda turn: [*turn.engine.setup.receivers])
         return problem.answer([{"name": name} for name in names])
 
-    choosing = tuple(
-        Parameter(name, text)
-        for name, text in (
-            ("filter", "matchers, any number of times"),
-            ("receiver", "pattern of a receiver's name"),
-            ("active", "false leaves out what may be told"),
-            ("silenced", "false leaves out what a silence holds back"),
-            ("inhibited", "false leaves out what another alert holds back"),
-            ("unprocessed", "taken, and means nothing: all that is stored has been processed"),
-            ("muted", "false leaves out what a time interval holds back"),
-        )
+    choosing = (
+        FILTER,
+        Parameter("receiver", "pattern of a receiver's name"),
+        Parameter("active", "false leaves out what may be told"),
+        Parameter("silenced", "false leaves out what a silence holds back"),
+        Parameter("inhibited", "false leaves out what another alert holds back"),
+        Parameter(
+            "unprocessed", "taken, and means nothing: all that is stored has been processed"
+        ),
+        Parameter("muted", "false leaves out what a time interval holds back"),
     )
     return [
         _endpoint("status", "Version and configuration (Alertmanager v2).", status),
@@ -137,9 +136,10 @@ def _endpoint(
         first,
         "view",
         summary,
-        in_foreign_words(answer),
+        answer,
         parameters,
         aliases=tuple(aliases),
+        of_error=of_error,
     )
 
 

@@ -1,17 +1,13 @@
 """What the endpoints of Alertmanager's API share: its three paths, and errors as its clients read
 them, which is a JSON text."""
 
-from collections.abc import Awaitable, Callable
-
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from heliograph.core.errors import Refused
+from heliograph.core.errors import HeliographError, Refused
 from heliograph.service import problem
 from heliograph.service.http import header
-
-Answer = Callable[[Request], Awaitable[Response]]
 
 JSON = "application/json"
 # Words that say what they are about.
@@ -19,6 +15,8 @@ _THEIRS = (
     "silence invalid: ", "silence not found", "bad matcher format: ", "failed to parse ",
     "start time must be ", "end time can't be ", "alerts in body is ",
 )  # fmt: skip
+# Refused before an endpoint is asked.
+_UNREACHED = {"not_found", "method_not_allowed"}
 ROOTS = ("/api/v2/", "/v1/api/v2/", "/v1/alerts/metric/api/v2/")
 
 
@@ -27,19 +25,18 @@ def v2_paths(path: str) -> tuple[str, ...]:
     return tuple(root + path for root in ROOTS)
 
 
-def in_foreign_words(answer: Answer) -> Answer:
-    """*answer*, whose refusals are a JSON text: clients of Alertmanager print nothing else."""
-
-    async def answered(request: Request) -> Response:
-        try:
-            return await answer(request)
-        except Refused as refused:
-            at = f"{refused.field}: " if refused.field else ""
-            # Some name the field in their own words.
-            words = refused.detail.removeprefix(at)
-            return text(words if words.startswith(_THEIRS) else f"{at}{words}", refused.status)
-
-    return answered
+def of_error(error: HeliographError, *, busy_status: int = 503) -> Response:
+    """The answer to *error*: a JSON text where an endpoint refuses, for clients of Alertmanager print
+    nothing else; a code and a message where there is none. Of the rest it knows nothing, so that is
+    told as everywhere."""
+    if not isinstance(error, Refused):
+        return problem.of_error(error, busy_status=busy_status)
+    if not error.field and error.code in _UNREACHED:
+        return problem.answer({"code": error.status, "message": error.detail}, error.status)
+    at = f"{error.field}: " if error.field else ""
+    # Some name the field in their own words.
+    words = error.detail.removeprefix(at)
+    return text(words if words.startswith(_THEIRS) else f"{at}{words}", error.status)
 
 
 def text(words: str, status: int) -> Response:

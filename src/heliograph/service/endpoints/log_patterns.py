@@ -25,6 +25,12 @@ _PAGING = (
     Parameter("limit", "items at most"),
 )
 
+# What `_view` adds; a document that was shown is taken back.
+_SHOWN = {
+    *("pattern_id", "in_force", "configured", "hits", "last_hit_at"),
+    *("created_at", "updated_at", "created_by"),
+}
+
 _document = msgspec.json.Decoder(dict[str, Any])
 
 
@@ -174,7 +180,8 @@ class _Bound:
         """The document, and who gives it."""
         gate = self._have.around.gate
         by = gate.check(request.headers.get("authorization"), "edit").id
-        return await _body(request, self._have), by
+        given = await _body(request, self._have)
+        return {key: value for key, value in given.items() if key not in _SHOWN}, by
 
 
 async def _body(request: Request, have: Patterning) -> dict[str, Any]:

@@ -17,13 +17,14 @@ from heliograph.core.errors import Refused
 from heliograph.receive import json_body
 from heliograph.service import alert_view, params, problem
 from heliograph.service.alerting import Alerting, Turn
-from heliograph.service.endpoints.foreign import in_foreign_words, require_json, v2_paths
+from heliograph.service.endpoints.foreign import of_error, require_json, v2_paths
 from heliograph.service.http import Endpoint, Parameter, Surroundings, read_document
 
 T = TypeVar("T")
 
 STATES = ("pending", "active", "expired", "all")
 JSON = ("application/json",)
+FILTER = Parameter("filter", "a matcher; all must hold", repeated=True)
 
 # Alerts that are counted for who makes a silence; the engine does nothing else meanwhile.
 MATCHES_MAX = 10_000
@@ -149,25 +150,34 @@ def _foreign(silencing: Silencing) -> list[Endpoint]:
         await silencing.change(lambda turn: _expire(turn, silence_id))
         return Response(status_code=200)
 
-    def endpoint(method: str, path: str, summary: str, answer: Any) -> Endpoint:
-        first, *aliases = v2_paths(path)
-        return Endpoint(
-            method,
-            first,
-            "view" if method == "GET" else "edit",
-            summary,
-            in_foreign_words(answer),
-            request=JSON if method == "POST" else (),
-            control=True,
-            aliases=tuple(aliases),
-        )
-
     return [
-        endpoint("POST", "silences", "Make or change a silence (Alertmanager v2).", post),
-        endpoint("GET", "silences", "List silences (Alertmanager v2).", listed),
-        endpoint("GET", "silence/{silence_id}", "One silence (Alertmanager v2).", one),
-        endpoint("DELETE", "silence/{silence_id}", "End a silence (Alertmanager v2).", delete),
+        _endpoint("POST", "silences", "Make or change a silence (Alertmanager v2).", post),
+        _endpoint("GET", "silences", "List silences (Alertmanager v2).", listed, (FILTER,)),
+        _endpoint("GET", "silence/{silence_id}", "One silence (Alertmanager v2).", one),
+        _endpoint("DELETE", "silence/{silence_id}", "End a silence (Alertmanager v2).", delete),
     ]
+
+
+def _endpoint(
+    method: str,
+    path: str,
+    summary: str,
+    answer: Any,
+    parameters: tuple[Parameter, ...] = (),
+) -> Endpoint:
+    first, *aliases = v2_paths(path)
+    return Endpoint(
+        method,
+        first,
+        "view" if method == "GET" else "edit",
+        summary,
+        answer,
+        parameters,
+        request=JSON if method == "POST" else (),
+        control=True,
+        aliases=tuple(aliases),
+        of_error=of_error,
+    )
 
 
 def filters(request: Request) -> list[Any]:
