@@ -54,6 +54,15 @@ def test_what_is_no_pattern_is_refused(text):
         Pattern(text, ignore_case=True)
 
 
+def test_steep_patterns_are_found_however_many_there_are():
+    """Some at a time."""
+    patterns = [f"a.{{0,{50 + n}}}b{n}c" for n in range(200)]
+    assert all(Pattern(text).steep for text in patterns)
+    assert len(PatternSet([Pattern(text) for text in patterns])._steep) > 1
+    assert found(patterns, "a b0c b7c b199c") == (0, 7, 199)
+    assert found(patterns, "b0c b7c b199c") == ()
+
+
 def test_steep_patterns_see_the_beginning_only():
     patterns = ["a.{0,100}b", r"(?P<x>c.{20})d", r"(?P<x>e.{20})f", "plain"]
     assert [Pattern(text).steep for text in patterns] == [True, True, True, False]

@@ -4,8 +4,9 @@
 
 Patterns are RE2, unanchored. All but the steep ones are one automaton (`re2.Set`), whose time
 does not grow with their number. A *steep* pattern counts far (`.{100}`), so that its automaton can
-need more states than there is memory for. Steep patterns are kept apart, and searched only in the
-beginning of a line, which bounds what hostile ones can cost.
+need more states than there is memory for. Steep patterns are kept apart, few together, and searched
+only in the beginning of a line, which bounds what hostile ones can cost: 200 of `.{0,200}q1` take a
+millisecond a line once their states are made, where together they took seconds.
 """
 
 import re
@@ -19,6 +20,9 @@ from heliograph.core.matcher import compile_pattern
 STEEP_REPEATS_MIN = 16
 STEEP_PROGRAM_MIN = 2000
 STEEP_LINE_BYTES_MAX = 4096
+# Steep patterns that are looked for together: how large they are, and what their states may take.
+TOGETHER_PROGRAM_MAX = 20_000
+TOGETHER_MEMORY_BYTES_MAX = 8 * 1024 * 1024
 SET_MEMORY_BYTES_MAX = 32 * 1024 * 1024
 
 # Lines that are looked at together: where no pattern occurs in them, they are done.
@@ -43,10 +47,11 @@ class Pattern:
     """One user pattern. Immutable.
 
     names   its named groups, in order
+    size    of its program, in instructions
     Raises ValueError when it is not RE2, too long or too big.
     """
 
-    __slots__ = ("_numbers", "_regexp", "names", "steep", "text")
+    __slots__ = ("_numbers", "_regexp", "names", "size", "steep", "text")
 
     def __init__(self, text: str, *, ignore_case: bool = False) -> None:
         self.text = f"(?i:{text})" if ignore_case else text
@@ -59,8 +64,8 @@ class Pattern:
         # By name, each would be looked up in a dict that is made anew.
         self._numbers = tuple(number for _, number in groups)
         counted = [int(n) for pair in _COUNTED.findall(self.text) for n in pair if n]
-        size = self._regexp.programsize
-        self.steep = max(counted, default=0) >= STEEP_REPEATS_MIN or size >= STEEP_PROGRAM_MIN
+        farthest, self.size = max(counted, default=0), self._regexp.programsize
+        self.steep = farthest >= STEEP_REPEATS_MIN or self.size >= STEEP_PROGRAM_MIN
 
     def found_in(self, line: bytes) -> bool:
         """Whether it occurs in *line*."""
@@ -79,13 +84,19 @@ class Pattern:
         }
 
 
+# Its place among others, and a pattern.
+Numbered = tuple[int, Pattern]
+
+
 class PatternSet:
     """Many patterns, searched together. Immutable."""
 
-    __slots__ = ("_any_steep", "_joined", "_places", "_set", "_steep")
+    __slots__ = ("_joined", "_places", "_set", "_steep")
 
     def __init__(self, patterns: Sequence[Pattern]) -> None:
-        self._steep = [(n, pattern) for n, pattern in enumerate(patterns) if pattern.steep]
+        steep = [(n, pattern) for n, pattern in enumerate(patterns) if pattern.steep]
+        # What finds whether any of them occurs, since it is rare, and those.
+        self._steep = [(_any_of(some), some) for some in _few(steep)]
         self._places = [n for n, pattern in enumerate(patterns) if not pattern.steep]
         self._set: re2.Set | None = None
         self._joined = not self._steep and not any(_EDGE.search(p.text) for p in patterns)
@@ -93,8 +104,6 @@ class PatternSet:
         options.log_errors = False
         options.never_capture = True
         options.max_mem = SET_MEMORY_BYTES_MAX
-        # One look for all of them, since it is rare that any occurs.
-        self._any_steep = _any_of([pattern.text for _, pattern in self._steep], options)
         if self._places:
             self._set = re2.Set.SearchSet(options)
             for place in self._places:
@@ -108,9 +117,9 @@ class PatternSet:
             return tuple(sorted([self._places[n] for n in found])) if found else ()
         numbers = [self._places[n] for n in found or ()]
         head = line[:STEEP_LINE_BYTES_MAX]
-        if self._any_steep is not None and self._any_steep.search(head) is None:
-            return tuple(sorted(numbers))
-        numbers += [n for n, pattern in self._steep if pattern.found_in(head)]
+        for any_of, some in self._steep:
+            if any_of is None or any_of.search(head) is not None:
+                numbers += [n for n, pattern in some if pattern.found_in(head)]
         return tuple(sorted(numbers))
 
     def matching(
@@ -146,11 +155,29 @@ class PatternSet:
         ]
 
 
-def _any_of(texts: Sequence[str], options: re2.Options) -> Any:
-    """What finds whether any of *texts* occurs; None where they cannot be one: they are too big
-    together, or `\\Q` may hide where one of them ends."""
-    if not texts or any(r"\Q" in text for text in texts):
+def _few(steep: Sequence[Numbered]) -> list[list[Numbered]]:
+    """*steep* in their order, as many together as are small enough."""
+    found: list[list[Numbered]] = []
+    room = 0
+    for n, pattern in steep:
+        if pattern.size > room:
+            found.append([])
+            room = max(pattern.size, TOGETHER_PROGRAM_MAX)
+        found[-1].append((n, pattern))
+        room -= pattern.size
+    return found
+
+
+def _any_of(some: Sequence[Numbered]) -> Any:
+    """What finds whether any of *some* occurs; None where they cannot be one: `\\Q` may hide where one
+    of them ends."""
+    texts = [pattern.text for _, pattern in some]
+    if any(r"\Q" in text for text in texts):
         return None
+    options = re2.Options()
+    options.log_errors = False
+    options.never_capture = True
+    options.max_mem = TOGETHER_MEMORY_BYTES_MAX
     try:
         return re2.compile("|".join(f"(?:{_nameless(text)})" for text in texts), options)
     except re2.error:
