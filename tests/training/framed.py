@@ -2,7 +2,11 @@
 
 from itertools import pairwise
 
+import msgspec
+
 from heliograph.training.findings import joined
+from heliograph.training.findings.block import Block
+from heliograph.training.findings.blocks import Blocks
 
 SECOND_NS = 10**9
 SOURCE = ("p1", "train", "pod-p1", "n1", "main", "stderr")
@@ -10,9 +14,13 @@ SOURCE = ("p1", "train", "pod-p1", "n1", "main", "stderr")
 
 def fed(held, lines, *, seq=1, source=SOURCE, arrival_ns=SECOND_NS, finding=""):
     """What a frame of *lines* finishes, in order."""
+    return _fed(held, enumerate(lines), seq, source, arrival_ns, finding)
+
+
+def _fed(held, timed, seq, source, arrival_ns, finding):
     held.begin(seq)
     found = []
-    for at_ns, text in enumerate(lines):
+    for at_ns, text in timed:
         if held.wants(source, text):
             taken = held.line(
                 source,
@@ -40,25 +48,22 @@ def whole(held, frames):
     return [
         (block.at_ns, block.said, *joined.told(block))
         for seq, frame in enumerate(frames, start=1)
-        for block in fed_at(held, frame, seq)
+        for block in _fed(held, frame, seq, SOURCE, seq * SECOND_NS, "")
         if joined.told(block) is not None
     ]
-
-
-def fed_at(held, frame, seq):
-    """As `fed`, of lines with the time they have uncut."""
-    held.begin(seq)
-    found = []
-    for at_ns, text in frame:
-        if held.wants(SOURCE, text):
-            found += held.line(
-                *(SOURCE, text, text),
-                pod_uid="p1", at_ns=at_ns, arrival_ns=seq * SECOND_NS, finding="",
-            ).finished  # fmt: skip
-    return [*found, *held.end(seq * SECOND_NS)]
 
 
 def cut(lines, *places):
     """*lines* with their times, in frames that begin at *places* too."""
     timed = list(enumerate(lines))
     return [timed[a:b] for a, b in pairwise([0, *places, len(timed)])]
+
+
+def over_a_restart(lines, first, second):
+    """What *lines* come to in three frames, cut at *first* and *second*, with a restart before the last."""
+    one, two, three = cut(lines, first, second)
+    held = Blocks()
+    found = whole(held, [one, two])
+    kept = msgspec.msgpack.encode(held.held())
+    again = Blocks(msgspec.msgpack.decode(kept, type=tuple[Block, ...]))
+    return [*found, *whole(again, [[], [], three])]

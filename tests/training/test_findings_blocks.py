@@ -10,7 +10,7 @@ from heliograph.training.findings import blocks, joined
 from heliograph.training.findings.block import Block
 from heliograph.training.findings.blocks import Blocks
 from heliograph.training.parse import parse_line
-from tests.training.framed import SOURCE, cut, fed, told, whole
+from tests.training.framed import SOURCE, cut, fed, over_a_restart, told, whole
 
 OTHER = ("p2", "train", "pod-p2", "n1", "main", "stderr")
 TRACE = [
@@ -113,13 +113,7 @@ def test_a_chain_is_the_same_wherever_it_is_cut(lines):
 def test_a_chain_is_the_same_in_three_parts_and_over_a_restart():
     uncut = sorted(whole(Blocks(), cut(CHAIN)), key=str)
     for first, second in combinations(range(1, len(CHAIN)), 2):
-        one, two, three = cut(CHAIN, first, second)
-        held = Blocks()
-        found = whole(held, [one, two])
-        kept = msgspec.msgpack.encode(held.held())
-        again = Blocks(msgspec.msgpack.decode(kept, type=tuple[Block, ...]))
-        found += whole(again, [[], [], three])
-        assert sorted(found, key=str) == uncut
+        assert sorted(over_a_restart(CHAIN, first, second), key=str) == uncut
 
 
 def test_lines_between_the_parts_of_a_chain_begin_it_anew():

@@ -2,14 +2,12 @@
 
 from itertools import combinations
 
-import msgspec
 import pytest
 
 from heliograph.training.findings import groups, joined
-from heliograph.training.findings.block import Block
 from heliograph.training.findings.blocks import Blocks
 from heliograph.training.findings.groups import Drawn, Sign, drawn
-from tests.training.framed import cut, fed, whole
+from tests.training.framed import cut, fed, over_a_restart, whole
 
 RULE = "+---------------- {} ----------------".format
 END = "+------------------------------------"
@@ -149,13 +147,7 @@ def test_a_group_is_the_same_wherever_it_is_cut(lines):
 def test_a_group_is_the_same_over_a_restart():
     uncut = sorted(whole(Blocks(), cut(GROUP)), key=str)
     for first, second in combinations(range(1, len(GROUP), 2), 2):
-        one, two, three = cut(GROUP, first, second)
-        held = Blocks()
-        found = whole(held, [one, two])
-        kept = msgspec.msgpack.encode(held.held())
-        again = Blocks(msgspec.msgpack.decode(kept, type=tuple[Block, ...]))
-        found += whole(again, [[], [], three])
-        assert sorted(found, key=str) == uncut
+        assert sorted(over_a_restart(GROUP, first, second), key=str) == uncut
 
 
 def test_the_ranks_of_one_stream_stay_apart():

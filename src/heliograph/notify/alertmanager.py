@@ -139,7 +139,7 @@ def _alert(one: Shown, now_ns: int, renamed: set[str]) -> dict[str, Any]:
         ends_ns = max(alert.ends_ns or now_ns, alert.starts_ns)
     # As it was posted: a sender that tells this Alertmanager too must meet the same alert. Only
     # what speaks to us alone has a severity that is no label, and routes there ask for it.
-    labels = {clean(k): clean(v) for k, v in alert.labels}
+    labels = facts.pairs_of(alert.labels)
     if alert.severity:
         labels.setdefault("severity", clean(alert.severity))
     document: dict[str, Any] = {

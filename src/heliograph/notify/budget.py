@@ -26,6 +26,10 @@ class Rate(Struct, frozen=True):
     span_s: float
     kept: int = 0
 
+    def most(self, *, urgent: bool) -> int:
+        """How many messages may go at once."""
+        return self.messages if urgent else self.messages - self.kept
+
 
 class _Robot:
     def __init__(self) -> None:
@@ -97,7 +101,7 @@ class Budget:
         span_s = self.rate.span_s
         while robot.sent_s and robot.sent_s[0] <= now_s - span_s:
             robot.sent_s.popleft()
-        may = self.rate.messages if urgent else self.rate.messages - self.rate.kept
+        may = self.rate.most(urgent=urgent)
         over = len(robot.sent_s) + min(parts, may) - may
         wait_s = robot.closed_until_s - now_s
         if over > 0:

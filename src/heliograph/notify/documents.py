@@ -13,7 +13,7 @@ import msgspec
 from heliograph.alert.document import document, foreign_fingerprint
 from heliograph.alert.model import Alert, Status
 from heliograph.core import instant
-from heliograph.notify.facts import Facts, Shown, plain
+from heliograph.notify.facts import Facts, Shown, pairs_of, plain
 from heliograph.notify.split import clean
 
 ZERO_TIME = "0001-01-01T00:00:00Z"
@@ -96,7 +96,7 @@ def _own(one: Shown, now_ns: int) -> dict[str, Any]:
             for key, value in fields.items()
         },
         # As they were posted: what is known beyond has its own fields here.
-        "labels": {clean(name): clean(value) for name, value in one.alert.labels},
+        "labels": plain(pairs_of(one.alert.labels)),
         "annotations": plain(one.annotations),
         "enriched_data": _document(one.alert.enriched),
         "raw_data": _document(one.alert.raw),

@@ -72,7 +72,7 @@ class Facts(Struct, frozen=True):
 def of(message: Message) -> Facts:
     """The facts of *message*."""
     alerts = _in_order([_shown(alert, message.now_ns) for alert in message.alerts])
-    shared = _pairs(message.common_labels)
+    shared = pairs_of(message.common_labels)
     for name in _FROM_ELSEWHERE:
         values = {one.labels.get(name, "") for one in alerts}
         if name not in shared and len(values) == 1 and "" not in values:
@@ -81,9 +81,9 @@ def of(message: Message) -> Facts:
         message=message,
         status=message.status,
         alerts=tuple(alerts),
-        group_labels=_pairs(message.group_labels),
+        group_labels=pairs_of(message.group_labels),
         shared_labels=shared,
-        shared_annotations=_pairs(message.common_annotations),
+        shared_annotations=pairs_of(message.common_annotations),
     )
 
 
@@ -196,7 +196,7 @@ def _alert(one: Shown) -> Fields:
 
 
 def _shown(alert: Alert, now_ns: int) -> Shown:
-    labels = _pairs(alert.labels)
+    labels = pairs_of(alert.labels)
     for name, value in zip(
         _FROM_ELSEWHERE, (alert.severity, alert.context.workload_id), strict=True
     ):
@@ -206,11 +206,12 @@ def _shown(alert: Alert, now_ns: int) -> Shown:
         alert=alert,
         status=alert.status(now_ns),
         labels=labels,
-        annotations=_pairs(alert.annotations),
+        annotations=pairs_of(alert.annotations),
     )
 
 
-def _pairs(labels: Iterable[tuple[str, str]]) -> Pairs:
+def pairs_of(labels: Iterable[tuple[str, str]]) -> Pairs:
+    """*labels* as they were posted, or annotations, as UTF-8 can carry them."""
     return Pairs({clean(name): clean(value) for name, value in labels})
 
 

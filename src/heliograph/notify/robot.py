@@ -117,7 +117,7 @@ class Robot:
         while left:
             if booked == 0:
                 # More than the rate ever bears at once goes in several attempts.
-                booked = min(len(left), self._make.rate.messages - self._make.rate.kept)
+                booked = min(len(left), self._make.rate.most(urgent=False))
                 now_s = self._kit.clock.monotonic_s()
                 wait_s = self._budget.take(key, now_s, parts=booked, urgent=known.urgent)
                 if wait_s > 0:

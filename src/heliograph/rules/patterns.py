@@ -100,12 +100,8 @@ class PatternSet:
         self._places = [n for n, pattern in enumerate(patterns) if not pattern.steep]
         self._set: re2.Set | None = None
         self._joined = not self._steep and not any(_EDGE.search(p.text) for p in patterns)
-        options = re2.Options()
-        options.log_errors = False
-        options.never_capture = True
-        options.max_mem = SET_MEMORY_BYTES_MAX
         if self._places:
-            self._set = re2.Set.SearchSet(options)
+            self._set = re2.Set.SearchSet(_options(SET_MEMORY_BYTES_MAX))
             for place in self._places:
                 self._set.Add(patterns[place].text)
             self._set.Compile()
@@ -174,14 +170,19 @@ def _any_of(some: Sequence[Numbered]) -> Any:
     texts = [pattern.text for _, pattern in some]
     if any(r"\Q" in text for text in texts):
         return None
+    joined = "|".join(f"(?:{_nameless(text)})" for text in texts)
+    try:
+        return re2.compile(joined, _options(TOGETHER_MEMORY_BYTES_MAX))
+    except re2.error:
+        return None
+
+
+def _options(memory_bytes_max: int) -> re2.Options:
     options = re2.Options()
     options.log_errors = False
     options.never_capture = True
-    options.max_mem = TOGETHER_MEMORY_BYTES_MAX
-    try:
-        return re2.compile("|".join(f"(?:{_nameless(text)})" for text in texts), options)
-    except re2.error:
-        return None
+    options.max_mem = memory_bytes_max
+    return options
 
 
 def _nameless(text: str) -> str:

@@ -24,7 +24,7 @@ from heliograph.core.errors import Refused
 from heliograph.core.matcher import Matcher, compile_pattern
 from heliograph.service import alert_view, problem
 from heliograph.service.alerting import Alerting, Turn
-from heliograph.service.endpoints.foreign import of_error, v2_paths
+from heliograph.service.endpoints.foreign import endpoint
 from heliograph.service.endpoints.silences import FILTER, filters
 from heliograph.service.http import Endpoint, Parameter
 
@@ -118,29 +118,16 @@ def endpoints(reading: Reading) -> list[Endpoint]:
         Parameter("muted", "false leaves out what a time interval holds back"),
     )
     return [
-        _endpoint("status", "Version and configuration (Alertmanager v2).", status),
-        _endpoint("alerts", "Active alerts (Alertmanager v2).", alerts, choosing),
-        _endpoint(
-            "alerts/groups", "Active alerts by group (Alertmanager v2).", groups, choosing
-        ),
-        _endpoint("receivers", "Names of receivers (Alertmanager v2).", receivers),
+        endpoint(
+            "GET", path, "view", f"{text} (Alertmanager v2).", answer, parameters=parameters
+        )
+        for path, text, answer, parameters in (
+            ("status", "Version and configuration", status, ()),
+            ("alerts", "Active alerts", alerts, choosing),
+            ("alerts/groups", "Active alerts by group", groups, choosing),
+            ("receivers", "Names of receivers", receivers, ()),
+        )
     ]
-
-
-def _endpoint(
-    path: str, summary: str, answer: Any, parameters: tuple[Parameter, ...] = ()
-) -> Endpoint:
-    first, *aliases = v2_paths(path)
-    return Endpoint(
-        "GET",
-        first,
-        "view",
-        summary,
-        answer,
-        parameters,
-        aliases=tuple(aliases),
-        of_error=of_error,
-    )
 
 
 def _wanted(request: Request) -> Wanted:

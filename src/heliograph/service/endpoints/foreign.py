@@ -1,13 +1,16 @@
 """What the endpoints of Alertmanager's API share: its three paths, and errors as its clients read
 them, which is a JSON text."""
 
+from typing import Any
+
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
 from heliograph.core.errors import HeliographError, Refused
 from heliograph.service import problem
-from heliograph.service.http import header
+from heliograph.service.auth import Permission
+from heliograph.service.http import Answer, Endpoint, header
 
 JSON = "application/json"
 # Words that say what they are about.
@@ -20,9 +23,18 @@ _UNREACHED = {"not_found", "method_not_allowed"}
 ROOTS = ("/api/v2/", "/v1/api/v2/", "/v1/alerts/metric/api/v2/")
 
 
-def v2_paths(path: str) -> tuple[str, ...]:
-    """*path* (`silences`) under each root, the plain one first."""
-    return tuple(root + path for root in ROOTS)
+def endpoint(
+    method: str, path: str, permission: Permission, summary: str, answer: Answer, **rest: Any
+) -> Endpoint:
+    """The row of *path* (`silences`) under each root, the plain one first; *rest* as `Endpoint` has
+    it."""
+    first, *aliases = (root + path for root in ROOTS)
+    return Endpoint(
+        *(method, first, permission, summary, answer),
+        aliases=tuple(aliases),
+        of_error=of_error,
+        **rest,
+    )
 
 
 def of_error(error: HeliographError, *, busy_status: int = 503) -> Response:

@@ -17,7 +17,7 @@ from heliograph.core.errors import Refused
 from heliograph.receive import json_body
 from heliograph.service import alert_view, params, problem
 from heliograph.service.alerting import Alerting, Turn
-from heliograph.service.endpoints.foreign import of_error, require_json, v2_paths
+from heliograph.service.endpoints.foreign import endpoint, require_json
 from heliograph.service.http import Endpoint, Parameter, Surroundings, read_document
 
 T = TypeVar("T")
@@ -150,34 +150,19 @@ def _foreign(silencing: Silencing) -> list[Endpoint]:
         await silencing.change(lambda turn: _expire(turn, silence_id))
         return Response(status_code=200)
 
+    make, of_one = "Make or change a silence (Alertmanager v2).", "silence/{silence_id}"
     return [
-        _endpoint("POST", "silences", "Make or change a silence (Alertmanager v2).", post),
-        _endpoint("GET", "silences", "List silences (Alertmanager v2).", listed, (FILTER,)),
-        _endpoint("GET", "silence/{silence_id}", "One silence (Alertmanager v2).", one),
-        _endpoint("DELETE", "silence/{silence_id}", "End a silence (Alertmanager v2).", delete),
+        endpoint("POST", "silences", "edit", make, post, request=JSON, control=True),
+        endpoint(
+            *("GET", "silences", "view", "List silences (Alertmanager v2).", listed),
+            parameters=(FILTER,),
+            control=True,
+        ),
+        endpoint("GET", of_one, "view", "One silence (Alertmanager v2).", one, control=True),
+        endpoint(
+            "DELETE", of_one, "edit", "End a silence (Alertmanager v2).", delete, control=True
+        ),
     ]
-
-
-def _endpoint(
-    method: str,
-    path: str,
-    summary: str,
-    answer: Any,
-    parameters: tuple[Parameter, ...] = (),
-) -> Endpoint:
-    first, *aliases = v2_paths(path)
-    return Endpoint(
-        method,
-        first,
-        "view" if method == "GET" else "edit",
-        summary,
-        answer,
-        parameters,
-        request=JSON if method == "POST" else (),
-        control=True,
-        aliases=tuple(aliases),
-        of_error=of_error,
-    )
 
 
 def filters(request: Request) -> list[Any]:

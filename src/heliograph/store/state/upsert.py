@@ -127,9 +127,9 @@ def _put_text(
     name: str, columns: tuple[str, ...], rows: int, then: str, dialect: str, shared: int = 0
 ) -> str:
     width = len(columns) - shared
-    marks = ", ".join(["%s"] * len(columns))
-    lines = [marks] * rows
-    if dialect != "postgresql":
+    if dialect == "postgresql":
+        lines = [", ".join(["%s"] * len(columns))] * rows
+    else:
         # What is shared goes first among the values, and last in each row.
         last = range(1, shared + 1)
         firsts = range(shared + 1, shared + rows * width + 1, width)

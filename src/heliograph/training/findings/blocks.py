@@ -44,7 +44,6 @@ SILENT_NS_MAX = 60 * 1_000_000_000
 START = "Traceback (most recent call last)"
 # What stands in each sentence that chains one exception to another, and in each rule of a group.
 CHAINS = (b"above exception", b"+----------------")
-_REPORTED = "ChildFailedError"
 
 # What may stand before START: of a group, of a group whose own lines did not come, of no group.
 _GROUP = "  + Exception Group "
@@ -178,7 +177,7 @@ class Blocks:
 
     def _end(self, block: Block) -> None:
         """*block* was told; another may follow, unless it is a report."""
-        if not block.exception or block.exception.endswith(_REPORTED):
+        if not block.exception or block.exception.endswith(pieces.FAILED):
             return
         if len(self._ended.blocks) >= ENDED_MAX:
             self.counts["evicted"] += 1

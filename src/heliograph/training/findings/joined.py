@@ -19,6 +19,7 @@ from heliograph.training.findings.event import (
     cut,
     number,
 )
+from heliograph.training.findings.pieces import FAILED
 
 RANKS_MAX = 64
 _RANK = re.compile(r"\A\s+rank\s+: (\d+)(?: \(local_rank: (\d+)\))?")
@@ -46,7 +47,7 @@ def told(block: Block) -> Told | None:
         return None
     who = clean.speaker(block.prefix)
     body = "\n".join(block.kept).rstrip("\n")
-    if block.exception.endswith("ChildFailedError"):
+    if block.exception.endswith(FAILED):
         event = _report(block)
         return Told(event, body, event.attributes.get("rank"), who.label)
     severity, role = exceptions.by_name(block.exception)

@@ -57,7 +57,8 @@ _CHAIN = re.compile(
     r"(?:During handling of the above exception|The above exception was the direct cause)"
 )
 _TRACEBACK = re.compile(r"(?:Exception Group )?Traceback \(most recent call last\)")
-_FAILED = "ChildFailedError"
+# What raises torchrun's report.
+FAILED = "ChildFailedError"
 _REPORT = re.compile(
     r"\s*$|[=*-]{5,}\s*$|.{0,400}\bFAILED\s*$|Failures:|Root Cause|\s*<NO_OTHER_FAILURES>|"
     r"\s*\[\d+\]:|\s+(?:time|host|rank|exitcode|error_file|traceback|msg|message)\s*:|\s+"
@@ -127,7 +128,7 @@ def _in_frames(text: str) -> Step | None:
     # `NVRM: …` and `x: …` of another thread are none.
     if "." not in exception and (not exception[0].isupper() or exception.isupper()):
         return None
-    state = State.REPORT if exception.endswith(_FAILED) else State.NAMED
+    state = State.REPORT if exception.endswith(FAILED) else State.NAMED
     return Step(state, exception, (named["message"] or "").strip())
 
 
