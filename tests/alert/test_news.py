@@ -194,7 +194,7 @@ alerts = st.lists(
 
 def columns_of(kernel, some, over):
     made = book.Book()
-    made._grow()
+    made._grow_on(to_the_end=True)
     slots, before = list(range(5, 5 + len(some))), {}
     saids = [-n for n in range(len(some))]
     into = kernel.Columns(*made._into)

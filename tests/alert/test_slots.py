@@ -34,10 +34,12 @@ def test_a_name_leads_to_its_slot(kind):
         slots.put("x", 1)
     with pytest.raises(IndexError):
         slots.put("x", 4)
+    slots.reserve(1000)
+    assert (len(slots), slots.get("b"), slots.get("é" * 40)) == (2, 1, 3)
 
 
 steps = st.lists(
-    st.tuples(st.sampled_from(["put", "put", "remove"]), st.integers(0, SLOTS - 1)),
+    st.tuples(st.sampled_from(["put", "put", "remove", "reserve"]), st.integers(0, SLOTS - 1)),
     max_size=400,
 )
 
@@ -51,7 +53,10 @@ def test_tables_say_what_a_dictionary_says(some):
     assert [slots.get("a") for slots in made] == [None, None]
     for step, slot in some:
         name = names[slot]
-        if step == "put":
+        if step == "reserve":
+            for slots in made:
+                slots.reserve(slot)
+        elif step == "put":
             known[name] = slot
             for slots in made:
                 slots.put(name, slot)

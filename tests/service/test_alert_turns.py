@@ -4,10 +4,13 @@ transaction; who sends alone waits for nobody."""
 import asyncio
 import json
 import threading
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
 from heliograph.core.errors import Unavailable
+from heliograph.service import alert_jobs
+from heliograph.service.alert_jobs import Job, Jobs
 from heliograph.store.state import alerts
 from tests import looped
 from tests.service.running import running
@@ -32,6 +35,22 @@ def test_a_turn_takes_what_waits_and_the_next_waits_for_as_many(alerting):
     # One alone waits half a millisecond for the others, and then for nobody.
     assert alerting.submit(lambda _: "alone").result(10) == "alone"
     assert alerting.submit(lambda _: alerting._jobs.together).result(10) == 1
+
+
+def test_who_came_during_a_turn_waits_for_those_of_it(monkeypatch):
+    monkeypatch.setattr(alert_jobs, "TOGETHER_S", 20)
+    jobs, one = Jobs(), Job(print, Future())
+    for _ in range(2):
+        jobs.put(one, urgent=False)
+    assert len(jobs.gather(lambda: 20)) == 2
+    for _ in range(2):
+        jobs.put(one, urgent=False)
+    with ThreadPoolExecutor() as pool:
+        turn = pool.submit(jobs.gather, lambda: 20)
+        # Those who were answered send again.
+        for _ in range(2):
+            jobs.put(one, urgent=False)
+        assert len(turn.result(10)) == 4
 
 
 @pytest.fixture

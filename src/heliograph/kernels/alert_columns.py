@@ -58,6 +58,9 @@ class Slots:
         """Have *name* lead nowhere. Raises KeyError where it does not lead anywhere."""
         del self._slots[name]
 
+    def reserve(self, count: int) -> None:
+        """Have room for *count* names before it grows."""
+
     def lacks(self, names: Iterable[str]) -> bool:
         """Whether none of *names* leads anywhere."""
         return self._slots.keys().isdisjoint(names)

@@ -107,11 +107,14 @@ cdef class Slots:
 
     cdef int make_room(self) except -1:
         """For one more."""
+        if 3 * (<uint64_t> self.count + 1) > 2 * self.size:
+            self.resize(max(<uint64_t> 64, self.size + self.size // 2))
+        return 0
+
+    cdef int resize(self, uint64_t room) except -1:
+        """Have a table of *room* places."""
         cdef Led *before = self.table
         cdef uint64_t size = self.size, n, at
-        if 3 * (<uint64_t> self.count + 1) <= 2 * size:
-            return 0
-        cdef uint64_t room = max(<uint64_t> 64, size + size // 2)
         cdef Led *table = <Led *> PyMem_Calloc(room, sizeof(Led))
         if not table:
             raise MemoryError
@@ -170,6 +173,14 @@ cdef class Slots:
                     break
             self.table[at] = self.table[following]
             at = following
+
+    def reserve(self, Py_ssize_t count):
+        """See the twin."""
+        if not 0 <= count <= 0xFFFFFFFF:
+            raise ValueError("no such count")
+        cdef uint64_t room = count + count // 2 + 2
+        if room > self.size:
+            self.resize(room)
 
     def lacks(self, names):
         """See the twin."""

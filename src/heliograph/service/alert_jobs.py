@@ -4,7 +4,8 @@
     jobs.gather(idle_s); jobs.asked()              the engine's: those of its next turn
 
 Senders that were answered together send again together, and a transaction costs the same for one of
-them as for all: so a turn waits a little for as many jobs as the last one had, and is woken once.
+them as for all: so a turn waits a little for as many jobs as the last one had, beside those that came
+meanwhile, and is woken once. Else senders that come to be two halves stay so.
 """
 
 from collections import deque
@@ -19,7 +20,7 @@ from heliograph.service.awaited import Asked
 WAITING_MAX = 10_000
 # Jobs of one turn.
 JOBS_PER_TURN = 64
-# How long a turn waits for as many jobs as the last one had.
+# How long a turn waits for jobs of those who were answered by the last one.
 TOGETHER_S = 0.0005
 
 
@@ -118,8 +119,10 @@ class Jobs:
     def gather(self, idle_s: Callable[[], float]) -> list[Job]:
         """The jobs of the next turn, after waiting for one, a question, or *idle_s*."""
         with self._changed:
-            if self.together > 1:
-                self._wait_for(self.together, TOGETHER_S)
+            # Those of the last turn send again, and those who came meanwhile are here.
+            expected = self.together + len(self._jobs)
+            if expected > 1:
+                self._wait_for(expected, TOGETHER_S)
             if not self._jobs:
                 self._wait_for(1, idle_s())
             if self._jobs:

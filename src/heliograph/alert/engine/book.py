@@ -10,7 +10,9 @@ What `change` was called for can be put back by `abort`; a `touch` (a repeat tha
 but the end) cannot, and need not be: it is written by the next checkpoint.
 """
 
+import sys
 from array import array
+from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, TypeAlias
 
@@ -26,8 +28,11 @@ from heliograph.kernels.alert_columns import Columns, Slots
 
 FOREVER_NS = alert_columns.FOREVER_NS
 _OVER, _GUESS, _FIRED = alert_columns.OVER, alert_columns.GUESS, alert_columns.FIRED
-# Slots that are made at once.
+# Slots that are made at once, at least.
 _GROWTH = 1024
+# A book of more than that grows a column a turn while as many slots are left: all at once takes
+# milliseconds that one turn's senders wait for.
+_AHEAD = 8192
 
 
 # Cold, groups, flags, and the numbers of one slot.
@@ -64,6 +69,8 @@ class Book:
             *(self._by_id, self._latest),
         )
         self._free = array("I")
+        # The rest of the steps of a growth.
+        self._growing: Iterator[None] = iter(())
         self._next_ns = FOREVER_NS
         # Slots that `change` was called for; those that are new have the slot of the episode before.
         self._saved: dict[int, _Saved] = {}
@@ -108,7 +115,7 @@ class Book:
         # First of all: what cannot be packed must not be here by half.
         pieces = cold.packed_all(alerts)
         while len(self._free) < len(alerts):
-            self._grow()
+            self._grow_on(to_the_end=True)
         slots = self._free[: -len(alerts) - 1 : -1].tolist()
         del self._free[len(self._free) - len(alerts) :]
         first_ns = alert_columns.keep(
@@ -305,6 +312,8 @@ class Book:
         self._saved.clear()
         self._new.clear()
         self._cold.pack()
+        if len(self._free) < _AHEAD < len(self.ids):
+            self._grow_on()
 
     def abort(self) -> tuple[list[str], list[int]]:
         """Put back what there was at the last commit: ids that are no more, slots changed back."""
@@ -338,19 +347,35 @@ class Book:
         slots: list[int] = held[np.argsort(created_ns, kind="stable")].tolist()
         return slots
 
-    def _grow(self) -> None:
+    def _grow_on(self, *, to_the_end: bool = False) -> None:
+        """A step of the growth that has begun, or of a new one; or all that it has."""
+        if next(self._growing, self) is self:
+            self._growing = self._grow()
+        if to_the_end:
+            deque(self._growing, 0)
+
+    def _grow(self) -> Iterator[None]:
+        """Grow, a column a step; ids last, for what has an id has all the rest."""
         begin = len(self.ids)
         # A column that grows moves, and leaves a hole that is too small for the next to grow into.
         more = max(_GROWTH, begin // 2)
-        self.ids += [""] * more
         self.fingerprints += [""] * more
+        yield
         self.groups += [()] * more
+        yield
         self._cold.grow(more)
-        self._flags += bytes(more)
+        yield
         for column in self._columns():
-            column.frombytes(bytes(8 * more))
-        self._wake[begin:] = array("q", (FOREVER_NS,)) * more
+            nothing = FOREVER_NS if column is self._wake else 0
+            column.frombytes(nothing.to_bytes(8, sys.byteorder) * more)
+            yield
         self._pairs.grow(more)
+        yield
+        for slots in (self._by_id, self._latest):
+            slots.reserve(begin + more)
+            yield
+        self._flags += bytes(more)
+        self.ids += [""] * more
         # What is free already goes first.
         self._free = array("I", range(begin + more - 1, begin - 1, -1)) + self._free
 

@@ -28,8 +28,8 @@ ROWS_MAX = 500
 DELTAS_MAX = 3000
 FOLD_MAX = 600
 HOURS_MAX = 100
-# Deltas that may wait; then each row that comes makes a fold.
-WAITING_MAX = DELTAS_MAX
+# Deltas that may wait, for a burst is no time to fold; then each row that comes makes a fold.
+WAITING_MAX = 4 * DELTAS_MAX
 
 COUNTS = Table(
     "alert_counts",
