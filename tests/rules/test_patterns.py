@@ -45,7 +45,7 @@ def test_named_groups_and_case():
 
 
 @pytest.mark.parametrize(
-    "text", ["(", r"(?=x)", r"(a)\1", "x" * 5000, "(?:a{1000}){1000}", "a)(?:b"]
+    "text", ["(", r"(?=x)", r"(a)\1", "x" * 5000, "(?:a{1000}){1000}", "a)(?:b", ".{600}x"]
 )
 def test_what_is_no_pattern_is_refused(text):
     with pytest.raises(ValueError, match=r"pattern|regular expression"):
@@ -68,6 +68,13 @@ def test_steep_patterns_see_the_beginning_only():
     assert [Pattern(text).steep for text in patterns] == [True, True, True, False]
     assert found(patterns, "plain a1b c" + 20 * "." + "d") == (0, 1, 3)
     assert found(patterns, STEEP_LINE_BYTES_MAX * " " + "a1b plain") == (3,)
+
+
+def test_what_counts_little_by_little_is_steep_too():
+    patterns = [r"(a.{15}){3}", r"(a.{5}){8}", r"(a{7}){7}"]
+    assert all(Pattern(text).steep for text in patterns)
+    plain = [r"\d{4}-\d\d-\d\d \d{2}:\d{2}", r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}"]
+    assert not any(Pattern(text).steep for text in plain)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from heliograph.core import counting
 from tests.service.alert_site import RULE, at, ledger, listed, named, post_v2
 from tests.service.live import until
 from tests.service.running import NOW_MS, NOW_NS, assert_problem, running
@@ -98,6 +99,8 @@ BAD = [
     ({"rule_config": {"pattern": "a", "threshold": {"count": 3, "window": "soon"}}}, "rule_config.threshold.window"),
     ({"rule_config": {"pattern": "a", "treshold": {}}}, "rule_config.treshold"),
     ({"rule_config": {"pattern": "(?=a)"}}, "rule_config.pattern"),
+    ({"rule_config": {"pattern": ".{0,300}a"}}, "rule_config.pattern"),
+    ({"rule_config": {"pattern": "a", "exclude": "(a{9}){60}"}}, "rule_config.exclude"),
     ({"labels": ["a"]}, "labels"),
     ({"enabled": "yes"}, "enabled"),
     ({"severity": {}}, "severity"),
@@ -404,6 +407,22 @@ def test_rules_and_what_they_remember_survive_a_restart(tmp_path):
         (alert,) = listed(site, alert_name="Kept")
         assert alert["annotations"]["match_reason"] == "3 occurrences within 10m"
         site.assert_sound()
+
+
+def test_a_stored_rule_that_is_allowed_no_more_is_told_of_and_kept(
+    tmp_path, monkeypatch, caplog
+):
+    with running(tmp_path / "data") as site:
+        rule_id = made(site, name="Far", source="log", rule_type="pattern",
+                       rule_config={"pattern": "a.{90}b"})  # fmt: skip
+    with monkeypatch.context() as patched, running(tmp_path / "data") as site:
+        patched.setattr(counting, "COUNTED_MAX", 50)
+        made(site, **{**RULE, "name": "Near"})
+        assert site.get(f"{RULES}/{rule_id}").status == 404
+    (told,) = [one for one in caplog.records if one.msg == "rule left out"]
+    assert (told.rule, "counts too far: 89" in told.why) == ("Far", True)
+    with running(tmp_path / "data") as site:
+        assert site.get(f"{RULES}/{rule_id}").json()["name"] == "Far"
 
 
 def test_the_timeline_of_a_workload_has_its_alerts(site):

@@ -15,9 +15,11 @@ from typing import Any
 
 import re2
 
+from heliograph.core.counting import counted
 from heliograph.core.matcher import compile_pattern
 
 STEEP_REPEATS_MIN = 16
+STEEP_COUNTED_MIN = 40
 STEEP_PROGRAM_MIN = 2000
 STEEP_LINE_BYTES_MAX = 4096
 # Steep patterns that are looked for together: how large they are, and what their states may take.
@@ -48,7 +50,7 @@ class Pattern:
 
     names   its named groups, in order
     size    of its program, in instructions
-    Raises ValueError when it is not RE2, too long or too big.
+    Raises ValueError when it is not RE2, too long or too big, or counts too far.
     """
 
     __slots__ = ("_numbers", "_regexp", "names", "size", "steep", "text")
@@ -63,9 +65,13 @@ class Pattern:
         self.names = tuple(name for name, _ in groups)
         # By name, each would be looked up in a dict that is made anew.
         self._numbers = tuple(number for _, number in groups)
-        counted = [int(n) for pair in _COUNTED.findall(self.text) for n in pair if n]
-        farthest, self.size = max(counted, default=0), self._regexp.programsize
-        self.steep = farthest >= STEEP_REPEATS_MIN or self.size >= STEEP_PROGRAM_MIN
+        numbers = [int(n) for pair in _COUNTED.findall(self.text) for n in pair if n]
+        self.size = self._regexp.programsize
+        self.steep = (
+            counted(text) >= STEEP_COUNTED_MIN
+            or max(numbers, default=0) >= STEEP_REPEATS_MIN
+            or self.size >= STEEP_PROGRAM_MIN
+        )
 
     def found_in(self, line: bytes) -> bool:
         """Whether it occurs in *line*."""

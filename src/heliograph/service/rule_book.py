@@ -4,6 +4,7 @@ that is built in: by its id, to change or disable it, or by its name, to have it
 Readers take the rules of the moment; every edit makes another `Rules`, with the next version.
 """
 
+import logging
 import threading
 import uuid
 from collections.abc import Mapping, Sequence
@@ -20,6 +21,8 @@ from heliograph.store.state import alert_rules
 from heliograph.store.state.alert_rules import RuleRow
 from heliograph.store.state.lanes import Lane
 from heliograph.store.state.state import State
+
+log = logging.getLogger(__name__)
 
 Document = Mapping[str, Any]
 
@@ -175,9 +178,9 @@ class RuleBook:
                     rule_id=row.id,
                     builtin=row.id in self._pack,
                 )
-            except Refused:
-                # Stored by a version that knew more; it shows in no list, and is kept.
-                continue
+            except Refused as error:
+                # Stored by a version that knew more, or allowed it; it shows in no list, and is kept.
+                log.warning("rule left out", extra={"rule": row.name, "why": error.detail})
         names = {rule.name for rule in made.values()}
         by_id = {rule.id: rule for rule in self._pack.values() if rule.name not in names}
         self._rules = Rules(self._rules.version + 1, {**by_id, **made})

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple, Self
 
 import re2
 
+from heliograph.core.counting import counted
 from heliograph.core.errors import Refused
 from heliograph.training import clean, reading
 from heliograph.training import fields as fields_of
@@ -115,6 +116,10 @@ def _compiled(pattern: str) -> Any:
         said = error.args[0] if error.args else error
         words = said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)
         raise Refused(f"pattern: not RE2: {words}", field="pattern") from error
+    try:
+        counted(pattern)
+    except ValueError as error:
+        raise Refused(f"pattern: {error}", field="pattern") from error
     if compiled.search("") is not None:
         raise Refused("pattern: it matches every line", field="pattern")
     return compiled
