@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from heliograph.cli.client import URL_VARIABLE, ask, get, inert, table
+from heliograph.cli.client import URL_VARIABLE, ask, get, inert, segment, table
 
 FILTERS = ("status", "severity", "source", "alert_name", "workload_id", "pod_name", "node_name")
 _url = click.option(
@@ -58,8 +58,8 @@ def list_(url: str, limit: int, as_json: bool, **filters: str | None) -> None:
 @_as_json
 def show(url: str, alert_id: str, as_json: bool) -> None:
     """Show one alert: whose it is, who was told, and why not."""
-    alert = ask("GET", url, f"/v1/alerts/{alert_id}")
-    related = ask("GET", url, f"/v1/alerts/{alert_id}/correlations")["items"]
+    alert = ask("GET", url, f"/v1/alerts/{segment(alert_id)}")
+    related = ask("GET", url, f"/v1/alerts/{segment(alert_id)}/correlations")["items"]
     if as_json:
         click.echo(json.dumps({**alert, "correlations": related}))
         return

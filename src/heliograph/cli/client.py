@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+from urllib.parse import quote
 
 import click
 
@@ -25,6 +26,11 @@ def get(url: str, path: str, parameters: Mapping[str, Any]) -> Any:
     if not isinstance(answer, dict) or "items" not in answer:
         raise click.ClickException(f"{url}: what answers there is no Heliograph")
     return answer
+
+
+def segment(name: str) -> str:
+    """*name* as one segment of a path: what somebody typed must not lead elsewhere."""
+    return quote(name, safe="")
 
 
 def ask(
@@ -78,8 +84,9 @@ def words(response: Any) -> str:
         named = [f"{one['field']}: {one['message']}" for one in answer.get("errors", [])]
     except (ValueError, KeyError, TypeError):
         return inert(response.text[:200])
-    more = [one for one in named if detail not in one]
-    return "\n".join(inert(line) for line in [detail, *more])
+    # Its field is what to look for.
+    first = [] if any(detail in one for one in named) else [detail]
+    return "\n".join(inert(line) for line in [*first, *named])
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from heliograph.cli.client import URL_VARIABLE, ask, get, inert, table
+from heliograph.cli.client import URL_VARIABLE, ask, get, inert, segment, table
 
 _url = click.option(
     "--url", envvar=URL_VARIABLE, default="http://127.0.0.1:8989", show_default=True
@@ -44,6 +44,7 @@ def list_(url: str, source: str | None, as_json: bool) -> None:
             for item in answer["items"]
         ),
     )
+    click.echo(f"{len(answer['items'])} of {answer['total']}")
 
 
 @rules.command()
@@ -83,7 +84,7 @@ def test(url: str, path: Path, lines: Any, as_json: bool) -> None:
 def delete(url: str, rule_ids: tuple[str, ...]) -> None:
     """Delete rules."""
     for rule_id in rule_ids:
-        ask("DELETE", url, f"/v1/alert-rules/{rule_id}")
+        ask("DELETE", url, f"/v1/alert-rules/{segment(rule_id)}")
         click.echo(f"deleted {rule_id}")
 
 

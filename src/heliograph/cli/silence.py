@@ -8,7 +8,7 @@ import json
 
 import click
 
-from heliograph.cli.client import URL_VARIABLE, ask, get, inert, table
+from heliograph.cli.client import URL_VARIABLE, ask, get, inert, segment, table
 
 _url = click.option(
     "--url", envvar=URL_VARIABLE, default="http://127.0.0.1:8989", show_default=True
@@ -80,7 +80,7 @@ def add(
 @_as_json
 def list_(url: str, state: str, as_json: bool) -> None:
     """List silences."""
-    answer = get(url, "/v1/silences", {"state": state})
+    answer = get(url, "/v1/silences", {"state": state, "limit": 1000})
     if as_json:
         click.echo(json.dumps(answer))
         return
@@ -95,6 +95,7 @@ def list_(url: str, state: str, as_json: bool) -> None:
             for item in answer["items"]
         ),
     )  # fmt: skip
+    click.echo(f"{len(answer['items'])} of {answer['total']}")
 
 
 @silence.command()
@@ -103,7 +104,7 @@ def list_(url: str, state: str, as_json: bool) -> None:
 def expire(url: str, silence_ids: tuple[str, ...]) -> None:
     """End silences now."""
     for silence_id in silence_ids:
-        ask("DELETE", url, f"/v1/silences/{silence_id}")
+        ask("DELETE", url, f"/v1/silences/{segment(silence_id)}")
         click.echo(f"expired {silence_id}")
 
 
