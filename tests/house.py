@@ -72,7 +72,7 @@ WIRING = {"recorder.wiring": ("store", "wire")}
 CHOICES = ("store.segments", "store.prometheus", "store.records", "notify")
 CHOOSERS = ("service.wiring", "service.alert_wiring", "service.embedded_query")
 
-SERVER_SIDE_CORE = {"samples", "matcher", "config", "columns", "document"}
+SERVER_SIDE_CORE = {"samples", "matcher", "counting", "config", "columns", "document"}
 SDK = ("instruments", "ship", "compat_prometheus", "usage", "projection", "recorder")
 READS_ENVIRONMENT = ("cli", *SDK, "")
 
