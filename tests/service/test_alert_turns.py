@@ -13,6 +13,7 @@ from heliograph.service import alert_jobs
 from heliograph.service.alert_jobs import Job, Jobs
 from heliograph.store.state import alerts
 from tests import looped
+from tests.service.live import until
 from tests.service.running import running
 
 
@@ -32,7 +33,7 @@ def test_a_turn_takes_what_waits_and_the_next_waits_for_as_many(alerting):
 
     assert first.result(10) == (None, True)
     assert len({id(one.result(10)) for one in some}) == 1
-    # One alone waits half a millisecond for the others, and then for nobody.
+    # One alone waits a moment for the others, and then for nobody.
     assert alerting.submit(lambda _: "alone").result(10) == "alone"
     assert alerting.submit(lambda _: alerting._jobs.together).result(10) == 1
 
@@ -47,10 +48,32 @@ def test_who_came_during_a_turn_waits_for_those_of_it(monkeypatch):
         jobs.put(one, urgent=False)
     with ThreadPoolExecutor() as pool:
         turn = pool.submit(jobs.gather, lambda: 20)
+        until(lambda: jobs._wanted == 4, "it waits for two more")
         # Those who were answered send again.
         for _ in range(2):
             jobs.put(one, urgent=False)
         assert len(turn.result(10)) == 4
+        # What a turn had no room for fills the next, which waits for nobody.
+        jobs.back([one] * 3)
+        assert len(pool.submit(jobs.gather, lambda: 20).result(10)) == 3
+        jobs.put(one, urgent=False)
+        turn = pool.submit(jobs.gather, lambda: 20)
+        until(lambda: jobs._wanted == 4, "it waits for three more")
+        for _ in range(3):
+            assert not turn.done()
+            jobs.put(one, urgent=False)
+        assert len(turn.result(10)) == 4
+
+
+def test_a_turn_waits_for_no_more_than_it_takes(monkeypatch):
+    monkeypatch.setattr(alert_jobs, "TOGETHER_S", 20)
+    monkeypatch.setattr(alert_jobs, "JOBS_PER_TURN", 3)
+    jobs, one = Jobs(), Job(print, Future())
+    for _ in range(6):
+        jobs.put(one, urgent=False)
+    with ThreadPoolExecutor() as pool:
+        assert len(pool.submit(jobs.gather, lambda: 20).result(10)) == 3
+        assert len(pool.submit(jobs.gather, lambda: 20).result(10)) == 3
 
 
 @pytest.fixture

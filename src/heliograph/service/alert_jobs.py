@@ -21,7 +21,7 @@ WAITING_MAX = 10_000
 # Jobs of one turn.
 JOBS_PER_TURN = 64
 # How long a turn waits for jobs of those who were answered by the last one.
-TOGETHER_S = 0.0005
+TOGETHER_S = 0.001
 
 
 # Of a turn and the works of several jobs: whether all of them were done, and completely (True is
@@ -42,7 +42,7 @@ class Job(NamedTuple):
 class Jobs:
     """Bounded. Thread-safe, but for `gather`, which is one thread's.
 
-    together   jobs of the last turn
+    together   jobs of the last turn, but for those that it had no room for
     """
 
     def __init__(self) -> None:
@@ -52,6 +52,7 @@ class Jobs:
         # How many must wait for the thread to be woken.
         self._wanted = 1
         self.together = 1
+        self._left = False
         self.closing = self._ended = False
 
     def __len__(self) -> int:
@@ -87,6 +88,8 @@ class Jobs:
         if jobs:
             with self._changed:
                 self._jobs.extendleft(reversed(jobs))
+                self.together -= len(jobs)
+                self._left = True
 
     def wake(self) -> None:
         """End the wait of `gather`."""
@@ -119,14 +122,16 @@ class Jobs:
     def gather(self, idle_s: Callable[[], float]) -> list[Job]:
         """The jobs of the next turn, after waiting for one, a question, or *idle_s*."""
         with self._changed:
-            # Those of the last turn send again, and those who came meanwhile are here.
-            expected = self.together + len(self._jobs)
-            if expected > 1:
+            # Those of the last turn send again, and those who came meanwhile are here. What was
+            # left of that fills this one too.
+            expected = min(JOBS_PER_TURN, self.together + len(self._jobs))
+            if expected > 1 and not self._left:
                 self._wait_for(expected, TOGETHER_S)
             if not self._jobs:
                 self._wait_for(1, idle_s())
-            if self._jobs:
-                self._wait_for(self.together, TOGETHER_S)
+                if self._jobs:
+                    self._wait_for(self.together, TOGETHER_S)
+            self._left = False
             jobs: list[Job] = []
             while self._jobs and len(jobs) < JOBS_PER_TURN:
                 if self._jobs[0].alone and jobs:
