@@ -1,5 +1,6 @@
 """Whose alerts are, many at a time: as one by one, under any directory."""
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -50,8 +51,41 @@ DIRECTORIES = [
 ]
 
 
-def post(labels, hints=NOBODY):
-    return Post("metric", label.of(labels), "f" * 32, (), 10, 10, 0, hints=hints)
+def post(labels, hints=NOBODY, at_ns=10):
+    return Post("metric", label.of(labels), "f" * 32, (), at_ns, at_ns, 0, hints=hints)
+
+
+MOVED = Directory(
+    [],
+    [Pod("u1", "p1", "ns", "n2", None, 5, 90)],
+    [
+        Hold("u1", "n1", Device("gpu", "0", uuid="GPU-1"), 5, 50),
+        Hold("u1", "n1", Device("gpu", "1", uuid="GPU-2"), 5, 50),
+        Hold("u1", "n2", Device("gpu", "0", uuid="GPU-3"), 60, 90),
+    ],
+)
+
+
+@pytest.mark.parametrize(
+    ("at_ns", "node", "devices"),
+    [
+        # Before it had any: those it came with.
+        (0, "n1", ["GPU-1", "GPU-2"]),
+        (5, "n1", ["GPU-1", "GPU-2"]),
+        (49, "n1", ["GPU-1", "GPU-2"]),
+        (55, "n2", []),
+        (60, "n2", ["GPU-3"]),
+        # After its end: those it had then.
+        (95, "n2", ["GPU-3"]),
+    ],
+)
+def test_a_pod_that_moved_was_where_it_was(at_ns, node, devices):
+    found = AlertContext(lambda: MOVED)(post({"pod_uid": "u1"}, at_ns=at_ns))
+    document = msgspec.json.decode(found.document)
+
+    assert found.context.node_name == document["pod_node"] == node
+    assert document["pod_gpu_allocated"] == len(devices)
+    assert found.entities == ("pod:u1", f"node:{node}", *(f"device:{one}" for one in devices))
 
 
 @given(st.sampled_from(DIRECTORIES), st.lists(st.tuples(LABELS, HINTS), max_size=4))

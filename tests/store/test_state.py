@@ -190,9 +190,12 @@ def test_a_lost_connection_costs_one_call(pg_url, tmp_path):
         other = State.open(pg_url, tmp_path, SystemClock())
         other.read(lambda tx, v=victim: tx.execute(text(f"SELECT pg_terminate_backend({v})")))
         other.close()
-        with pytest.raises(Unavailable):
+        assert state.failing is None
+        with pytest.raises(Unavailable) as told:
             run(lambda tx: tx.execute(pid).scalar_one())
+        assert state.failing == told.value.detail
         assert run(lambda tx: tx.execute(pid).scalar_one()) != victim
+        assert state.failing is None
     state.close()
 
 

@@ -16,12 +16,12 @@ from typing import Any
 import msgspec
 
 from heliograph.alert.model import NOBODY, Context, Enriched, Post
-from heliograph.core.owner import Pod, Workload
+from heliograph.core.owner import Hold, Pod, Workload
 from heliograph.enrich import attribute, identity
 from heliograph.enrich.attribute import BY, REASONS, Case, Span
 from heliograph.enrich.identity import Identity
 from heliograph.kernels import alert_strangers
-from heliograph.workloads.directory import Directory, alive
+from heliograph.workloads.directory import Directory
 
 # Devices of a pod that an alert is correlated by; a pod holds 8 or 16.
 DEVICES_MAX = 32
@@ -89,6 +89,10 @@ class AlertContext:
         case = Case(who, directory)
         span = case.at(post.at_ns)
         pod = directory.pods.get(span.pod_uid) if span.pod_uid else None
+        holds = directory.held_by(pod, post.at_ns) if pod else []
+        if pod is not None and holds and holds[0].node:
+            # It may have come to its present one later.
+            pod = pod._replace(node=holds[0].node)
         workload = _workload(hints, said, span, directory)
         workload_uid = workload.uid if workload else said.get("workload_uid", "")
         context = Context(
@@ -100,8 +104,8 @@ class AlertContext:
             _node(hints, said, case.node, pod, directory),
             hints.cluster_name or said.get("cluster_name") or said.get("cluster") or "",
         )
-        entities = _entities(context, who, pod, directory, post.at_ns)
-        return Enriched(context, entities, _document(span, pod, workload, directory))
+        entities = _entities(context, who, pod, holds, directory)
+        return Enriched(context, entities, _document(span, pod, holds, workload, directory))
 
     def of_pod(self, pod_uid: str, pod_name: str, node: str) -> Context:
         """Whose a line or a record is that names its pod so; what nobody knows is ""."""
@@ -159,7 +163,11 @@ def _workload(
 
 
 def _entities(
-    context: Context, who: Identity, pod: Pod | None, directory: Directory, at_ns: int
+    context: Context,
+    who: Identity,
+    pod: Pod | None,
+    holds: Sequence[Hold],
+    directory: Directory,
 ) -> tuple[str, ...]:
     found: list[str] = []
     if workload := context.workload_uid or context.workload_id:
@@ -179,7 +187,6 @@ def _entities(
     elif node and (index := who.gpu or who.link):
         found.append(f"device:{node}/{index}")
     if pod is not None and not who.names_device:
-        holds = [hold for hold in directory.holds_of_pod(pod.uid) if alive(hold, at_ns)]
         found += [
             f"device:{hold.device.uuid or f'{hold.node}/{hold.device.id}'}"
             for hold in holds[:DEVICES_MAX]
@@ -188,7 +195,11 @@ def _entities(
 
 
 def _document(
-    span: Span, pod: Pod | None, workload: Workload | None, directory: Directory
+    span: Span,
+    pod: Pod | None,
+    holds: Sequence[Hold],
+    workload: Workload | None,
+    directory: Directory,
 ) -> bytes:
     if workload is None and pod is None:
         return _ALONE[span.by or "", span.reason or ""]
@@ -202,7 +213,6 @@ def _document(
             "workload_root_uid": directory.root_uid(workload.uid),
         }
     if pod is not None:
-        holds = directory.holds_of_pod(pod.uid)
         found |= {
             "pod_name": pod.name,
             "pod_namespace": pod.namespace,

@@ -95,4 +95,7 @@ def _state(state: State) -> list[Check]:
     if state.damaged:
         text = "damage was seen in it: a restart sets it aside and puts the hourly copy in its place"
         return [Check("state", "bad", text)]
+    if state.failing is not None:
+        # Logs and samples are taken still, and nobody else would reach it either.
+        return [Check("state", "warn", state.failing[:200])]
     return [] if state.mended is None else [Check("state", "warn", state.mended)]

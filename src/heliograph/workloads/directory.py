@@ -94,6 +94,16 @@ class Directory:
         """Holds of the pod *pod_uid*."""
         return self._by_pod.get(pod_uid, ())
 
+    def held_by(self, pod: Pod, at_ns: int) -> list[Hold]:
+        """What *pod* held at *at_ns*; before it had anything its first devices, after its end the last."""
+        holds = self.holds_of_pod(pod.uid)
+        found = [hold for hold in holds if alive(hold, at_ns)]
+        if not found and holds and at_ns < holds[0].start_ns:
+            return [hold for hold in holds if hold.start_ns == holds[0].start_ns]
+        if not found and pod.end_ns is not None and at_ns >= pod.end_ns:
+            return [hold for hold in holds if hold.end_ns == pod.end_ns]
+        return found
+
     def pods_named(self, name: str, namespace: str | None = None) -> tuple[Pod, ...]:
         """Pods called *name*, of all times; in *namespace*, or in any where it is None."""
         pods = self._by_name.get(name, ())

@@ -59,8 +59,9 @@ class _Delivery:
 class State:
     """The open state. Use `open`; `close` lets what was accepted finish.
 
-    mended  what was set aside or restored at open, in words, or None
-    slow    transactions over `SLOW_S`, by lane
+    mended   what was set aside or restored at open, in words, or None
+    slow     transactions over `SLOW_S`, by lane
+    failing  why the last transaction came to nothing, where it was the store's doing; None: it was not
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class State:
         self._lanes: Lanes[_Job] = Lanes()
         self.mended = home.mended
         self.slow: Counter[Lane] = Counter()
+        self.failing: str | None = None
         # The thread whose transaction runs, or 0.
         self._inside = 0
         # Of SQLite's write-ahead log: whether it is brought into the file, or will be; how long that
@@ -130,12 +132,18 @@ class State:
 
     def read(self, work: Callable[[Connection], T]) -> T:
         """What *work* answers, run here on a read-only snapshot. Unavailable when busy or lost."""
-        with (
-            self._home.translated(),
-            self._readers.connect() as tx,
-            tx.begin(),
-        ):
-            return work(tx)
+        try:
+            with (
+                self._home.translated(),
+                self._readers.connect() as tx,
+                tx.begin(),
+            ):
+                found = work(tx)
+        except Unavailable as failed:
+            self.failing = failed.detail
+            raise
+        self.failing = None
+        return found
 
     def waiting(self) -> dict[Lane, int]:
         """Transactions that wait for the writer, by lane."""
@@ -191,8 +199,12 @@ class State:
             with self._home.translated():
                 found = self._home.writer.transact(work)
             sound = True
+            self.failing = None
         except Refused:
             sound = True
+            raise
+        except Unavailable as failed:
+            self.failing = failed.detail
             raise
         finally:
             self._inside = 0

@@ -1,0 +1,23 @@
+"""What `/readyz` says of the state."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from heliograph.service import health
+
+
+@pytest.mark.parametrize(
+    ("damaged", "failing", "mended", "said"),
+    [
+        (False, None, None, []),
+        (False, None, "set aside", [("state", "warn", "set aside")]),
+        # Others would not reach it either, and logs are taken still.
+        (False, "no answer", "set aside", [("state", "warn", "no answer")]),
+        (True, "no answer", None, [("state", "bad", "damage was seen in it")]),
+    ],
+)
+def test_the_state_is_told_of_when_something_is_wrong(damaged, failing, mended, said):
+    state = SimpleNamespace(damaged=damaged, failing=failing, mended=mended)
+    found = [(name, how, text.split(":")[0]) for name, how, text in health._state(state)]
+    assert found == said
