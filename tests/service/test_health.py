@@ -19,5 +19,5 @@ from heliograph.service import health
 )
 def test_the_state_is_told_of_when_something_is_wrong(damaged, failing, mended, said):
     state = SimpleNamespace(damaged=damaged, failing=failing, mended=mended)
-    found = [(name, how, text.split(":")[0]) for name, how, text in health._state(state)]
+    found = [(one.name, one.state, one.text.split(":")[0]) for one in health._state(state)]
     assert found == said
