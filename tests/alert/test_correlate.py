@@ -190,6 +190,13 @@ def test_the_kind_may_be_a_label():
         ("OOMDetected", "oom"), ("GPUMemoryHigh", "memory_high"), ("Watchdog", ""),
         ("HostHighMemory", ""), ("CheckpointFailed", "checkpoint_failed"), ("Room", ""), ("NaNLoss", "nan_loss"), ("gpu_memory_high", "memory_high"),
         ("GPUTemperatureHigh", "temperature"), ("LossSpike", "loss_spike"), ("ChangeFailed", ""),
+        ("GPUHot", "temperature"), ("GPUTooHot", "temperature"), ("HotStandby", ""),
+        ("HighDiskUsage", "disk_low"), ("DiskUsageHigh", "disk_low"), ("DiskLatencyHigh", ""),
+        ("CUDAOOM", "oom"), ("GPUOOM", "oom"), ("OOMKilled", "oom"), ("ServerRoomDoor", ""),
+        ("VRAMHigh", "memory_high"), ("HighVRAMUsage", "memory_high"),
+        ("LowThroughput", "slowdown"), ("LowTrainingThroughput", "slowdown"),
+        ("NodeFailure", "node_down"), ("NodeExporterScrapeFailed", ""),
+        ("GPUSlowdown", "throttling"), ("HWSlowdown", "throttling"), ("TrainingSlowdown", "slowdown"),
     ],
 )  # fmt: skip
 def test_kind_of_name(name, kind):

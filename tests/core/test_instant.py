@@ -9,6 +9,19 @@ from heliograph.core import instant
 NEW_YEAR_S = 1_767_225_600
 
 
+@given(st.integers(0, 4 * 10**15))
+def test_a_number_in_a_document_is_what_was_written(at_us):
+    text = f"{at_us // 10**6}.{at_us % 10**6:06}"
+    assert instant.of_written(float(text)) == instant.parse_any(text) == at_us * 1000
+    assert instant.of_written(at_us // 10**6) == at_us // 10**6 * 10**9
+
+
+@pytest.mark.parametrize("seconds", [float("nan"), float("inf"), -1e300, 10**20])
+def test_a_number_that_is_no_instant_is_refused(seconds):
+    with pytest.raises(ValueError, match="not an instant|out of range"):
+        instant.of_written(seconds)
+
+
 @pytest.mark.parametrize(
     ("text", "at_ns"),
     [

@@ -192,6 +192,23 @@ def test_what_is_unfit_of_a_bare_list_is_named_as_it_was_written():
     assert [one.field for one in named] == ["alerts[1].labels", "alerts[2]"]
 
 
+@pytest.mark.parametrize(
+    ("given", "wanted_ns"),
+    [
+        (1795418122.123, 1795418122_123000000),
+        (1795418122, 1795418122_000000000),
+        ("2026-11-23T07:15:22.123Z", 1795418122_123000000),
+        (1e300, None),
+        (True, None),
+        ("yesterday", None),
+        ([], None),
+    ],
+)
+def test_a_webhook_may_tell_epoch_seconds(given, wanted_ns):
+    posted = webhook([{"labels": {"alertname": "A"}, "startsAt": given}])
+    assert [one.starts_ns for one in posted.posts] == [wanted_ns]
+
+
 def test_a_webhook_mixes_firing_and_resolved():
     posted = webhook(WEBHOOK)
 

@@ -95,7 +95,7 @@ def _instant(document: Mapping[str, Any], key: str, *, required: bool = False) -
         if isinstance(value, str):
             return instant.parse(value)
         if isinstance(value, int | float) and not isinstance(value, bool):
-            return instant.of_seconds(value)
+            return instant.of_written(value)
     except ValueError as error:
         raise _refused(key, str(error)) from error
     raise _refused(key, "expected an instant, e.g. 2026-01-01T00:00:00Z")

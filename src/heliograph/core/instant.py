@@ -64,6 +64,12 @@ def of_seconds(seconds: float) -> int:
     return _bounded(whole * 1_000_000_000 + round((seconds - whole) * 1e9), str(seconds))
 
 
+def of_written(seconds: float) -> int:
+    """The same of a number in a document: the digits that stood there, which a question for the same
+    instant writes again, and not the nearest double's. Raises ValueError as `of_seconds`."""
+    return of_seconds(seconds) if isinstance(seconds, int) else parse_any(repr(seconds))
+
+
 def parse_any(text: str) -> int:
     """RFC 3339 or epoch seconds, as query parameters carry them. Raises ValueError.
 

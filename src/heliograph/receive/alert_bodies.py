@@ -119,7 +119,7 @@ def _instant(value: object, field: str) -> int | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise Refused("expected RFC 3339 text or epoch seconds", field=field, code="time")
     try:
-        return instant.of_seconds(value)
+        return instant.of_written(value)
     except (ValueError, OverflowError) as error:
         raise Refused(str(error), field=field, code="time") from error
 

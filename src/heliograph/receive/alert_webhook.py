@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from heliograph.alert.model import Post
+from heliograph.core import instant
 from heliograph.core.errors import Refused
 from heliograph.receive import alerts, json_body
 from heliograph.receive.alert_labels import identity
@@ -114,9 +115,12 @@ def _span(
 
 
 def _instant(given: object) -> int | None:
+    """RFC 3339 or epoch seconds; None for what is neither."""
     try:
+        if isinstance(given, int | float) and not isinstance(given, bool):
+            return instant.of_written(given)
         return alerts.instant_of(given if isinstance(given, str) else None, "")
-    except Refused:
+    except (Refused, ValueError):
         return None
 
 

@@ -166,7 +166,7 @@ def _instant_ns(value: object) -> int:
     if isinstance(value, bool):
         raise ValueError("expected an instant, got a boolean")  # noqa: TRY004 - becomes Refused
     if isinstance(value, int | float):
-        return instant.of_seconds(value)
+        return instant.of_written(value)
     if isinstance(value, str):
         return instant.parse(value)
     if isinstance(value, datetime):

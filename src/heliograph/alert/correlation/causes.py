@@ -44,12 +44,12 @@ CAUSES = (
 )
 # In this order: the first whose pattern the words of a name contain (`NodeNotReady`: node not ready).
 _NAMES = (
-    ("oom", r"\boom\b|\bout of memory\b"),
+    ("oom", r"\b(?:cuda|gpu|hip|host|container|pod)?oom\b|\bout of memory\b"),
     (
         "memory_high",
         (
-            r"\b(?:gpu|vram|hbm|device) (?:\w+ )*mem(?:ory)?\b.*\b(?:high|full|usage|pressure)\b"
-            r"|\bhigh (?:gpu|vram|hbm|device) (?:\w+ )*mem(?:ory)?\b"
+            r"\b(?:(?:gpu|device) (?:\w+ )*mem(?:ory)?|vram|hbm)\b.*\b(?:high|full|usage|pressure)\b"
+            r"|\bhigh (?:(?:gpu|device) (?:\w+ )*mem(?:ory)?|vram|hbm)\b"
         ),
     ),
     (
@@ -58,13 +58,16 @@ _NAMES = (
     ),
     ("nccl_error", r"\b[nr]ccl\b|\bcollective\b.*\b(?:timeout|error|fail\w*)\b"),
     ("hang", r"\b(?:hang|hangs|hung|hanging|stall|stalled|stuck)\b"),
-    ("throttling", r"\bthrottl\w+"),
-    ("temperature", r"\b(?:temperature|temp|overheat\w*|thermal)\b"),
+    ("throttling", r"\bthrottl\w+|\b(?:gpu|hw|sw|clock|thermal) slow ?down\b"),
+    (
+        "temperature",
+        r"\b(?:temperature|temp|overheat\w*|thermal)\b|\b(?:gpu|device|too|running) hot\b",
+    ),
     (
         "slowdown",
         (
             r"\bslow ?down\b|\btraining slow\w*|\bslow training\b"
-            r"|\bthroughput\b.*\b(?:low|drop\w*|degrad\w+)\b"
+            r"|\bthroughput\b.*\b(?:low|drop\w*|degrad\w+)\b|\blow (?:\w+ )*throughput\b"
         ),
     ),
     (
@@ -77,13 +80,16 @@ _NAMES = (
     ),
     (
         "node_down",
-        r"\b(?:node|host|instance)\b.*\b(?:down|not ready|unreachable|offline|lost|dead)\b",
+        (
+            r"\b(?:node|host|instance)\b.*\b(?:down|not ready|unreachable|offline|lost|dead)\b"
+            r"|\b(?:node|host) fail(?:ure|ed)\b"
+        ),
     ),
     (
         "disk_low",
         (
             r"\b(?:disk|filesystem|file system|storage|volume)\b"
-            r".*\b(?:low|full|space|pressure|fill\w*)\b|\bno space\b"
+            r".*\b(?:low|full|space|usage|pressure|fill\w*)\b|\bno space\b"
         ),
     ),
     ("ecc", r"\becc\b"),

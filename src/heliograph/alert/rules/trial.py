@@ -211,7 +211,7 @@ def _instant(part: Part, key: str, default_ns: int) -> int:
             return value
         if isinstance(value, str):
             return instant.parse_any(value)
-        return instant.of_seconds(part.number(key) if isinstance(value, float) else int(value))
+        return instant.of_written(part.number(key) if isinstance(value, float) else int(value))
     except (TypeError, ValueError) as error:
         part.refuse(key, str(error))
 
