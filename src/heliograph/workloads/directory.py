@@ -95,7 +95,7 @@ class Directory:
         return self._by_pod.get(pod_uid, ())
 
     def held_by(self, pod: Pod, at_ns: int) -> list[Hold]:
-        """What *pod* held at *at_ns*; before it had anything its first devices, after its end the last."""
+        """What *pod* held at *at_ns*; before it had anything its first, after its end its last."""
         holds = self.holds_of_pod(pod.uid)
         found = [hold for hold in holds if alive(hold, at_ns)]
         if not found and holds and at_ns < holds[0].start_ns:
