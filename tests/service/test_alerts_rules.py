@@ -409,6 +409,19 @@ def test_rules_and_what_they_remember_survive_a_restart(tmp_path):
         site.assert_sound()
 
 
+def test_lines_have_their_colours_off_when_they_come_in_and_when_a_rule_is_tried(site):
+    far = {"name": "Red", "source": "log", "rule_type": "pattern",
+           "rule_config": {"pattern": "^lost the way$"}}  # fmt: skip
+    made(site, **far)
+    coloured = ["\x1b[31mlost \x1b[1mthe way\x1b[0m", "[31mlost the way[0m"]
+    tried = site.post(
+        f"{RULES}/test", {"rule": far, "lines": [*coloured, {"message": coloured[0]}]}
+    ).json()
+    assert len(tried["alerts"]) == 1
+    site.log(line(coloured[0], pod="p-1"))
+    later(site, lambda: listed(site, alert_name="Red"), "the alert")
+
+
 def test_a_stored_rule_that_is_allowed_no_more_is_told_of_and_kept(
     tmp_path, monkeypatch, caplog
 ):

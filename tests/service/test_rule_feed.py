@@ -24,9 +24,9 @@ T0 = 1_800_000_000 * SECOND_NS
 DAY_S = 86_400
 
 
-def rule(config, **over):
+def rule(config, rule_id="r", **over):
     given = {"name": "R", "source": "log", "severity": "warning", **over, "rule_config": config}
-    return decode(given, rule_id="r")
+    return decode(given, rule_id=rule_id)
 
 
 class Bench:
@@ -72,6 +72,64 @@ def test_what_was_taken_is_not_said_again_though_no_state_changed():
 
 
 THRICE = {"pattern": "flap", "threshold": {"count": 3, "window": "1m"}}
+
+
+ALIVE = {"match": {"pattern": "alive"}, "window": "1m", "by": ["namespace"]}
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        [rule({"pattern": "other"}, rule_id="o")],
+        [rule(ALIVE, rule_type="absence", rule_id="o")],
+        [],
+    ],
+)
+def test_a_rule_that_stays_remembers_what_it_counted_whatever_else_changes(others):
+    bench = Bench(rule(THRICE), rule({"pattern": "gone"}, rule_id="g"))
+    bench.line("flap", at_s=0)
+    bench.line("flap", at_s=1)
+    # As from the store: decoded anew, and perhaps with other words.
+    bench.put(rule(THRICE, annotations={"summary": "flapping"}), *others)
+    assert bench.look() == []
+    bench.line("flap", at_s=2)
+    assert bench.look() == ["firing"]
+
+
+def test_a_rule_that_looks_for_another_thing_forgets():
+    bench = Bench(rule(THRICE))
+    bench.line("flap", at_s=0)
+    bench.line("flap", at_s=1)
+    bench.put(rule({**THRICE, "pattern": "fl.p"}))
+    assert bench.look() == []
+    bench.line("flap", at_s=2)
+    assert bench.look() == []
+
+
+def test_an_absence_goes_on_while_other_rules_change():
+    bench = Bench(rule(ALIVE, rule_type="absence"))
+    bench.line("alive", at_s=0)
+    bench.clock.advance(61.5)
+    assert bench.look() == ["firing"]
+    bench.put(rule(ALIVE, rule_type="absence"), rule({"pattern": "x"}, rule_id="x"))
+    bench.clock.advance(2)
+    assert "resolved" not in bench.look()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\x1b[31mCUDA out of \x1b[1mmemory\x1b[0m",
+        "[31mCUDA out of [1mmemory[0m",
+        "#033[31mCUDA out of#033[0m memory",
+    ],
+)
+def test_a_line_is_looked_at_without_its_colours(text):
+    bench = Bench(rule({"pattern": "^CUDA out of memory$"}))
+    bench.line(text)
+    assert bench.look() == ["firing"]
+    bench.line("[4096x8192] CUDA out of memory")
+    assert bench.look() == []
 
 
 def test_senders_known_by_the_name_of_their_pod_have_clocks_of_their_own():
@@ -207,6 +265,40 @@ def test_lines_that_a_plan_reads_are_looked_at_only_where_a_digit_may_matter(
     bench.put(rule({"pattern": "Channel 00"}))
     bench.look()
     assert bench.feed.wanted(read) == [(n, (0,)) for n in range(len(texts)) if n % 4 == 1]
+
+
+@pytest.mark.parametrize("remembered", [1, 8192])
+def test_coloured_lines_that_a_plan_reads_are_looked_at_without_colours(
+    monkeypatch, remembered
+):
+    monkeypatch.setattr(rule_feed, "GUARDS_MAX", remembered)
+    monkeypatch.setattr(shapes, "LINES_PER_LESSON", 1)
+    in_force = InForce(0, parse_line, own=False)
+    parses = LineParses(SimpleNamespace(in_force=lambda: in_force), Meters())
+    texts = []
+    for n in range(60):
+        loss = "nan" if n == 33 else f"2.{n + 10}"
+        for begin, middle, end in (
+            ("\x1b[31m", "\x1b[32m", "\x1b[39m"),
+            ("[31m", "[32m", "[39m"),
+            ("", "", ""),
+        ):
+            texts.append(f"{begin}step: {n + 10}  {middle}loss: {loss}{end}  memory: 9.50GiB")
+    given = [Line(T0, "p", "", "", "", "c", "stdout", text) for text in texts]
+    for _ in range(2):
+        read = parses.read(LineBlock.of(given))
+    assert sum(map(bool, read.parsed.plan_of)) > 150
+
+    bench = Bench(
+        rule({"pattern": r"step: \d+  loss: nan  memory"}, rule_id="a", name="A"),
+        rule({"pattern": r"step: 4[0-2]  loss: \d"}, rule_id="b", name="B"),
+    )
+    wanted = bench.feed.wanted(read)
+    found = [place for place, _ in wanted]
+    assert found == sorted([3 * 33, 3 * 33 + 1, 3 * 33 + 2, *range(3 * 30, 3 * 33)])
+    for place, hits in wanted:
+        bench.feed.line(given[place], "p", 1, T0, read.parsed[place], hits)
+    assert {post.by_name()["alertname"] for post in bench.feed.posts()} == {"A", "B"}
 
 
 def test_records_that_no_rule_is_about_are_not_looked_at():

@@ -46,7 +46,7 @@ def encoded(text: str) -> bytes:
 
 
 class Pattern:
-    """One user pattern. Immutable.
+    """One user pattern. Immutable; equal by what it says.
 
     names   its named groups, in order
     size    of its program, in instructions
@@ -72,6 +72,12 @@ class Pattern:
             or max(numbers, default=0) >= STEEP_REPEATS_MIN
             or self.size >= STEEP_PROGRAM_MIN
         )
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Pattern) and self.text == other.text
+
+    def __hash__(self) -> int:
+        return hash(self.text)
 
     def found_in(self, line: bytes) -> bool:
         """Whether it occurs in *line*."""

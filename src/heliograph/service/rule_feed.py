@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection
 
 from heliograph.alert.model import Context, Post
-from heliograph.alert.rules.rule import Said, StateRow, known
+from heliograph.alert.rules.rule import Said, StateRow, known, watches_alike
 from heliograph.alert.rules.stream import RuleStream
 from heliograph.core.clock import Clock
 from heliograph.core.record import Record
@@ -32,6 +32,7 @@ from heliograph.service.line_records import speaker
 from heliograph.service.rule_book import RuleBook
 from heliograph.store.state import rule_states
 from heliograph.store.state.state import State
+from heliograph.training.clean import uncolored
 from heliograph.training.parse import Parsed
 
 TICK_EVERY_S = 1.0
@@ -84,6 +85,7 @@ class RuleFeed:
         self._speakers: dict[tuple[str, Source], _Speaker] = {}
         # By the number of a plan: the digits that are zeros where no rule is about a line.
         self._guards: dict[int, Guard] = {}
+        self._colours: dict[int, bool] = {}
         self._rows: list[StateRow] = []
         self._posts: list[Post] = []
         self._earlier: Counter[str] = Counter()
@@ -108,7 +110,12 @@ class RuleFeed:
         if rules.version == self._rules.version:
             return
         now_ns = self._clock.now_ns()
-        stays = {rule.id for rule in rules.enabled if self._rules.by_id.get(rule.id) == rule}
+        before = {rule.id: rule for rule in self._rules.enabled}
+        stays = {
+            rule.id
+            for rule in rules.enabled
+            if rule.id in before and watches_alike(before[rule.id], rule)
+        }
         gone = [rule for rule in self._rules.enabled if rule.id not in stays]
         states = self._stream.everything()
         self._drain(self._stream)
@@ -136,12 +143,33 @@ class RuleFeed:
             if guard:
                 places = np.flatnonzero(plan_of == plan)
                 looked[places] = _without_zeros(block, places, guard)
+        coloured = self._coloured(read, plan_of)
+        looked[coloured] = likely[coloured] = False
         found = self._stream.matching(block.blob, block.ends, np.flatnonzero(looked).tolist())
         some = np.flatnonzero(likely).tolist()
         if some:
             found += self._stream.matching(block.blob, block.ends, some, together=False)
+        for place in coloured:
+            if hits := self._stream.match(uncolored(block.text(place))):
+                found.append((place, hits))
+        if some or coloured:
             found.sort()
         return found
+
+    def _coloured(self, read: Read, plan_of: NDArray[np.uint32]) -> list[int]:
+        """The places of lines of *read* that have colours, between which no word stands as it is."""
+        block = read.block
+        plans = [n for n, plan in enumerate(read.parsed.plans, 1) if self._has_colours(plan)]
+        found = [n for n in np.flatnonzero(plan_of == 0).tolist() if has_colours(block.text(n))]
+        return found + np.flatnonzero(np.isin(plan_of, plans)).tolist() if plans else found
+
+    def _has_colours(self, plan: Plan) -> bool:
+        number = plan.number
+        if number not in self._colours:
+            if len(self._colours) >= GUARDS_MAX:
+                self._colours.clear()
+            self._colours[number] = has_colours(_shown(plan)[0].decode("latin-1"))
+        return self._colours[number]
 
     def line(
         self,
@@ -153,14 +181,17 @@ class RuleFeed:
         hits: tuple[int, ...] | None = None,
     ) -> None:
         """Evaluate one whole line, and what it was *parsed* to; *hits* as `wanted` told them."""
-        if hits is None or not line.text.isascii():
+        if hits == ():
+            return
+        text = uncolored(line.text)
+        if hits is None or not text.isascii():
             # A block has a lone surrogate as three bytes, and patterns are over `?` in its place.
-            hits = self._stream.match(line.text)
+            hits = self._stream.match(text)
         if not hits:
             return
         teller = source(line)
         client, context, labels, values = self._speaker(pod_uid, teller)
-        said = Said(line.at_ns, client, context, labels, line.text, teller)
+        said = Said(line.at_ns, client, context, labels, text, teller)
         told = {} if parsed is None else speaker(parsed)
         self._stream.line(hits, said, values=values, told=told, seq=seq, arrival_ns=arrival_ns)
 
@@ -281,6 +312,11 @@ class RuleFeed:
             resolve_after_ns=self._resolve_after_ns,
             states=states,
         )
+
+
+def has_colours(text: str) -> bool:
+    """Whether *text* has terminal control sequences, which rules do not see."""
+    return uncolored(text) != text
 
 
 def _pod(namespace: str, name: str) -> str:

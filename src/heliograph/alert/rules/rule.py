@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from heliograph.alert.model import NOBODY, Context
 from heliograph.core.duration import DAY_NS, MINUTE_NS
@@ -195,6 +195,11 @@ class Rule(Struct, frozen=True):
     enabled: bool = True
     builtin: bool = False
     explain: str = ""
+
+
+def watches_alike(one: Rule, other: Rule) -> bool:
+    """Whether what *one* remembers is *other*'s too: they differ in the words of annotations at most."""
+    return one == structs.replace(other, annotations=one.annotations)
 
 
 class Said(NamedTuple):
