@@ -409,6 +409,24 @@ def test_rules_and_what_they_remember_survive_a_restart(tmp_path):
         site.assert_sound()
 
 
+def test_rows_of_pods_that_nobody_placed_are_of_the_pods_that_their_lines_name(site):
+    step = " iteration {:8d}/  100 | lm loss: 9.0E+00 | number of nan iterations:   0 |"
+    each = {
+        "fields": ["lm_loss"],
+        "op": ">",
+        "value": 5,
+        "threshold": {"count": 2, "window": "10m", "by": ["pod_name"]},
+    }
+    made(site, name="Each", source="log", rule_type="field", rule_config=each)
+    one = {**each, "match": ['pod_name="p-8"'], "threshold": {"count": 1}}
+    made(site, name="One", source="log", rule_type="field", rule_config=one)
+    site.log(*(line(step.format(1), pod=pod) for pod in ("p-7", "p-8", "p-9")))
+    site.log(line(step.format(2), pod="p-8", ago_s=0.5))
+    (each,) = later(site, lambda: listed(site, alert_name="Each"), "two of one pod")
+    (one,) = later(site, lambda: listed(site, alert_name="One"), "the matched pod")
+    assert (each["pod_name"], one["pod_name"], each["node_name"]) == ("p-8", "p-8", "n-1")
+
+
 def test_lines_have_their_colours_off_when_they_come_in_and_when_a_rule_is_tried(site):
     far = {"name": "Red", "source": "log", "rule_type": "pattern",
            "rule_config": {"pattern": "^lost the way$"}}  # fmt: skip

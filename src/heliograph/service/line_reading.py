@@ -166,6 +166,7 @@ class LineReading:
         for (framework, kind, rule), count in found.rules.items():
             self._meters.pattern_matches.add(count, framework, kind, rule)
         if self._rules is not None:
+            self._rules.heard(read.block.sources)
             self._rules.rows(found.rows, frame.seq, frame.arrival_ns)
         self._detect(found.rows)
         return found

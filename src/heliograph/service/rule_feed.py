@@ -83,6 +83,8 @@ class RuleFeed:
         self._owned_at = moment()
         self._contexts: dict[tuple[str, str, str], Context] = {}
         self._speakers: dict[tuple[str, Source], _Speaker] = {}
+        # Name and node of a pod, as its lines tell them.
+        self._named: dict[str, tuple[str, str]] = {}
         # By the number of a plan: the digits that are zeros where no rule is about a line.
         self._guards: dict[int, Guard] = {}
         self._colours: dict[int, bool] = {}
@@ -129,6 +131,17 @@ class RuleFeed:
         self._stream = self._opened([row for row in states if row.rule_id in stays])
         self._guards.clear()
         self._earlier = earlier
+
+    def heard(self, sources: Iterable[Source]) -> None:
+        """Note what *sources* of lines call their pods: rows know but a uid, which nobody may have
+        placed."""
+        for pod_uid, _, pod_name, node, *_ in sources:
+            named = pod_name, node
+            if pod_uid and pod_name and self._named.get(pod_uid) != named:
+                if len(self._named) >= CONTEXTS_MAX:
+                    self._named.clear()
+                self._named[pod_uid] = named
+                self._stream.forget_owners()
 
     def wanted(self, read: Read) -> list[Hit]:
         """The places of those lines of *read* that rules may be about, and these, for `line`. What one
@@ -289,7 +302,7 @@ class RuleFeed:
         return found
 
     def _of_pod(self, pod_uid: str) -> Context:
-        return self._context(pod_uid, "", "")
+        return self._context(pod_uid, *self._named.get(pod_uid, ("", "")))
 
     def _context(self, pod_uid: str, pod_name: str, node: str) -> Context:
         name = pod_uid, pod_name, node
