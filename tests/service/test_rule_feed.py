@@ -10,6 +10,7 @@ from heliograph.alert.rules.decode import decode
 from heliograph.core.clock import ManualClock
 from heliograph.core.duration import HOUR_NS, SECOND_NS
 from heliograph.core.record import Record
+from heliograph.core.training import TrainingRow
 from heliograph.receive.lines import Line, LineBlock
 from heliograph.service import rule_feed
 from heliograph.service.line_parses import LineParses
@@ -140,6 +141,49 @@ def test_senders_known_by_the_name_of_their_pod_have_clocks_of_their_own():
     assert bench.look() == ["firing"]
 
 
+@pytest.mark.parametrize("ahead_s", [420, 3600, 365 * DAY_S])
+def test_one_wrong_time_makes_nothing_late(ahead_s):
+    bench = Bench(rule(THRICE))
+    bench.line("flap", at_s=ahead_s)
+    for at_s in (0, 1, 2):
+        bench.line("flap", at_s=at_s)
+    assert bench.look() == ["firing"]
+    assert bench.feed.counts["late"] == 0
+
+
+def test_a_clock_that_stays_ahead_counts_by_itself():
+    bench = Bench(rule(THRICE))
+    for at_s in (0, 40, 80, 100):
+        bench.line("flap", at_s=DAY_S + at_s)
+    assert bench.look() == []
+    bench.line("flap", at_s=DAY_S + 120)
+    assert bench.look() == ["firing"]
+
+
+def test_a_row_of_the_future_hides_no_later_one_from_an_anomaly():
+    spike = {"fields": ["loss"], "z": 6, "size": 50, "least": 20}
+    bench = Bench(rule(spike, rule_type="anomaly"))
+    losses = [(n, 2 + n % 7 / 100) for n in range(40)]
+    losses.insert(30, (300 * DAY_S, 2.0))
+    for at_s, loss in [*losses, (41, 9.0)]:
+        row = TrainingRow(
+            "p", "log", "", T0 + at_s * SECOND_NS, at_s, None, "x", {"loss": loss}
+        )
+        bench.feed.rows([row], 1, T0)
+    assert bench.look() == ["firing"]
+
+
+def test_an_event_of_the_future_hides_no_others_of_its_sender_from_a_share():
+    part = {"op": ">", "value": 0.5, "window": "1m", "least": 4, "match": {"event_type": "e"}}
+    bench = Bench(rule(part, source="event", rule_type="share"))
+    for n, at_s in enumerate((DAY_S, 0, 1, 2, 3, 4)):
+        at_ns = T0 + at_s * SECOND_NS
+        one = Record(f"t-{n}", at_ns, at_ns, "http", "s", "e", severity="error")
+        bench.feed.record(one, 1, T0)
+    assert bench.look() == ["firing"]
+    assert bench.feed.counts["late"] == 0
+
+
 def test_a_line_that_a_shipper_sends_again_counts_once():
     bench = Bench(rule(THRICE))
     for seq in range(3):
@@ -212,14 +256,14 @@ def test_records_known_by_pod_workload_or_session_have_clocks_of_their_own():
 
 def test_bounds_that_were_reached_stay_counted_when_rules_change():
     bench = Bench(rule(THRICE))
-    bench.line("flap", at_s=DAY_S)
     bench.line("flap", at_s=0)
+    bench.line("flap", at_s=-DAY_S)
     assert bench.feed.counts["late"] == 1
     bench.put(rule(THRICE, severity="critical"))
     bench.look()
     assert bench.feed.counts["late"] == 1
-    bench.line("flap", at_s=DAY_S)
     bench.line("flap", at_s=0)
+    bench.line("flap", at_s=-DAY_S)
     assert bench.feed.counts["late"] == 2
 
 

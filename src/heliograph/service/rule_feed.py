@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection
 
 from heliograph.alert.model import Context, Post
-from heliograph.alert.rules.rule import Said, StateRow, known, watches_alike
+from heliograph.alert.rules.rule import AHEAD_NS, Said, StateRow, clock_of, known, watches_alike
 from heliograph.alert.rules.stream import RuleStream
 from heliograph.core.clock import Clock
 from heliograph.core.record import Record
@@ -211,6 +211,11 @@ class RuleFeed:
     def rows(self, rows: Sequence[TrainingRow], seq: int, arrival_ns: int) -> None:
         """Evaluate training rows, in their order."""
         if rows and self._stream.wants_rows:
+            if max(row.at_ns for row in rows) > arrival_ns + AHEAD_NS:
+                rows = [
+                    row._replace(rank_group=clock_of(row.rank_group, row.at_ns, arrival_ns))
+                    for row in rows
+                ]
             self._stream.rows(rows, self._of_pod, seq=seq, arrival_ns=arrival_ns)
 
     def wanted_records(

@@ -10,7 +10,15 @@ from heliograph.alert.rules.counts import Counts
 from heliograph.alert.rules.index import RuleIndex
 from heliograph.alert.rules.listening import Listening
 from heliograph.alert.rules.owned import owned_key
-from heliograph.alert.rules.rule import Absence, Rule, Said, Threshold, identity_of, key_of
+from heliograph.alert.rules.rule import (
+    Absence,
+    Rule,
+    Said,
+    Threshold,
+    clock_of,
+    identity_of,
+    key_of,
+)
 from heliograph.alert.rules.saying import Came, Saying
 from heliograph.core import duration
 from heliograph.core.labels import Labels
@@ -65,7 +73,8 @@ class Occurring:
             by = OWNER if threshold.count == 1 else ()
         key = owned_key(by, values)
         identity = self._identity(rule, said, came) if threshold.count > 1 else 0
-        found = self.counts[rule.id].add(key, said.client, said.at_ns, identity)
+        clock = clock_of(said.client, said.at_ns, came.arrival_ns)
+        found = self.counts[rule.id].add(key, clock, said.at_ns, identity)
         if not found or self._saying.again(rule, key, came):
             return
         shown = extra()

@@ -22,6 +22,8 @@ from heliograph.core.record import packed
 from heliograph.rules.patterns import Pattern
 
 NO_LABELS: Mapping[str, str] = {}
+# A clock may be so far ahead of ours.
+AHEAD_NS = 5 * MINUTE_NS
 _EXACT = frozenset({"=", "!="})
 # Of longer values it is not remembered which patterns they match.
 _REMEMBERED_CHARS_MAX = 64
@@ -260,6 +262,12 @@ def known(said: Said) -> dict[str, str]:
         **said.labels,
     }
     return {name: value for name, value in values.items() if value}
+
+
+def clock_of(client: str, at_ns: int, arrival_ns: int) -> str:
+    """By whose clock something is that *client* told: what is of the future is apart from the rest, so
+    that one wrong time does not make late what the client, or another of its name, tells then."""
+    return client if at_ns <= arrival_ns + AHEAD_NS else f"{client} ahead"
 
 
 def identity_of(said: Said) -> int:

@@ -13,7 +13,7 @@ import msgspec
 
 from heliograph.alert.model import Post
 from heliograph.alert.rules import posts as rule_posts
-from heliograph.alert.rules.rule import EventShare, Rule, Said, StateRow
+from heliograph.alert.rules.rule import EventShare, Rule, Said, StateRow, clock_of
 from heliograph.core import duration
 from heliograph.core.duration import MINUTE_NS
 from heliograph.core.labels import Labels, fingerprint
@@ -76,7 +76,8 @@ class Sharing:
             self.evicted += 1
         share = held.share
         late, evicted = share.late, share.evicted
-        counted = share.add(said.client, said.at_ns, arrival_ns, part=part)
+        clock = clock_of(said.client, said.at_ns, arrival_ns)
+        counted = share.add(clock, said.at_ns, arrival_ns, part=part)
         self.late += share.late - late
         self.evicted += share.evicted - evicted
         self._dirty[key] = True
