@@ -8,7 +8,7 @@ import pytest
 
 from heliograph.alert import silences
 from heliograph.alert.config import setup
-from heliograph.alert.model import Group
+from heliograph.alert.model import Group, Suppression
 from heliograph.core.errors import Refused
 from heliograph.service.endpoints import alert_v2
 from heliograph.service.endpoints import silences as silence_endpoints
@@ -257,6 +257,28 @@ def test_no_list_is_made_beyond_its_limit(of, muted, looked_at, monkeypatch):
     with pytest.raises(Refused) as caught:
         of(turn, wanted)
     assert (caught.value.status, turn.looked_at) == (413, looked_at)
+
+
+@pytest.mark.parametrize(
+    ("held", "asked", "shown"),
+    [
+        ({}, {}, True),
+        ({}, {"active": False}, False),
+        ({"silences": ("s",)}, {"active": False}, True),
+        ({"silences": ("s",)}, {"silenced": False}, False),
+        ({"inhibitors": ("i",)}, {"active": False}, True),
+        ({"inhibitors": ("i",), "silences": ("s",)}, {"silenced": False}, False),
+        # As in Alertmanager: what is held by a time interval alone is active, too.
+        ({"mutes": ("nights",)}, {}, True),
+        ({"mutes": ("nights",)}, {"active": False}, False),
+        ({"mutes": ("nights",)}, {"muted": False}, False),
+        ({"mutes": ("nights",), "silences": ("s",)}, {"active": False}, True),
+    ],
+)
+def test_which_alerts_a_question_is_about(held, asked, shown):
+    flags = {"active": True, "silenced": True, "inhibited": True, "muted": True, **asked}
+    wanted = alert_v2.Wanted((), None, **flags)
+    assert wanted.has(Suppression(**held)) == shown
 
 
 @pytest.mark.parametrize("path", ["silences", "alert-rules", "alert-routes", "log-patterns"])

@@ -212,6 +212,9 @@ def test_equal_lines_of_one_request_are_as_many():
          {"rank": "3", "device": "1"}),
         ("NVRM: Xid (PCI:0000:91:00): 79, pid=1, GPU has fallen off the bus.", {"device": "0000:91:00"}),
         ("out of memory: unknown", {}),
+        # What nothing else is read of has a speaker, too.
+        ("[rank5]: quite out of memory", {"rank": "5"}),
+        ("[rank12/64] quite out of memory", {"rank": "12"}),
     ],
 )  # fmt: skip
 def test_an_alert_of_a_line_says_which_rank_and_device(text, expected):

@@ -32,7 +32,8 @@ from heliograph.service.line_records import speaker
 from heliograph.service.rule_book import RuleBook
 from heliograph.store.state import rule_states
 from heliograph.store.state.state import State
-from heliograph.training.clean import uncolored
+from heliograph.training import clean
+from heliograph.training.clean import PREFIX_CHARS_MAX, uncolored
 from heliograph.training.parse import Parsed
 
 TICK_EVERY_S = 1.0
@@ -206,6 +207,11 @@ class RuleFeed:
         client, context, labels, values = self._speaker(pod_uid, teller)
         said = Said(line.at_ns, client, context, labels, text, teller)
         told = {} if parsed is None else speaker(parsed)
+        if (
+            "rank" not in told
+            and (rank := clean.speaker(text[:PREFIX_CHARS_MAX]).rank) is not None
+        ):
+            told = {**told, "rank": str(rank)}
         self._stream.line(hits, said, values=values, told=told, seq=seq, arrival_ns=arrival_ns)
 
     def rows(self, rows: Sequence[TrainingRow], seq: int, arrival_ns: int) -> None:

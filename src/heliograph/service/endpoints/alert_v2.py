@@ -48,10 +48,11 @@ class Wanted(NamedTuple):
 
     def has(self, suppression: Suppression) -> bool:
         """Whether an alert so suppressed is wanted."""
-        if not suppression:
-            return self.active
+        # What only a time interval holds back is active, to these questions.
+        is_active = not (suppression.silences or suppression.inhibitors)
         return (
-            (self.silenced or not suppression.silences)
+            (self.active or not is_active)
+            and (self.silenced or not suppression.silences)
             and (self.inhibited or not suppression.inhibitors)
             and (self.muted or not suppression.mutes)
         )
