@@ -11,6 +11,7 @@ from tests.service.alert_site import (
     RULE,
     SILENCE,
     SLOW,
+    at,
     listed,
     post_v2,
 )
@@ -194,6 +195,17 @@ def test_the_silence_example(site):
     assert {a["workload_id"]: a["suppressed_by"]["silences"] for a in listed(site)} == {
         "test-job-7": [], "training-job-123": [],
     }  # fmt: skip
+
+
+def test_silences_are_listed_newest_first(site):
+    made = [
+        site.post("/v1/silences", {**SILENCE, "ends_at": at(ends_s), "comment": str(n)}).json()
+        for n, ends_s in enumerate((900, 300, 600))
+    ]
+    wanted = [one["silence_id"] for one in reversed(made)]
+    assert [one["id"] for one in site.get("/v1/silences").json()["items"]] == wanted
+    (newest,) = site.get("/v1/silences", limit=1).json()["items"]
+    assert newest["comment"] == "2"
 
 
 def test_the_routing_example(site):

@@ -70,7 +70,8 @@ def _ours(silencing: Silencing) -> list[Endpoint]:
         offset, limit = params.page(request, silencing.list_max)
 
         def work(turn: Turn) -> tuple[list[Silence], int]:
-            return silences.listed(turn.engine.silences(), turn.now_ns), turn.now_ns
+            some = turn.engine.silences()
+            return sorted(some, key=lambda one: (-one.created_ns, one.id)), turn.now_ns
 
         found, now_ns = await silencing.ask(work)
         chosen = [one for one in found if state in {"all", silences.state(one, now_ns)}]
