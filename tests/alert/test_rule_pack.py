@@ -13,6 +13,7 @@ from heliograph.alert.rules.stream import RuleStream
 from heliograph.core import labels as core_labels
 from heliograph.core import xids
 from heliograph.core.duration import MINUTE_NS, SECOND_NS
+from heliograph.core.placement import CONTAINER_ENDS
 from heliograph.core.record import Record
 from heliograph.core.training import TrainingRow
 from tests.calls import calls_of
@@ -143,13 +144,13 @@ def test_series(name, metric, bad, good):
     assert not fires(good)
 
 
-def rows_fired(rows, until_ns=None, ends=False):
+def rows_fired(rows, until_ns=None, ends=None):
     stream = RuleStream(rule_pack.rules(), since_ns=T0)
     for at_ns, fields, source in rows:
         row = TrainingRow("uid-p0", source, "", at_ns, None, None, "x", fields)
         stream.row(row, Said(at_ns, "uid-p0", WHO), arrival_ns=at_ns)
     if ends:
-        record = Record("i", T0, T0, "s", "log", "training_end")
+        record = Record("i", T0, T0, "s", "log", ends)
         stream.record(record, Said(T0, "uid-p0", WHO), arrival_ns=T0)
     if until_ns is not None:
         stream.tick(until_ns)
@@ -186,11 +187,19 @@ def test_rows(change, source, expected):
 
 @pytest.mark.parametrize(
     ("minutes", "ends", "expected"),
-    [(29, False, []), (31, False, ["TrainingHang"]), (31, True, [])],
+    [
+        (29, None, []),
+        (31, None, ["TrainingHang"]),
+        (31, "training_end", []),
+        *((31, f"container_{end}", []) for end in sorted(CONTAINER_ENDS)),
+        *((31, f"container_{end}", []) for end in ("exit", "exited", "kill", "oom_killed")),
+        *((31, f"container_{on}", ["TrainingHang"]) for on in ("start", "update", "snapshot")),
+    ],
 )
 def test_a_stalled_training(minutes, ends, expected):
     rows = [(T0, {"current_iteration": 5}, "log")]
-    assert rows_fired(rows, T0 + minutes * MINUTE_NS, ends) == expected
+    fired = rows_fired(rows, T0 + minutes * MINUTE_NS, ends)
+    assert [name for name in fired if name != "ContainerOOMKilled"] == expected
 
 
 @pytest.mark.parametrize(
@@ -200,6 +209,10 @@ def test_a_stalled_training(minutes, ends, expected):
         (["container_exit"], []),
         (["container_start"] * 3, []),
         (["container_start"] * 4, ["PodRestarts"]),
+        (["container_restart"] * 3, []),
+        (["container_restart"] * 4, ["PodRestarts"]),
+        (["container_task_start", "container_restart"] * 2, ["PodRestarts"]),
+        (["container_create", "container_update", "container_snapshot"] * 4, []),
     ],
 )
 def test_container_events(events, expected):
@@ -209,6 +222,19 @@ def test_container_events(events, expected):
             f"i{n}", T0 + n * MINUTE_NS, T0, "s", "container", event, severity="info"
         )
         stream.record(record, Said(record.timestamp_ns, "n1", WHO), arrival_ns=T0)
+    assert [core_labels.get(post.labels, "alertname") for post in stream.drain()[0]] == expected
+
+
+@pytest.mark.parametrize(("containers", "expected"), [(4, []), (1, ["PodRestarts"])])
+def test_containers_of_no_pod_are_counted_each_for_itself(containers, expected):
+    stream = RuleStream(rule_pack.rules(), since_ns=T0)
+    for n in range(4):
+        resource = {"node": "n1", "container_id": f"c{n % containers}", "pod_name": ""}
+        at_ns = T0 + n * MINUTE_NS
+        record = Record(
+            f"i{n}", at_ns, T0, "s", "container", "container_start", resource=resource
+        )
+        stream.record(record, Said(at_ns, "n1", Context(node_name="n1")), arrival_ns=T0)
     assert [core_labels.get(post.labels, "alertname") for post in stream.drain()[0]] == expected
 
 

@@ -32,6 +32,7 @@ CASES = [
      {"pci": "0000:c1:00.0", "block": "umc", "driver": "amdgpu", "errors": 2, "corrected": False, "role": "root"}),
     ("amdgpu 0000:c1:00.0: amdgpu: socket: 0, die: 0 1 new correctable hardware errors detected in total in umc block", "ecc", "warning",
      {"pci": "0000:c1:00.0", "block": "umc", "driver": "amdgpu", "errors": 1, "corrected": True, "role": "root"}),
+    ("GPU 0 uncorrectable ECC error", "ecc", "critical", {"corrected": False, "role": "root"}),
     ("CUDA error: uncorrectable ECC error encountered", "ecc", "critical",
      {"corrected": False, "role": "root"}),
     ("RuntimeError: CUDA error: uncorrectable ECC error encountered", "ecc", "critical",

@@ -29,6 +29,8 @@ QUIET = [
     "killed",
     "ECC mode is enabled, 0 errors",
     "Uncorrectable ECC errors: 0",
+    "Volatile uncorrectable ECC error count: 0",
+    "0 uncorrectable ECC errors",
     "ECC Errors: Volatile: 0 Aggregate: 0",
     "amdgpu 0000:c1:00.0: amdgpu: 0 uncorrectable hardware errors detected in umc block",
     "amdgpu 0000:c1:00.0: amdgpu: GPU reset(1) succeeded!",

@@ -1,8 +1,8 @@
 """The rules that are built in: what goes wrong with training, named once.
 
 They are documents like a user's (`decode`), so that they show in the API, may be disabled, and
-say nothing that a user's rule could not. Patterns are narrow on purpose: a healthy line of Primus
-says `number of nan iterations: 0`, advice says "out of memory", and nobody wants to be woken.
+say nothing that a user's rule could not. They are narrow on purpose: a healthy line of Primus says
+`number of nan iterations: 0`, advice says "out of memory", and nobody wants to be woken.
 """
 
 from functools import cache
@@ -10,66 +10,22 @@ from functools import cache
 from msgspec import structs
 
 from heliograph.alert.rules import decode as rule_decode
+from heliograph.alert.rules import pack_lines as rule_pack_lines
 from heliograph.alert.rules import pack_xid as rule_pack_xid
 from heliograph.alert.rules.rule import Rule
-from heliograph.alert.rules.writing import Document, log, metric
+from heliograph.alert.rules.writing import Document, metric
+from heliograph.core.placement import CONTAINER_ENDS
 
-_OUT_OF_MEMORY = (
-    r"(?:\bCUDA|\bHIP|\bXPU|\bNPU)(?: error:)? out of memory"
-    r"|\bOutOfMemoryError\b|\bCUDA_ERROR_OUT_OF_MEMORY\b|\bhipErrorOutOfMemory\b"
-    r"|\b[Oo]ut of memory: Kill(?:ed)? process|\bMemory cgroup out of memory"
-    r"|\boom-kill:constraint="
-)
-# Advice speaks of what may happen; PyTorch's own error gives advice after it happened.
-_ADVICE = (
-    r"(?i)\b(?:avoid|prevent|reduce|if you|in case of|might|may cause|could cause|help with|"
-    r"except torch)\b[^:]*(?:out of memory|OutOfMemoryError)"
-)
-_NCCL = (
-    r"\bN?RCCL? error\b|\bNCCL (?:[Ee]rror|WARN|failure)\b"
-    r"|\bncclUnhandledCudaError\b|\bncclSystemError\b|\bncclInternalError\b|\bncclRemoteError\b"
-    r"|\bunhandled (?:cuda|system) error(?: \(run with NCCL_DEBUG|, NCCL version)"
-    r"|[Ww]atchdog caught collective operation timeout"
-    r"|failure detected by watchdog at work sequence id"
-    r"|watchdog got stuck for \d+ seconds"
-    r"|Timeout at NCCL work|\bHeartbeat monitor timed out!"
-)
-_NAN = (
-    r"(?i)\b(?:lm |total |train(?:ing)?[_ ]|val[_ ]|mtp_\d+ )?loss['\"]?(?: is)?\s*[:=]?\s*"
-    r"(?:tensor\()?[-+]?nan\b"
-    r"|\bfound nan in (?:local )?(?:forward |grad|loss)"
-    r"|\bnumber of nan iterations:\s+[1-9]"
-)
-_CHECKPOINT = (
-    r"(?i)\b(?:fail(?:ed|ure)|error|unable|could not|cannot)\b(?: \w+){0,3}"
-    r" (?:sav\w+|writ\w+|upload\w+|stor\w+|persist\w+|finaliz\w+|serializ\w+)\b"
-    r"(?:\W+\w+){0,4}\W+(?:checkpoint|ckpt|state_dict|optimizer states?)"
-    r"|\b(?:checkpoint|ckpt)\b(?: \w+){0,2} (?:save |saving |write |upload )?fail(?:ed|ure)\b"
-    r"|\bSafetensorError: Error while serializing"
-    r"|\bCheckpointException\b"
-)
 _JOB = ["workload_id|pod_name"]
+# A container event is a record of its type; one that tells of a kill for memory is named for that.
+_ENDS = tuple(
+    f"container_{end}"
+    for end in sorted({*CONTAINER_ENDS, "exit", "exited", "kill", "oom_killed"})
+)
 _GPU_LABELS = {"category": "gpu", "kind": "ecc"}
 _OWN_LABELS = {"category": "telemetry"}
 
 _TRAINING: tuple[Document, ...] = (
-    log("OOMDetected", "critical", "oom", _OUT_OF_MEMORY, "Out of memory", exclude=_ADVICE),
-    log("NCCLError", "critical", "nccl_error", _NCCL, "Collective communication failed"),
-    log("NaNLoss", "critical", "nan_loss", _NAN, "The loss is not a number"),
-    log(
-        "CheckpointFailed",
-        "critical",
-        "checkpoint_failed",
-        _CHECKPOINT,
-        "A checkpoint was not saved",
-    ),
-    log(
-        "ECCError",
-        "critical",
-        "ecc",
-        r"(?i)\buncorrectable ecc error|\bdouble[- ]bit ecc error|\bunrecovered ecc error",
-        "Uncorrectable memory error",
-    ),
     {
         "name": "WandbNaNLoss",
         "source": "log",
@@ -124,11 +80,7 @@ _TRAINING: tuple[Document, ...] = (
             "window": "30m",
             "by": _JOB,
             "until": {
-                "event_type": [
-                    *("training_end", "container_exit", "container_die", "container_stop"),
-                    *("container_task_exit", "container_task_delete", "container_delete"),
-                    *("container_destroy", "container_oom_killed", "container_kill"),
-                ]
+                "event_type": ["training_end", *_ENDS],
             },
         },
         "labels": {"category": "training", "kind": "hang"},
@@ -152,11 +104,12 @@ _CLUSTER: tuple[Document, ...] = (
         "rule_type": "match",
         "severity": "warning",
         "rule_config": {
-            "event_type": ["container_start", "container_task_start"],
+            "event_type": ["container_start", "container_task_start", "container_restart"],
             "threshold": {
                 "count": 4,
                 "window": "15m",
-                "by": ["workload_id", "pod_name|node_name"],
+                # A container that belongs to no pod is started for itself.
+                "by": ["workload_id", "pod_name|container_id|node_name"],
             },
         },
         "labels": {"category": "kubernetes", "kind": "pod_restart"},
@@ -270,7 +223,12 @@ _CLUSTER: tuple[Document, ...] = (
 
 def documents() -> dict[str, Document]:
     """The built-in rules as documents, by id."""
-    listed = (*_TRAINING, *rule_pack_xid.DOCUMENTS, *_CLUSTER)
+    listed = (
+        *rule_pack_lines.DOCUMENTS,
+        *_TRAINING,
+        *rule_pack_xid.DOCUMENTS,
+        *_CLUSTER,
+    )
     return {f"builtin-{_slug(str(one['name']))}": one for one in listed}
 
 

@@ -157,7 +157,8 @@ _ECC = compiled(
     re.IGNORECASE,
 )
 _NO_ERRORS = compiled(
-    r"\bECC errors?\b\S*\s*[:=]?\s*(?:0\b|none\b)|\b(?:no|0) \w* ?\w* ?ECC errors?"
+    r"\bECC errors?\b(?: \w+){0,2}\S*\s*[:=]?\s*(?:0\b|none\b)"
+    r"|\b(?:no|(?<!gpu )(?<!device )0) \w* ?\w* ?ECC errors?"
     r"|\bECC errors?: .{0,40}\b0\b",
     re.IGNORECASE,
 )
