@@ -8,6 +8,7 @@ from heliograph.alert.rules import metrics as rule_metrics
 from heliograph.alert.rules.decode import decode
 from heliograph.alert.rules.rule import Series
 from heliograph.core.duration import MINUTE_NS, SECOND_NS
+from heliograph.core.samples import STALE
 
 S = SECOND_NS
 T0 = 1_767_225_600 * S
@@ -33,6 +34,11 @@ def every(step_s, count, value):
 
 def story(one, series, seconds, since_ns=T0):
     """(second, status) of every post, evaluated at each of *seconds*."""
+    return [(at_s, post.status) for at_s, post in posts_of(one, series, seconds, since_ns)[0]]
+
+
+def posts_of(one, series, seconds, since_ns=T0):
+    """(second, post) of every post, evaluated at each of *seconds*; and the state then."""
     state, told = b"", []
     for at_s in seconds:
         now_ns = T0 + at_s * S
@@ -44,8 +50,8 @@ def story(one, series, seconds, since_ns=T0):
         ]
         answer = rule_metrics.evaluate(one, state, window, now_ns=now_ns, since_ns=since_ns)
         state = answer.state
-        told += [(at_s, post.status) for post in answer.posts]
-    return told
+        told += [(at_s, post) for post in answer.posts]
+    return told, state
 
 
 def test_what_is_asked_for():
@@ -174,3 +180,115 @@ def test_of_changes_a_jump_fires_once_it_is_the_newest():
 
     assert story(one, steady, [29]) == []
     assert story(one, jump, [29, 30]) == [(30, "firing")]
+
+
+# A sample each second from the second 0 on; `x` is a stale marker, `N` any other NaN, `.` nothing.
+def points(text):
+    values = {"x": float(STALE), "N": math.nan}
+    return [
+        (T0 + n * S, values.get(word) if word in values else float(word))
+        for n, word in enumerate(text.split())
+        if word != "."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("agg", "over_s", "samples", "expected"),
+    [
+        # What would have held long enough did not: the series had ended.
+        ("last", "6s", "1 11 x", []),
+        # Any other NaN, or silence, ends no series.
+        ("last", "6s", "1 11 N", [(7, 20)]),
+        ("last", "6s", "1 11", [(7, 20)]),
+        ("last", "0s", "1 11 x", [(1, 2)]),
+        # It comes again: what held before its marker counts no more.
+        ("last", "3s", "11 11 x 11 11 11 11 11", [(6, 20)]),
+        ("last", "0s", "11 x x", [(0, 1)]),
+        # Of a window, the samples before the marker, as long as they are within it.
+        ("max", "0s", "1 11 x", [(1, 11)]),
+        ("mean", "6s", "11 11 x", [(6, 11)]),
+        ("mean", "0s", "11 x 1", [(0, 2)]),
+        ("count", "0s", "1 1 x", []),
+    ],
+)
+def test_a_series_ends_at_its_stale_marker(agg, over_s, samples, expected):
+    """Spans in which it fires, looked at each second; the window is 10 s."""
+    one = rule({**SLOW, "agg": agg, "window": "10s", "for": over_s})
+    told = story(one, [Series(LABELS, points(samples))], range(20))
+    assert spans(told, 20) == expected
+
+
+def spans(told, until):
+    firing = [at_s for at_s, status in told if status == "firing"]
+    ends = [at_s for at_s, status in told if status == "resolved"]
+    return [(firing[0], ends[0] if ends else until)] if firing else []
+
+
+def test_an_aggregate_of_no_samples_holds_of_no_series_that_has_ended():
+    one = rule({**SLOW, "agg": "count", "op": "<", "value": 2, "window": "10s", "for": "0s"})
+    told = story(one, [Series(LABELS, points("1 1 x"))], range(30))
+    # Of two samples: the first alone; then both; then the second alone; then there is none.
+    assert told == [(0, "firing"), (1, "resolved"), (10, "firing"), (11, "resolved")]
+
+
+def test_a_marker_is_no_anomaly_and_no_sign_of_life():
+    shape = {"metric": "m", "z": 8, "least": 5, "window": "1h"}
+    steady = [*every(1, 30, lambda n: 100 + n % 5), (T0 + 30 * S, 900.0)]
+    ended = [*steady, (T0 + 31 * S, float(STALE))]
+    anomaly = rule(shape, rule_type="anomaly")
+    assert story(anomaly, [Series(LABELS, ended)], [30, 31]) == [
+        (30, "firing"),
+        (31, "resolved"),
+    ]
+
+    absence = rule(
+        {"match": {"metric": "m"}, "window": "5s", "by": ["pod"]}, rule_type="absence"
+    )
+    marked = [Series(LABELS, points("1 1 . . . x"))]
+    assert story(absence, marked, range(8)) == [(7, "firing")]
+
+
+WORDS = "{{ $labels.pod }} is at {{ $value }}"
+ABSENT = {"match": {"metric": "m"}, "window": "5s", "by": ["pod"]}
+ANOMALY = {"metric": "m", "z": 8, "least": 5, "window": "1h"}
+JUMP = " ".join(["1", "2"] * 5)
+SPAN = {**SLOW, "window": "5s", "for": "0s"}
+
+
+@pytest.mark.parametrize(
+    ("config", "kind", "samples", "until", "why", "words"),
+    [
+        (SPAN, "threshold", "1 12.5 1", 3, "condition over", "p0 is at 12.5"),
+        (SPAN, "threshold", "1 12.5 13 x", 4, "no data", "p0 is at 13"),
+        (SPAN, "threshold", "12.5", 310, "no data", "p0 is at 12.5"),
+        (ANOMALY, "anomaly", f"{JUMP} 400 1", 12, "condition over", "p0 is at 400"),
+        (ABSENT, "absence", "1 . . . . . . . 1", 9, "heard again", "p0 is at 8"),
+        ({**ABSENT, "by": []}, "absence", "1 . . . . . . . 1", 9, "heard again", " is at 8"),
+        (
+            {**ABSENT, "forget": "9s"},
+            "absence",
+            "1",
+            11,
+            "not expected any more",
+            "p0 is at 10",
+        ),
+    ],
+)
+def test_what_is_over_reads_as_it_fired(config, kind, samples, until, why, words):
+    one = rule(config, rule_type=kind, annotations={"summary": WORDS})
+    told, _ = posts_of(one, [Series(LABELS, points(samples))], range(until))
+    *_, (_, before), (_, over) = told
+    assert (before.status, over.status) == ("firing", "resolved")
+    assert "{{" not in before.annotations[-1][1]
+    assert dict(over.annotations) == {"resolved_because": why, "summary": words}
+
+
+@pytest.mark.parametrize(
+    ("config", "kind", "words"),
+    [(SPAN, "threshold", "p0 is at 12.5"), (ABSENT, "absence", "p0 is at 9")],
+)
+def test_what_is_over_because_its_rule_is_removed_reads_as_it_fired(config, kind, words):
+    one = rule(config, rule_type=kind, annotations={"summary": WORDS})
+    _, state = posts_of(one, [Series(LABELS, points("12.5"))], range(8))
+    (over,) = rule_metrics.retire(one, state, now_ns=T0 + 9 * S)
+    assert dict(over.annotations) == {"resolved_because": "rule removed", "summary": words}

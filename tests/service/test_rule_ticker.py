@@ -5,6 +5,7 @@ from concurrent.futures import Future
 from types import SimpleNamespace
 
 import pytest
+from msgspec import structs
 
 from heliograph.alert.rules import metrics as rule_metrics
 from heliograph.alert.rules import pieces
@@ -152,3 +153,35 @@ def test_states_of_rules_over_streams_are_left_alone(state):
         CLOCK.sleep(0.1)
     assert turns.turns == []
     assert state.read(rule_states.load) == [row]
+
+
+def summaries(turns):
+    return [dict(post.annotations).get("summary") for turn in turns.turns for post in turn]
+
+
+def worded(rule, summary, **more):
+    return structs.replace(rule, annotations=(("summary", summary),), **more)
+
+
+def test_a_rule_of_other_words_keeps_its_alert_and_says_them(state):
+    turns, book = Turns(state), Book(worded(HOT, "hot"))
+    with ticking(state, turns, book, [series(1)]):
+        until(lambda: "hot" in summaries(turns), "it fires")
+        book.put(worded(HOT, "at {{ $value }}"))
+        until(lambda: "at 90" in summaries(turns), "it says the new words")
+        assert set(statuses(turns)) == {"firing"}
+        starts = {post.starts_ns for turn in turns.turns for post in turn}
+        assert len(starts) == 1
+        book.put(worded(HOT, "at {{ $value }}", severity="critical"))
+        until(lambda: "resolved" in statuses(turns), "another rule ends it")
+    over = next(post for turn in turns.turns for post in turn if post.status == "resolved")
+    assert dict(over.annotations) == {"resolved_because": "rule removed", "summary": "at 90"}
+
+
+def test_a_series_is_over_at_its_stale_marker(state):
+    turns, found = Turns(state), [series(1)]
+    with ticking(state, turns, Book(HOT), found):
+        until(lambda: "firing" in statuses(turns), "it fires")
+        (labels, (at_ms,), value) = found[0]
+        found[0] = SeriesPoints(labels, [at_ms, at_ms + 1], [*value, None])
+        until(lambda: "resolved" in statuses(turns), "it is over")

@@ -13,9 +13,10 @@ from heliograph.alert.model import Post
 from heliograph.alert.rules import metrics as rule_metrics
 from heliograph.alert.rules import pieces
 from heliograph.alert.rules.metrics import Query
-from heliograph.alert.rules.rule import Rule, Series, StateRow
+from heliograph.alert.rules.rule import Rule, Series, StateRow, watches_alike
 from heliograph.core.clock import Clock
 from heliograph.core.errors import HeliographError, Refused
+from heliograph.core.samples import STALE
 from heliograph.service.alert_meters import AlertMeters
 from heliograph.service.alert_posts import Enrich
 from heliograph.service.alerting import ALERTS_PER_TURN, Alerting, Turn
@@ -29,6 +30,7 @@ from heliograph.store.state.state import State
 # Points of one rule's question; more are left out, and counted as a failure.
 POINTS_MAX = 1_000_000
 SOURCE = "metric"
+_STALE = float(STALE)
 
 log = logging.getLogger(__name__)
 
@@ -123,7 +125,8 @@ class RuleTicker:
         """End what rules said that are no more, or are another one now."""
         rules = {rule.id: rule for rule in self._book.rules().enabled}
         for rule_id, rule in list(self._evaluated.items()):
-            if rules.get(rule_id) == rule:
+            now = rules.get(rule_id)
+            if now is not None and watches_alike(now, rule):
                 continue
             posts = rule_metrics.retire(
                 rule, self._states.get(rule_id, b""), now_ns=self._clock.now_ns()
@@ -188,9 +191,8 @@ class RuleTicker:
             Series(
                 one.labels,
                 [
-                    (ms * 1_000_000, value)
+                    (ms * 1_000_000, _STALE if value is None else value)
                     for ms, value in zip(one.at_ms, one.value, strict=True)
-                    if value is not None
                 ],
             )
             for one in found.series

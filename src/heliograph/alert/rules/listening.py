@@ -61,6 +61,7 @@ class Listening:
         if self._body.by and not key:
             return None
         name = self._know(key)
+        last_ns, _ = self._absences.entry(name) or (arrival_ns, False)
         ended = self._absences.heard(name, arrival_ns)
         if len(self._labels) > self._absences.keys_max:
             self._bound()
@@ -69,16 +70,17 @@ class Listening:
             or arrival_ns - self._written.get(name, -(2**62)) >= self._body.window_ns // _PARTS
         ):
             self._dirty.add(name)
-        return self._over(key, arrival_ns, "heard again", seq) if ended else None
+        return self._over(key, last_ns, arrival_ns, "heard again", seq) if ended else None
 
     def ended(self, key: Labels, arrival_ns: int, *, seq: int = -1) -> Post | None:
         """Nothing more is expected of *key*; the post that ends its alert, where there was one."""
         name = _name(key)
         if name not in self._labels:
             return None
+        last_ns, _ = self._absences.entry(name) or (arrival_ns, False)
         firing = self._absences.gone(name)
         self._drop(name)
-        return self._over(key, arrival_ns, "it ended", seq) if firing else None
+        return self._over(key, last_ns, arrival_ns, "it ended", seq) if firing else None
 
     def tick(self, now_ns: int) -> list[Post]:
         """What is to be said at *now_ns*: who is silent, and who is not expected any more."""
@@ -87,18 +89,21 @@ class Listening:
         for name, last_ns in (*tick.began, *tick.lasting):
             posts.append(self._silent(self._labels[name], last_ns, now_ns))
         self._dirty.update(name for name, _ in tick.began)
-        for name, _ in tick.ended:
-            posts.append(self._over(self._labels[name], now_ns, "not expected any more", -1))
+        for name, last_ns in tick.ended:
+            key = self._labels[name]
+            posts.append(self._over(key, last_ns, now_ns, "not expected any more", -1))
         for name, _ in tick.forgotten:
             self._drop(name)
         return posts
 
     def retire(self, now_ns: int) -> list[Post]:
         """The rule is no more: the posts that end what it said."""
-        firing = [
-            name for name in self._labels if (self._absences.entry(name) or (0, False))[1]
+        known = [(key, self._absences.entry(name)) for name, key in self._labels.items()]
+        return [
+            self._over(key, entry[0], now_ns, "rule removed", -1)
+            for key, entry in known
+            if entry is not None and entry[1]
         ]
-        return [self._over(self._labels[name], now_ns, "rule removed", -1) for name in firing]
 
     def load(self, state: bytes) -> None:
         """Take up a row's *state*. Raises ValueError when `drain` did not write it."""
@@ -146,7 +151,6 @@ class Listening:
 
     def _silent(self, key: Labels, last_ns: int, now_ns: int) -> Post:
         begin_ns = max(last_ns, self._absences.since_ns)
-        lasting = duration.format_ns((now_ns - begin_ns) // 10**9 * 10**9)
         return rule_posts.firing(
             self.rule,
             key,
@@ -157,11 +161,13 @@ class Listening:
                 "match_reason": f"nothing for {duration.format_ns(self._body.window_ns)}",
                 "last_heard": instant.text_of(last_ns),
             },
-            values={"silent_for": lasting},
+            values=_silent_for(now_ns - begin_ns),
             value=(now_ns - begin_ns) / 1e9,
         )
 
-    def _over(self, key: Labels, now_ns: int, reason: str, seq: int) -> Post:
+    def _over(self, key: Labels, last_ns: int, now_ns: int, reason: str, seq: int) -> Post:
+        # As it would read if it had lasted until now.
+        silent_ns = now_ns - last_ns
         return rule_posts.over(
             self.rule,
             key,
@@ -169,7 +175,13 @@ class Listening:
             resolve_after_ns=self._resolve_after_ns,
             reason=reason,
             seq=seq,
+            values=_silent_for(silent_ns),
+            value=silent_ns / 1e9,
         )
+
+
+def _silent_for(span_ns: int) -> dict[str, str]:
+    return {"silent_for": duration.format_ns(span_ns // 10**9 * 10**9)}
 
 
 def _name(key: Labels) -> str:

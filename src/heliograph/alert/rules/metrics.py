@@ -8,13 +8,18 @@ Each series has its own window, which ends at its own newest point: a sender who
 late, or whose clock is behind, is judged by what it sent, and no other series moves it. A series
 whose newest point is older than the window has no data: its alert is over. Points ahead of
 *now_ns* are left out until their time comes.
+
+A series that a stale marker ends has no last value from then on, and is nobody's who is late: its
+window goes on to *now_ns*, as that of PromQL's `…_over_time` does.
 """
 
 import math
+import struct
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import msgspec
+from msgspec import structs
 
 from heliograph.alert.model import Post
 from heliograph.alert.rules import posts as rule_posts
@@ -33,6 +38,7 @@ from heliograph.core import duration
 from heliograph.core.duration import HOUR_NS, MINUTE_NS
 from heliograph.core.labels import NAME, Labels, fingerprint
 from heliograph.core.matcher import Matcher
+from heliograph.core.samples import STALE_BITS
 from heliograph.rules.anomaly import changes, is_anomalous, robust_z
 from heliograph.rules.condition import Point, aggregate, compare
 from heliograph.rules.pending import Pending, step
@@ -40,6 +46,7 @@ from heliograph.rules.pending import Pending, step
 SERIES_MAX = 10_000
 # How far back of its window a series may end and still be judged.
 LATENESS_NS = 5 * MINUTE_NS
+_STALE = struct.pack("<Q", STALE_BITS)
 
 
 class Query(NamedTuple):
@@ -137,8 +144,7 @@ def evaluate(
 def retire(rule: Rule, state: bytes, *, now_ns: int) -> list[Post]:
     """*rule* is no more: the posts that end what it said."""
     if isinstance(rule.body, Absence):
-        listening = _listening(rule, rule.body, state, 0, HOUR_NS)
-        return listening.retire(now_ns)
+        return _listening(rule, rule.body, state, 0, HOUR_NS).retire(now_ns)
     return [
         _over(rule, one, now_ns, HOUR_NS, "rule removed")
         for one in _kept(state).values()
@@ -151,12 +157,18 @@ def _judged(
 ) -> tuple[bool, float] | None:
     """Whether the condition holds and the value that it is about; None without data."""
     known = [point for point in points if point[0] <= now_ns]
+    ended = False
+    while known and _is_marker(known[-1][1]):
+        known.pop()
+        ended = True
     if not known or known[-1][0] <= now_ns - body.window_ns - LATENESS_NS:
         return None
-    end_ns = known[-1][0]
+    if ended and (isinstance(body, Anomaly) or body.agg == "last"):
+        return None
+    end_ns = now_ns if ended else known[-1][0]
     window = [point for point in known if point[0] > end_ns - body.window_ns]
     if isinstance(body, MetricThreshold):
-        value = aggregate(body.agg, window)
+        value = aggregate(body.agg, window) if window else None
         return None if value is None else (compare(body.op, value, body.value), value)
     finite = [point for point in window if math.isfinite(point[1])]
     if not finite or finite[-1] != window[-1]:
@@ -205,6 +217,8 @@ def _over(rule: Rule, kept: _Kept, now_ns: int, resolve_after_ns: int, reason: s
         now_ns=now_ns,
         resolve_after_ns=resolve_after_ns,
         reason=reason,
+        values=dict(kept.labels),
+        value=kept.value,
         starts_ns=kept.began_ns,
     )
 
@@ -218,6 +232,11 @@ def _reason(rule: Rule) -> str:
     assert isinstance(body, Anomaly)
     what = f"the change of {body.metric}" if body.of == "change" else body.metric
     return f"{what} deviates from its own past (robust z beyond {body.z:g})"
+
+
+def _is_marker(value: float) -> bool:
+    """Whether *value* is the stale marker, which ends a series: of all NaNs, this one."""
+    return value != value and struct.pack("<d", value) == _STALE  # noqa: PLR0124 - NaN
 
 
 def _shown(labels: Labels) -> Labels:
@@ -261,14 +280,16 @@ def _absence(
     listening = _listening(rule, body, state, since_ns, resolve_after_ns)
     posts: list[Post] = []
     for one in series[:SERIES_MAX]:
-        newest_ns = max((at for at, _ in one.points if at <= now_ns), default=None)
+        newest_ns = next(
+            (at for at, v in reversed(one.points) if at <= now_ns and not _is_marker(v)), None
+        )
         values = dict(one.labels)
         if newest_ns is None or not admitted(body.what.match, values):
             continue
         post = listening.heard(key_of(body.by, values), newest_ns)
         if post is not None:
             # It ends now, not at the sample's own time.
-            posts.append(msgspec.structs.replace(post, ends_ns=now_ns, received_ns=now_ns))
+            posts.append(structs.replace(post, ends_ns=now_ns, received_ns=now_ns))
     posts.extend(listening.tick(now_ns))
     rows = {row.key: row.state for row in listening.everything()}
     return Answer(

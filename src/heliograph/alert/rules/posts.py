@@ -5,7 +5,7 @@
     raw           what fired it, JSON
 
 Placeholders are those people write: `{{ $labels.x }}`, `{{ .Labels.x }}`, `{{ $value }}`, and
-`{{ .PodName }}` and the like for context; one that nothing is known for stays as it is written.
+`{{ .PodName }}` and the like for context; one that is none of these stays as it is written.
 """
 
 import re
@@ -21,6 +21,7 @@ from heliograph.core.labels import Labels
 
 LINE_CHARS_MAX = 2000
 LABEL_CHARS_MAX = 1024
+UNKNOWN = "?"
 
 _PLACEHOLDER = re.compile(r"\{\{-?\s*(\$?[.\w]+)\s*-?\}\}")
 _CAMEL = {
@@ -58,7 +59,6 @@ def firing(
     """
     labels = labels_of(rule, key)
     filled = {**dict(labels), **(values or {})}
-    own = {name: rendered(text, filled, value) for name, text in rule.annotations}
     more = {name: text for name, text in (annotations or {}).items() if text}
     if rule.explain and (code := filled.get(rule.explain, "")):
         more["meaning"] = xids.meaning(code)
@@ -70,7 +70,7 @@ def firing(
         source=rule.source,
         labels=labels,
         fingerprint=core_labels.fingerprint(labels),
-        annotations=core_labels.of({**more, **own}),
+        annotations=core_labels.of({**more, **_own(rule, filled, value)}),
         received_ns=arrival_ns,
         at_ns=at_ns,
         resolve_after_ns=resolve_after_ns,
@@ -91,18 +91,21 @@ def over(
     resolve_after_ns: int,
     reason: str,
     seq: int = -1,
+    values: Mapping[str, str] | None = None,
+    value: float | None = None,
     starts_ns: int | None = None,
 ) -> Post:
-    """The post that says that *rule* no longer fires for *key*; *reason* is why."""
+    """The post that says that *rule* no longer fires for *key*; *reason* is why.
+
+    *values* and *value* are what placeholders may name, the last that it fired with.
+    """
     labels = labels_of(rule, key)
+    filled = {**dict(labels), **(values or {})}
     return Post(
         source=rule.source,
         labels=labels,
         fingerprint=core_labels.fingerprint(labels),
-        annotations=core_labels.of(
-            {"resolved_because": reason}
-            | {name: rendered(text, dict(labels), None) for name, text in rule.annotations}
-        ),
+        annotations=core_labels.of({"resolved_because": reason} | _own(rule, filled, value)),
         received_ns=now_ns,
         at_ns=now_ns,
         resolve_after_ns=resolve_after_ns,
@@ -125,12 +128,12 @@ def labels_of(rule: Rule, key: Labels) -> Labels:
 
 
 def rendered(text: str, values: Mapping[str, str], value: float | None) -> str:
-    """*text* with its placeholders filled in."""
+    """*text* with its placeholders filled in; a value that nobody knows any more is UNKNOWN."""
 
     def filled(match: re.Match[str]) -> str:
         name = match[1]
         if name in {"$value", ".Value"}:
-            return match[0] if value is None else number(value)
+            return UNKNOWN if value is None else number(value)
         for prefix in ("$labels.", ".Labels."):
             if name.startswith(prefix):
                 return values.get(name.removeprefix(prefix), "")
@@ -138,6 +141,10 @@ def rendered(text: str, values: Mapping[str, str], value: float | None) -> str:
         return match[0] if known is None else values.get(known, "")
 
     return _PLACEHOLDER.sub(filled, text) if "{{" in text else text
+
+
+def _own(rule: Rule, values: Mapping[str, str], value: float | None) -> dict[str, str]:
+    return {name: rendered(text, values, value) for name, text in rule.annotations}
 
 
 def line_cut(text: str) -> str:

@@ -200,7 +200,7 @@ class Rule(Struct, frozen=True):
 
 
 def watches_alike(one: Rule, other: Rule) -> bool:
-    """Whether what *one* remembers is *other*'s too: they differ in the words of annotations at most."""
+    """Whether what *one* remembers is *other*'s too: they differ in annotations at most."""
     return one == structs.replace(other, annotations=one.annotations)
 
 

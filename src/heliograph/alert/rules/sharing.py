@@ -28,14 +28,17 @@ _DECODER = msgspec.msgpack.Decoder(tuple[tuple[tuple[str, str], ...], int, int, 
 
 
 class _Held:
-    """The counts of a key; when its alert began and was last said, 0 for none."""
+    """The counts of a key; when its alert began and was last said, 0 for none; the share and the
+    labels that it said then."""
 
-    __slots__ = ("began_ns", "said_ns", "share")
+    __slots__ = ("began_ns", "said_ns", "share", "value", "values")
 
     def __init__(self, share: Share) -> None:
         self.share = share
         self.began_ns = 0
         self.said_ns = 0
+        self.value: float | None = None
+        self.values: Mapping[str, str] = {}
 
 
 class Sharing:
@@ -157,6 +160,7 @@ class Sharing:
         seq: int,
         arrival_ns: int,
     ) -> Post:
+        held.value, held.values = counted.part / counted.whole, values
         span = duration.format_ns(self._body.window_ns)
         return rule_posts.firing(
             self.rule,
@@ -167,7 +171,7 @@ class Sharing:
             seq=seq,
             values=values,
             annotations={"match_reason": f"{counted.part} of {counted.whole} within {span}"},
-            value=counted.part / counted.whole,
+            value=held.value,
             hints=said.context,
             starts_ns=held.began_ns,
         )
@@ -183,5 +187,7 @@ class Sharing:
             resolve_after_ns=self._resolve_after_ns,
             reason=reason,
             seq=seq,
+            values=held.values,
+            value=held.value,
             starts_ns=began_ns,
         )

@@ -1,19 +1,26 @@
 """Trying a rule over given input, without keeping anything: `POST /v1/alert-rules/test`.
 
     {"rule": {…as in POST /v1/alert-rules…},
-     "lines": ["NCCL error …", {"message": "…", "date": "2026-01-01T00:00:00Z", "pod_name": "p0"}],
+     "lines": ["NCCL error …", {"message": "…", "date": "2026-01-01T00:00:00Z", "pod_name": "p0"},
+               {"log": "…\n", "date": 1767225600500, "kubernetes": {"pod_name": "p0", …}}],
      "records": [{"event_type": "oom", "timestamp": …, "attributes": {…}, "resource": {…}}],
      "traces": [{"service_name": "dataloader", "operation": "load", "duration": 5000}],
      "rows": [{"fields": {"lm_loss": 3.1}, "timestamp": …}],
-     "series": [{"labels": {…}, "points": [[t_ms, 1.5], …]}], "step": "30s", "now": …}
-    → {"matched": 3, "evaluated": 4, "alerts": [{"status", "labels", "annotations", "at", …}]}
+     "series": [{"labels": {…}, "points": [[t_ms, 1.5], [t_ms, null], …]}], "step": "30s", "now": …}
+    → {"matched": 3, "evaluated": 4, "alerts": [{"status", "labels", "annotations", "at", …}],
+       "warnings": ["rows: a field rule looks at these, and none are given"]}
 
-Input without a time is one second after the one before it, from *now* backwards. Other keys of a
-line are labels: `pod_name`, `workload_id`, `namespace`, `node_name`, … A rule that is disabled is
-tried all the same. Absences are looked at every `step`, up to *now*.
+Input without a time is one second after the one before it, from *now* backwards. A line is read as
+an entry of `POST /v1/logs` is: its block `kubernetes`, the unit of a numeric `date` by magnitude,
+and one line for each that its text has. Its other keys are labels: `pod_name`, `workload_id`,
+`namespace`, `node_name`, … A point of null is a stale marker. A rule that is disabled is tried all
+the same. Absences are looked at every `step`, up to *now*.
 """
 
+import re
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from itertools import chain, islice
 from typing import Any
 
 import msgspec
@@ -23,12 +30,25 @@ from heliograph.alert.model import Context, Post
 from heliograph.alert.rules import decode as rule_decode
 from heliograph.alert.rules import metrics as rule_metrics
 from heliograph.alert.rules.fields import Part, shown
-from heliograph.alert.rules.rule import Rule, Said, Series, Trace
+from heliograph.alert.rules.rule import (
+    Absence,
+    Anomaly,
+    FieldTest,
+    LinePattern,
+    MetricThreshold,
+    Rule,
+    Said,
+    Series,
+    SeriesMatch,
+    Trace,
+    TraceDuration,
+)
 from heliograph.alert.rules.stream import RuleStream
 from heliograph.core import instant
 from heliograph.core import labels as core_labels
 from heliograph.core.duration import DAY_NS, SECOND_NS
 from heliograph.core.record import Record
+from heliograph.core.samples import STALE
 from heliograph.core.training import TrainingRow
 
 INPUTS_MAX = 10_000
@@ -37,6 +57,19 @@ STEPS_MAX = 2_000
 ALERTS_MAX = 100
 _KEYS = {"rule", "lines", "records", "traces", "rows", "series", "step", "now"}
 _TIMES = ("date", "timestamp", "at", "log_time", "time", "timestamp_ns")
+# From there on a number counts thousandths of seconds, their thousandths, or theirs: no input is
+# older than 1973, as in `receive.log_time`.
+_SECONDS_BELOW = 10**11
+_NUMBER = re.compile(r"\d{1,30}(?:\.\d{1,30})?", re.ASCII)
+_TEXTS = ("message", "log", "MESSAGE", "text")
+# Of the block that Fluent Bit's filter `kubernetes` makes, what each is called here.
+_POD = {
+    "pod_name": "pod_name",
+    "pod_id": "pod_id",
+    "namespace_name": "namespace",
+    "host": "node_name",
+    "container_name": "container",
+}
 _CONTEXT = structs.fields(Context)
 
 
@@ -48,19 +81,42 @@ def trial(document: Any, *, now_ns: int) -> dict[str, Any]:
     rule = structs.replace(rule, enabled=True)
     if "now" in top.values:
         now_ns = _instant(top, "now", now_ns)
-    if rule_metrics.query(rule, now_ns) is not None:
-        return _over_series(rule, top, now_ns)
-    return _over_stream(rule, top, now_ns)
+    over = _over_stream if rule_metrics.query(rule, now_ns) is None else _over_series
+    return {**over(rule, top, now_ns), "warnings": _warnings(rule, top)}
+
+
+def _warnings(rule: Rule, top: Part) -> list[str]:
+    """What the rule looks at, where nothing of that kind is given."""
+    looked_at = _looked_at(rule)
+    if any(top.values.get(kind) for kind in looked_at):
+        return []
+    kind = f"{'an' if rule.rule_type[0] == 'a' else 'a'} {rule.rule_type}"
+    return [f"{' or '.join(looked_at)}: {kind} rule looks at these, and none are given"]
+
+
+def _looked_at(rule: Rule) -> tuple[str, ...]:
+    match rule.body.what if isinstance(rule.body, Absence) else rule.body:
+        case LinePattern():
+            return ("lines",)
+        case MetricThreshold() | SeriesMatch():
+            return ("series",)
+        case Anomaly(metric=metric):
+            return ("series",) if metric else ("rows",)
+        case FieldTest():
+            return ("rows",)
+        case TraceDuration():
+            return ("traces", "records")
+        case _:
+            return ("records",)
 
 
 def _over_stream(rule: Rule, top: Part, now_ns: int) -> dict[str, Any]:
-    inputs = [
-        (kind, one)
-        for kind in ("lines", "records", "traces", "rows")
-        for one in _list(top, kind)
-    ]
+    kinds = ("records", "traces", "rows")
+    others = ((kind, one) for kind in kinds for one in _list(top, kind))
+    given = chain((("lines", one) for one in _lines(top)), others)
+    inputs = list(islice(given, INPUTS_MAX + 1))
     if len(inputs) > INPUTS_MAX:
-        top.refuse("lines", f"{len(inputs)} inputs, limit {INPUTS_MAX}")
+        top.refuse("lines", f"more than {INPUTS_MAX} inputs")
     timed = []
     for number, (kind, part) in enumerate(inputs):
         default_ns = now_ns - (len(inputs) - number) * SECOND_NS
@@ -197,6 +253,23 @@ def _list(top: Part, key: str) -> Iterator[Part]:
         yield Part.of(text, f"{key}[{number}]")
 
 
+def _lines(top: Part) -> Iterator[Part]:
+    """The physical lines of what is given as such, each with what its entry says."""
+    for part in _list(top, "lines"):
+        values = part.values
+        texts = [shown(one) for name in _TEXTS if _scalar(one := values.pop(name, None))]
+        node = values.get("_HOSTNAME") or values.get("hostname")
+        if node and "node_name" not in values:
+            values["node_name"] = node
+        pod = values.pop("kubernetes", None)
+        if isinstance(pod, Mapping):
+            values |= {ours: pod[name] for name, ours in _POD.items() if pod.get(name)}
+        text = next(filter(None, texts), "").removesuffix("\n")
+        physical = [one.removesuffix("\r") for one in text.split("\n", INPUTS_MAX + 1)]
+        for one in [one for one in physical if one and not one.isspace()] or [""]:
+            yield Part({**values, "message": one}, part.path)
+
+
 def _time(part: Part, default_ns: int) -> int:
     for key in _TIMES:
         if part.values.get(key) is not None:
@@ -209,10 +282,17 @@ def _instant(part: Part, key: str, default_ns: int) -> int:
     try:
         if key.endswith("_ns") and isinstance(value, int):
             return value
-        if isinstance(value, str):
-            return instant.parse_any(value)
-        return instant.of_written(part.number(key) if isinstance(value, float) else int(value))
-    except (TypeError, ValueError) as error:
+        if isinstance(value, bool) or not isinstance(value, int | float | str):
+            part.refuse(key, "expected an instant")
+        text = value.strip() if isinstance(value, str) else f"{Decimal(repr(value)):f}"
+        if _NUMBER.fullmatch(text):
+            seconds = Decimal(text)
+            for _ in range(3):
+                if seconds >= _SECONDS_BELOW:
+                    seconds = seconds.scaleb(-3)
+            text = f"{seconds:f}"
+        return instant.parse_any(text)
+    except ValueError as error:
         part.refuse(key, str(error))
 
 
@@ -264,8 +344,11 @@ def _series(part: Part) -> Series:
     labels = part.labels("labels")
     points = part.values.get("points")
     try:
-        found = msgspec.convert(points, list[tuple[float, float | str]], strict=True)
-        pairs = sorted((round(t_ms * 1e6), float(value)) for t_ms, value in found)
+        found = msgspec.convert(points, list[tuple[float, float | str | None]], strict=True)
+        pairs = sorted(
+            (round(t_ms * 1e6), float(STALE if value is None else value))
+            for t_ms, value in found
+        )
     except (msgspec.ValidationError, ValueError, OverflowError) as error:
         part.refuse("points", f"expected [[t_ms, value], …]: {error}")
     return Series(labels, pairs)
