@@ -184,6 +184,7 @@ WRONG = [
     ({**SPEC, "mute_time_intervals": "nights"}, "mute_time_intervals"),
     ({**SPEC, "active_time_intervals": ["days"]}, "active_time_intervals"),
     (with_channel("webhook", {"url": "nowhere"}), "channels[0].config.url"),
+    (with_channel("slack", {"token": "t"}), "channels[0].config.channel"),
     (with_channel("webhook", {"url_file": "/etc/passwd"}), "channels[0].config.url_file"),
     (with_channel("webhook", {"url": "http://h/", "http_config": {"bearer_token_file": "/x"}}),
      "channels[0].config.http_config.bearer_token_file"),

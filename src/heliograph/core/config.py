@@ -19,7 +19,7 @@ import typing
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import UnionType
-from typing import Any, TypeVar
+from typing import Any, Protocol, Self, TypeVar, runtime_checkable
 
 import msgspec
 
@@ -39,6 +39,15 @@ _T = TypeVar("_T")
 _Place = tuple[str, ...]
 _SIZE = re.compile(r"([0-9]{1,19}) ?([A-Za-z]{0,3})\Z")
 _AT = re.compile(r" - at `(?:key in )?(\$[^`]*)`\Z")
+
+
+@runtime_checkable
+class NamesFiles(Protocol):
+    """A configuration that names files which stand beside its own."""
+
+    def beside(self, folder: Path) -> Self:
+        """The same with relative names in *folder*, absolute ones as they are."""
+        ...
 
 
 class Duration(int):
@@ -100,7 +109,11 @@ def load(
     for name, layer in _environment(struct_type, environ):
         _merge(top, layer, source=name, sources=sources)
     _merge(top, _given(overrides), source=FLAGS, sources=sources)
-    return decode(struct_type, top, source=str(path or "configuration"), sources=sources)
+    loaded = decode(struct_type, top, source=str(path or "configuration"), sources=sources)
+    if path is not None and isinstance(loaded, NamesFiles):
+        # Not resolved: where the file is a link, what it names stands beside the link.
+        return loaded.beside(path.absolute().parent)
+    return loaded
 
 
 def decode(
@@ -110,7 +123,8 @@ def decode(
     source: str,
     sources: Mapping[_Place, str] | None = None,
 ) -> _T:
-    """*raw* (mappings, lists, scalars) as a *struct_type*, without unknown keys.
+    """*raw* (mappings, lists, scalars) as a *struct_type*, without unknown keys. A key that has a
+    default and no value (YAML's null) is one that is not there.
 
     *sources* says, by place, where a part came from if not from *source*. Raises ConfigError.
     """
@@ -121,7 +135,7 @@ def decode(
         origin = _source_of((*place, key), known, source)
         raise ConfigError(f"{origin}: unknown key {key} - at {_written(place)}{hint}")
     try:
-        return msgspec.convert(raw, struct_type, dec_hook=_decode_scalar)
+        return msgspec.convert(_stated(struct_type, raw), struct_type, dec_hook=_decode_scalar)
     except msgspec.ValidationError as error:
         raise ConfigError(_explained(str(error), known, source)) from error
 
@@ -228,6 +242,31 @@ def _unknown_keys(
         item_type = _argument(expected, list, tuple, frozenset, set, at=0)
         for index, value in enumerate(raw):
             yield from _unknown_keys(item_type, value, (*place, f"[{index}]"))
+
+
+def _stated(expected: Any, raw: Any) -> Any:
+    """*raw* without the keys that have no value, where a default stands in for one."""
+    if isinstance(raw, list):
+        item_type = _argument(expected, list, tuple, frozenset, set, at=0)
+        return [_stated(item_type, value) for value in raw]
+    if not isinstance(raw, Mapping):
+        return raw
+    structs = [kind for kind in _alternatives(expected) if _fields(kind)]
+    kind = _tagged(structs, raw)
+    if kind is None:
+        value_type = Any if structs else _argument(expected, dict, Mapping, at=1)
+        return {key: _stated(value_type, value) for key, value in raw.items()}
+    types = _fields(kind)
+    defaults = {
+        field.encode_name
+        for field in msgspec.structs.fields(kind)
+        if not field.required and not {type(None), Any} & _alternatives(field.type)
+    }
+    return {
+        key: _stated(types.get(key, Any), value)
+        for key, value in raw.items()
+        if value is not None or key not in defaults
+    }
 
 
 def _tagged(structs: list[Any], raw: Mapping[str, Any]) -> Any:

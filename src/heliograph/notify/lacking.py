@@ -9,7 +9,9 @@ from heliograph.notify.secret import files_named
 
 _HTTP = ("oauth2", "proxy_from_environment", "no_proxy", "proxy_connect_header")
 _TLS = ("cert", "key", "max_version")
-_REFERENCES = ("_ref",)
+_REFERENCE = "_ref"
+# Keys in there are the operator's own words.
+_FREE = ("headers", "http_headers", "payload")
 
 
 def usable(settings: Mapping[str, Any], *, guarded: bool) -> None:
@@ -22,10 +24,11 @@ def usable(settings: Mapping[str, Any], *, guarded: bool) -> None:
             raise ConfigError(f"http_config.{key}: not supported")
     _check_tls(settings.get("tls_config"), "tls_config")
     _check_tls(http.get("tls_config"), "http_config.tls_config")
-    for key in _deep(settings):
-        if key.endswith(_REFERENCES):
+    for path in _deep(settings):
+        if path.endswith(_REFERENCE):
+            instead = path.rpartition(".")[2].removesuffix(_REFERENCE)
             raise ConfigError(
-                f"{key}: secret references are not supported, write {key[:-4]}_file"
+                f"{path}: secret references are not supported, write {instead}_file"
             )
     if not guarded:
         return
@@ -43,10 +46,13 @@ def _check_tls(tls: Any, place: str) -> None:
 
 
 def _deep(settings: Mapping[str, Any]) -> list[str]:
+    """The keys of *settings* that are set, however deep, with the path to each."""
     found: list[str] = []
     for key, value in settings.items():
+        if key in _FREE:
+            continue
         if isinstance(value, Mapping):
-            found += _deep(value)
+            found += [f"{key}.{inner}" for inner in _deep(value)]
         elif value:
             found.append(str(key))
     return found

@@ -12,7 +12,8 @@ from typing import Any
 from heliograph.core.errors import ConfigError
 
 FILE_BYTES_MAX = 64 * 1024
-_NOT_SECRETS = "tls_config"
+# TLS reads its files itself; in the others, keys are the operator's own words.
+_NOT_SECRETS = ("tls_config", "headers", "payload")
 _SUFFIX = "_file"
 
 
@@ -23,7 +24,7 @@ def resolved(settings: Mapping[str, Any]) -> dict[str, Any]:
     """
     out = dict(settings)
     for key, value in settings.items():
-        if key == _NOT_SECRETS:
+        if key in _NOT_SECRETS:
             continue
         if key == "http_headers" and isinstance(value, Mapping):
             out[key] = {name: _header(given) for name, given in value.items()}

@@ -25,6 +25,8 @@ from heliograph.notify.template_values import Failed
 # Parsed templates that are kept; the one not asked for longest goes first.
 PARSED_MAX = 500
 FILES_MAX = 200
+# How the fault of a template ends that is one, and that we do not read.
+BEYOND = "is not in the subset"
 _NAMED = re.compile(r'\{\{-?\s*template\s+"([^"]+)"\s+\.\s*-?\}\}')
 
 

@@ -4,10 +4,11 @@ Part of the composition root: here, and nowhere else, channels are named.
 """
 
 import logging
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from heliograph.alert.config.setup import Setup
 from heliograph.alert.correlation import causes
@@ -41,6 +42,9 @@ from heliograph.store.state.state import State
 
 log = logging.getLogger(__name__)
 
+# What `global` calls a kind's settings by.
+_GLOBAL_PREFIXES = {"email": "smtp_", "slack": "slack_"}
+
 
 class Around(NamedTuple):
     """What the alert side works with, of the rest."""
@@ -52,6 +56,20 @@ class Around(NamedTuple):
     meters: Meters
     owners: Owners
     queries: SampleQueries
+
+
+class Prepared(NamedTuple):
+    """What the configuration comes to, before anything is opened.
+
+    templates   texts of the template files, by path
+    warnings    what can be served and does nothing
+    """
+
+    file: Setup
+    guard: Guard
+    templates: Mapping[str, str]
+    causes: causes.Table
+    warnings: Sequence[str]
 
 
 class AlertSide(NamedTuple):
@@ -72,11 +90,11 @@ class AlertSide(NamedTuple):
 def build(around: Around, opened: ExitStack) -> AlertSide:
     """Open the alert side; *opened* closes it, senders before the engine. Raises ConfigError."""
     config, clock, state = around.config, around.clock, around.state
-    file = alert_setup(config)
-    guard = _guard(config, file)
-    open_channels = channels.open_channels(guard, clock, _templates(file))
+    file, guard, templates, table, warnings = prepared(config)
+    for told in warnings:
+        log.warning("a part of the configuration does nothing", extra={"why": told})
+    open_channels = channels.open_channels(guard, clock, templates)
     opened.callback(open_channels.close)
-    check_file(file)
     routes = RouteBook(state, file, lambda one: channels.check(one.kind, one.settings, guard))
     meters = AlertMeters(around.meters.registry)
     setup = routes.setup()
@@ -87,7 +105,7 @@ def build(around: Around, opened: ExitStack) -> AlertSide:
         setup,
         state.read(alerts.load),
         clock.now_ns(),
-        correlator=Correlator(_causes(config)),
+        correlator=Correlator(table),
     )
     deliveries = Deliveries(
         open_channels,
@@ -127,6 +145,15 @@ def build(around: Around, opened: ExitStack) -> AlertSide:
         applying,
         meters,
     )
+
+
+def prepared(config: Config) -> Prepared:
+    """All that a start makes of *config* for alerts before it touches a disk or a net, other than
+    the files it names: `config check` does no more and no less. Raises ConfigError naming the key."""
+    file = alert_setup(config)
+    _check_channels(config, file)
+    templates, warnings = _templates(file)
+    return Prepared(file, _guard(config, file), templates, _causes(config), warnings)
 
 
 def _guard(config: Config, file: Setup) -> Guard:
@@ -189,22 +216,58 @@ def _applying(
     return RuleApplying(feed, take)
 
 
-def check_file(file: Setup) -> None:
+def _check_channels(config: Config, file: Setup) -> None:
     """Refuse channels of the configuration that can never be delivered to. Raises ConfigError."""
-    for receiver in file.receivers.values():
+    for number, receiver in enumerate(file.receivers.values()):
+        seen: Counter[str] = Counter()
         for one in receiver.integrations:
-            _check(one)
+            key = f"{one.kind}_configs"
+            given = config.alerting.receivers[number][key][seen[key]]
+            _check(one, given, f"alerting.receivers[{number}].{key}[{seen[key]}]")
+            seen[key] += 1
 
 
-def _check(one: Integration) -> None:
+def _check(one: Integration, given: Mapping[str, Any], place: str) -> None:
+    """Refuse *one*, which the file has as *given* at *place*."""
     try:
         channels.check(one.kind, one.settings)
     except Refused as refused:
-        raise ConfigError(f"alerting.receivers: {one.id}: {refused.detail}") from refused
+        setting = refused.field.partition(".")[0]
+        before = f"{place}."
+        if not given.get(setting) and setting in one.settings:
+            prefix = "" if setting == "http_config" else _GLOBAL_PREFIXES.get(one.kind, "")
+            before = f"alerting.global.{prefix}"
+        why = refused.detail.removeprefix(f"{refused.field}: ")
+        raise ConfigError(f"{before}{refused.field}: {why}") from refused
 
 
-def _templates(file: Setup) -> dict[str, str]:
-    return channels.template_files(file.templates, Path.cwd())
+def _templates(file: Setup) -> tuple[dict[str, str], list[str]]:
+    """The template files, and warnings. Raises ConfigError for one that is none, by its path."""
+    texts: dict[str, str] = {}
+    warnings: list[str] = []
+    for number, pattern in enumerate(file.templates):
+        place = f"alerting.templates[{number}]"
+        try:
+            found = channels.template_files((pattern,), Path.cwd()) if pattern else {}
+        except ConfigError as error:
+            raise ConfigError(f"alerting.{error}") from error
+        except (ValueError, IndexError) as error:
+            # What `Path.glob` says of a pattern that it does not read, and of one of a root alone.
+            raise ConfigError(f"{place}: {pattern!r} is no pattern for files") from error
+        if not found:
+            warnings.append(f"{place}: {pattern!r} matches no file")
+        texts |= found
+    if not texts:
+        return texts, warnings
+    # Late: who has no templates does without them.
+    from heliograph.notify.templates import BEYOND, Templates
+
+    for path, fault in Templates(texts).faults.items():
+        if not fault.endswith(BEYOND):
+            raise ConfigError(f"alerting.templates: {path}: {fault}")
+        # Alertmanager takes it. What it defines is not there, and messages have the default text.
+        warnings.append(f"alerting.templates: {path}: {fault}")
+    return texts, warnings
 
 
 def _causes(config: Config) -> causes.Table:

@@ -6,13 +6,15 @@ file loads and nothing asked for is silently ignored (`unbuilt`).
 """
 
 import ipaddress
+from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
-from msgspec import Struct, field, to_builtins
+from msgspec import Struct, convert, field, structs, to_builtins
 
-from heliograph.alert.config import configuration
+from heliograph.alert.config import configuration, files, routing_rules
 from heliograph.alert.config.setup import Setup
-from heliograph.core import duration
+from heliograph.core import duration, matcher
 from heliograph.core.errors import ConfigError
 from heliograph.service.pattern_document import PatternDocument, configured
 from heliograph.training.site import Pattern
@@ -195,6 +197,11 @@ class Config(Struct, frozen=True):
     alerting: AlertingConfig = field(default_factory=AlertingConfig)
     retention: RetentionConfig = field(default_factory=RetentionConfig)
 
+    def beside(self, folder: Path) -> "Config":
+        """This, with the files that `alerting` names looked for in *folder*, the file's own."""
+        found = files.beside(to_builtins(self.alerting), folder)
+        return structs.replace(self, alerting=convert(found, AlertingConfig))
+
 
 def check(config: Config, *, insecure: bool = False) -> None:
     """Refuse what decodes but cannot be served. Raises ConfigError naming the key."""
@@ -203,7 +210,7 @@ def check(config: Config, *, insecure: bool = False) -> None:
     _check_sizes(config)
     _check_unbuilt(config)
     _check_tokens(config.auth)
-    _check_urls(config)
+    _check_ends(config)
     alert_setup(config)
     log_patterns(config)
     if not config.metrics.prefix:
@@ -246,6 +253,14 @@ def alert_setup(config: Config) -> Setup:
         if key not in own and value not in (None, [], ())
     }
     return configuration.parse(document, external_url=external_url(config))
+
+
+def shown(config: Config) -> dict[str, Any]:
+    """*config* as it is written, with `<secret>` for each secret of its channels."""
+    document: dict[str, Any] = to_builtins(config)
+    for key in ("global", "receivers"):
+        document["alerting"][key] = routing_rules.masked_settings(document["alerting"][key])
+    return document
 
 
 def log_patterns(config: Config) -> list[Pattern]:
@@ -313,23 +328,40 @@ def _check_sizes(config: Config) -> None:
         raise ConfigError("samples.queue_mb: must be less than limits.log_mb")
 
 
-def _check_urls(config: Config) -> None:
+def _check_ends(config: Config) -> None:
+    """What is at the other ends: of the state, of samples and of what is sent on."""
     samples = config.samples
     if samples.backend == "prometheus" and not (samples.write_url and samples.query_url):
         raise ConfigError("samples: backend prometheus needs write_url and query_url")
-    backend = (config.state.url or "postgresql").partition(":")[0].partition("+")[0]
-    if backend not in {"postgresql", "postgres"}:
-        raise ConfigError(
-            f"state.url: {backend[:40]} is not supported; leave it out (SQLite) or use "
-            "postgresql+psycopg://"
-        )
+    if config.state.url is not None:
+        # Late, for few have one.
+        from heliograph.store.state.engines import parse_url
+
+        try:
+            parse_url(config.state.url)
+        except ValueError as error:
+            raise ConfigError("state.url: not a database URL") from error
     urls = {"samples.write_url": samples.write_url, "samples.query_url": samples.query_url}
     urls["alerting.external_url"] = config.alerting.external_url or None
     urls |= {f"forward[{i}].url": forward.url for i, forward in enumerate(config.forward)}
+    for number, forward in enumerate(config.forward):
+        for index, text in enumerate(forward.match):
+            try:
+                matcher.parse(text)
+            except ValueError as error:
+                raise ConfigError(f"forward[{number}].match[{index}]: {error}") from error
     for key, url in urls.items():
-        if url is not None and not url.startswith(("http://", "https://")):
+        if url is not None and not _is_url(url):
             # Not quoted: it may hold a password.
             raise ConfigError(f"{key}: not a URL that begins with http:// or https://")
+
+
+def _is_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def _check_unbuilt(config: Config) -> None:

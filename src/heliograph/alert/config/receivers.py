@@ -282,5 +282,5 @@ def _empty_is_absent(key: str) -> bool:
 
 
 def _fill(settings: dict[str, Any], key: str, value: Any) -> None:
-    if key not in settings and value not in {None, ""}:
+    if key not in settings and value is not None and value != "":
         settings[key] = value

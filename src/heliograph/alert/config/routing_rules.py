@@ -57,7 +57,9 @@ _RENAMED = {
 # A name, or an address, with or without the brackets of the sixth version.
 _HOST = re.compile(r"[A-Za-z0-9_\[:](?:[A-Za-z0-9_.:-]{0,253}[A-Za-z0-9_.:\]])?\Z")
 _OPERATORS_OWN = {"proxy_url", "proxy_from_environment", "proxy_connect_header", "oauth2"}
-_SECRET_WORDS = ("url", "password", "secret", "token", "credentials", "headers", "key")
+_SECRET_WORDS = (
+    "url", "password", "secret", "token", "credentials", "headers", "key", "auth_identity",
+)  # fmt: skip
 # What says where a channel goes, and how well it knows who answers there.
 _ADDRESSES = (
     "url", "webhook_url", "api_url", "app_url", "smtp_host", "smtp_port", "smarthost",
@@ -135,7 +137,7 @@ def masked(document: Any) -> Any:
     if not isinstance(document, Mapping) or not isinstance(document.get("channels"), list):
         return document
     channels = [
-        {**channel, "config": _masked(channel.get("config"))}
+        {**channel, "config": masked_settings(channel.get("config"))}
         if isinstance(channel, Mapping)
         else channel
         for channel in document["channels"]
@@ -168,14 +170,17 @@ def unmasked(document: Any, before: Any) -> Any:
     return {**document, "channels": channels}
 
 
-def _masked(value: Any, *, secret: bool = False) -> Any:
+def masked_settings(value: Any, *, secret: bool = False) -> Any:
+    """*value*, settings of a channel or a part of them, with `<secret>` for each of their secrets;
+    *secret*: for all of it."""
     if isinstance(value, Mapping):
         return {
-            key: _masked(one, secret=secret or _is_secret(key)) for key, one in value.items()
+            key: masked_settings(one, secret=secret or _is_secret(str(key)))
+            for key, one in value.items()
         }
     if isinstance(value, list):
-        return [_masked(one, secret=secret) for one in value]
-    return MASK if secret and isinstance(value, str) and value else value
+        return [masked_settings(one, secret=secret) for one in value]
+    return MASK if secret and _is_text(value) else value
 
 
 def _unmasked_config(config: Any, before: Any, place: str) -> Any:
@@ -208,7 +213,7 @@ def _kept(value: Any, before: Any, place: str) -> list[str]:
         pairs = enumerate(zip(value, before, strict=True))
         inner = [(one, old, f"{place}[{index}]") for index, (one, old) in pairs]
     else:
-        return [place] if value == MASK and isinstance(before, str) else []
+        return [place] if value == MASK and _is_text(before) else []
     return [found for one, old, where in inner for found in _kept(one, old, where)]
 
 
@@ -217,11 +222,16 @@ def _unmasked(value: Any, before: Any) -> Any:
         return {key: _unmasked(one, before.get(key)) for key, one in value.items()}
     if isinstance(value, list) and isinstance(before, list) and len(value) == len(before):
         return [_unmasked(one, old) for one, old in zip(value, before, strict=True)]
-    return before if value == MASK and isinstance(before, str) else value
+    return before if value == MASK and _is_text(before) else value
 
 
 def _is_secret(key: str) -> bool:
     return any(word in key.lower() for word in _SECRET_WORDS) and not key.endswith("_file")
+
+
+def _is_text(value: Any) -> bool:
+    """Whether *value* is text that is not empty: a password of digits is a number by its spelling."""
+    return isinstance(value, str | int | float) and not isinstance(value, bool) and value != ""
 
 
 def _masks(value: Any, place: str, *, secret: bool = False) -> list[str]:
@@ -261,6 +271,8 @@ def _integrations(name: str, channels: Any, setup: Setup) -> tuple[Integration, 
             lambda k=kind, c=config, d=lent, p=place: receivers.decode(k, c, d, p),
             {f"{place}.{name}": f"{place}.{key}" for name, key in _spelt(channel).items()},
         )
+        if "app_token" in settings and not settings.get("channel"):
+            raise _refused(f"{place}.channel", "required beside a token, which knows none")
         number = counts[kind] = counts.get(kind, -1) + 1
         found.append(
             Integration(

@@ -16,6 +16,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from heliograph.alert.rules import fields
 from heliograph.alert.rules.fields import Part
 from heliograph.core.errors import Refused
 from heliograph.core.labels import Labels
@@ -159,7 +160,10 @@ def decode(document: Any, *, field: str = "correlation.causes") -> Table:
     return Table((*(_cause(one, f"{field}[{n}]") for n, one in enumerate(document)), *CAUSES))
 
 
-def _cause(document: Mapping[str, Any], path: str) -> Cause:
+def _cause(document: Any, path: str) -> Cause:
+    if not isinstance(document, Mapping):
+        given = fields.kind(document) or "nothing"
+        raise Refused(f"{path}: expected an object, got {given}", field=path)
     part = Part.of(document, path)
     part.only({"cause", "effect", "score", "reason"})
     cause, effect = part.text("cause"), part.text("effect")
