@@ -276,14 +276,19 @@ def test_a_rate_that_is_used_up_holds_a_message():
     run.engine.step(ns(10))
     run.commit()
     [outgoing] = run.engine.ready(ns(10))
-    run.engine.postpone(outgoing, ns(30), "20 messages a minute", ns(10))
+    run.engine.postpone(outgoing, ns(29.5), "20 messages a minute", ns(10))
+    run.commit()
+    # Used up by others when its time has come, which is no news.
+    [outgoing] = run.engine.ready(ns(30))
+    run.engine.postpone(outgoing, ns(40), "20 messages a minute", ns(30))
     run.commit()
     run.until(100)
 
-    assert [at_s for at_s, *_ in run.sent] == [30]
+    assert [at_s for at_s, *_ in run.sent] == [40]
     assert [(e.kind, e.stage, e.cause) for e in run.store.entries] == [
-        ("held", "rate", "20 messages a minute"), ("sent", "", "first notification"),
-    ]  # fmt: skip
+        ("held", "rate", "20 messages a minute, next at 2026-01-01T00:00:30Z"),
+        ("sent", "", "first notification"),
+    ]
 
 
 def test_a_receiver_without_channels_and_one_that_wants_no_ends():

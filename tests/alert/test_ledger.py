@@ -50,13 +50,23 @@ def test_after_something_was_sent_the_same_hold_is_news():
     ledger.held("a", GROUP, ONE, SILENCED, Status.FIRING, ns(0))
     ledger.commit()
     ledger.attempted(ROW, "sent", GROUP, ONE, Delivery("sent"), ns(1))
-    assert not ledger.is_held("a", ONE.id)
+    assert ledger.stage("a", ONE.id) == ""
     ledger.abort()
-    assert ledger.is_held("a", ONE.id)
+    assert ledger.stage("a", ONE.id) == "silence"
     ledger.attempted(ROW, "sent", GROUP, ONE, Delivery("sent"), ns(1))
     ledger.commit()
     ledger.held("a", GROUP, ONE, SILENCED, Status.FIRING, ns(2))
 
     assert shown(ledger) == [("a", "webhook", "held", "silence", "s1", Status.FIRING)]
     ledger.forget(["a"])
-    assert not ledger.is_held("a", ONE.id)
+    assert ledger.stage("a", ONE.id) == ""
+
+
+def test_what_was_noted_before_is_a_hold_without_a_line_until_something_else_is_noted():
+    ledger = Ledger()
+    ledger.assume("a", ONE.id, Hold("compare", ""))
+    assert (ledger.stage("a", ONE.id), ledger.stage("a", OTHER.id)) == ("compare", "")
+    assert ledger.entries == []
+    ledger.held("a", GROUP, ONE, SILENCED, Status.RESOLVED, ns(1))
+    assert ledger.stage("a", ONE.id) == "silence"
+    assert shown(ledger) == [("a", "webhook", "held", "silence", "s1", Status.RESOLVED)]

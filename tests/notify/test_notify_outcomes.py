@@ -129,7 +129,7 @@ def test_retry_after_is_passed_on():
         "later",
         503,
         17,
-        "busy",
+        "HTTP 503: busy",
     )
 
 
@@ -244,3 +244,33 @@ def test_budgets_forget_robots_that_are_idle():
     for number in range(10_500):
         budget.take(str(number), float(number))
     assert len(budget._robots) <= 10_001
+
+
+FINE = '{"errcode":0,"errmsg":"ok"}'
+
+
+@pytest.mark.parametrize(
+    ("provider", "status", "body", "words"),
+    [
+        ("webhook", 200, "thanks", "thanks"),
+        ("webhook", 503, FINE, f"HTTP 503: {FINE}"),
+        ("webhook", 503, "", "HTTP 503"),
+        ("webhook", 503, " \n", "HTTP 503"),
+        ("webhook", 429, "slow", "HTTP 429: slow"),
+        ("webhook", 400, "bad\nlabel", "HTTP 400: bad label"),
+        ("webhook", 302, "elsewhere", "HTTP 302: a redirect, which is not followed"),
+        ("webhook", 500, "x" * 1000, "HTTP 500: " + "x" * 290),
+        ("dingtalk", 503, FINE, f"HTTP 503: {FINE}"),
+        ("wecom", 403, FINE, f"HTTP 403: {FINE}"),
+        ("wecom", 200, '{"errcode":93000,"errmsg":"invalid"}', "errcode 93000: invalid"),
+        ("slack", 404, "no_service", "HTTP 404: no_service"),
+        ("slack", 400, "invalid_blocks", "HTTP 400: invalid_blocks"),
+        ("slack", 429, "", "HTTP 429"),
+        ("slack", 429, '{"ok":false,"error":"ratelimited"}', "HTTP 429: ratelimited"),
+        ("slack", 500, "ok", "HTTP 500: ok"),
+        # By these words the channel knows that a message is gone.
+        ("slack", 200, '{"ok":false,"error":"message_not_found"}', "message_not_found"),
+    ],
+)
+def test_the_words_of_a_failure_begin_with_its_number(provider, status, body, words):
+    assert JUDGES[provider](status, body.encode(), 0.0).words == words

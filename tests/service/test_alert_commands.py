@@ -5,10 +5,13 @@ import json
 import pytest
 from click.testing import CliRunner
 
+from heliograph.alert.rules.trial import INPUTS_MAX
 from heliograph.cli.alerts import alerts
-from heliograph.cli.rules import rules
+from heliograph.cli.rules import LINES_MAX, rules
 from heliograph.cli.silence import silence
+from tests.notify.fakes import Provider, Reply
 from tests.service.alert_site import GPU_MEMORY, OOM, RULE
+from tests.service.live import until
 from tests.service.running import running
 
 
@@ -117,3 +120,130 @@ def test_a_file_that_is_no_rule_is_answered_in_words(told, tmp_path):
         file.write_text(text)
         done = asked(told, rules, "add", str(file))
         assert (done.exit_code, words in done.output) == (1, True), done.output
+
+
+def names(site):
+    return {
+        one["name"]
+        for one in json.loads(asked(site, rules, "list", "--json").stdout)["items"]
+        if not one["builtin"]
+    }
+
+
+def test_an_alert_says_what_its_channel_answered(tmp_path):
+    with Provider(lambda _: Reply(400, "no such label")) as hook:
+        route = {"receiver": "r", "group_wait": "0s", "group_interval": "1s"}
+        receivers = [{"name": "r", "webhook_configs": [{"url": f"{hook.url}/x"}]}]
+        alerting = {"route": route, "receivers": receivers}
+        with running(tmp_path / "data", alerting=alerting) as site:
+            assert site.post("/v1/alerts/metric", [GPU_MEMORY]).status == 200
+            (one,) = json.loads(asked(site, alerts, "list", "--json").stdout)["items"]
+            said = "dead refused: HTTP 400: no such label"
+
+            def shown():
+                return " ".join(asked(site, alerts, "show", one["id"]).stdout.split())
+
+            until(lambda: said in shown(), "the answer is shown")
+
+
+def test_of_a_list_with_a_wrong_rule_none_is_made_and_the_wrong_ones_are_named(told, tmp_path):
+    file = tmp_path / "rules.json"
+    good = [{**RULE, "name": name} for name in ("One", "Two")]
+    wrong = {**RULE, "name": "Bad", "severity": 7}
+    unnamed = {key: value for key, value in RULE.items() if key != "name"}
+    file.write_text(json.dumps([good[0], wrong, good[1], unnamed]))
+    before = names(told)
+    done = asked(told, rules, "add", str(file))
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert "none is made" in done.stderr
+    assert "rule 2 (Bad): 400: " in done.stderr
+    assert "rule 4 (without a name): 400: " in done.stderr
+    assert "One" not in done.stderr
+    assert names(told) == before
+
+
+def test_what_is_refused_though_it_is_right_is_named_and_the_rest_is_made(told, tmp_path):
+    file = tmp_path / "rules.json"
+    file.write_text(json.dumps([{**RULE, "name": name} for name in ("Three", "Three", "Four")]))
+    done = asked(told, rules, "add", str(file))
+    assert done.exit_code == 1
+    assert [line.split("  ")[1] for line in done.stdout.splitlines()] == ["Three", "Four"]
+    assert "rule 2 (Three): 409: " in done.stderr
+    assert "1 of 3 not made" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("{0}", "A"),
+        ("{0}\n---\n{1}\n", "AB"),
+        ("# both\n---\n{0}\n---\n- {1}\n- {2}\n---\n", "ABC"),
+        ("%YAML 1.2\n---\n{0}\n...\n--- # another\n{1}", "AB"),
+    ],
+)
+def test_a_file_may_hold_several_documents(told, tmp_path, text, wanted):
+    file = tmp_path / "rules.yaml"
+    file.write_text(text.format(*(json.dumps({**RULE, "name": name}) for name in "ABC")))
+    tried = lines(asked(told, rules, "test", str(file), given="NCCL error\n" * 3))
+    assert [line[0] for line in tried if line.endswith(": 1 alerts")] == list(wanted)
+
+
+def test_an_error_of_a_later_document_names_its_own_line(told, tmp_path):
+    file = tmp_path / "rules.yaml"
+    file.write_text("name: A\n---\nname: B\nsource: [\n")
+    done = asked(told, rules, "add", str(file))
+    assert (done.exit_code, "line 5" in done.stderr) == (1, True), done.stderr
+
+
+@pytest.mark.parametrize("command", [rules, silence])
+def test_an_unknown_id_does_not_keep_the_rest_from_being_done(told, tmp_path, command):
+    if command is rules:
+        file = tmp_path / "rules.json"
+        file.write_text(json.dumps([{**RULE, "name": "Gone soon"}]))
+        (made,) = lines(asked(told, rules, "add", str(file)))
+        verb, done_verb = "delete", "deleted"
+    else:
+        (made,) = lines(asked(told, silence, "add", 'a="b"', "--comment", "x"))
+        verb, done_verb = "expire", "expired"
+    found = made.split("  ")[0]
+    done = asked(told, command, verb, "nope", found, "neither")
+    assert (done.exit_code, done.stdout.splitlines()) == (1, [f"{done_verb} {found}"])
+    assert "nope: 404: " in done.stderr
+    assert "neither: 404: " in done.stderr
+    assert f"2 of 3 not {done_verb}" in done.stderr
+
+
+def test_of_a_long_log_the_end_is_tried_and_a_warning_says_so(told, tmp_path):
+    file = tmp_path / "rules.json"
+    file.write_text(json.dumps({**RULE, "name": "Long"}))
+    assert LINES_MAX == INPUTS_MAX
+    error, noise = "NCCL error\n" * 3, "fine\n" * (INPUTS_MAX - 3)
+    for given, fired, warns in (
+        (noise + error, 1, False),
+        (noise + "fine\n" * 5000 + error, 1, True),
+        (error + noise + error[:-1], 1, True),
+        (error + noise + "fine\n" * 3, 0, True),
+    ):
+        done = asked(told, rules, "test", str(file), given=given)
+        assert lines(done)[0] == f"Long: {fired} alerts"
+        warned = f"warning: {given.count(chr(10)) + (given[-1:] != chr(10))} lines, of which"
+        assert (warned in done.stderr) is warns, done.stderr
+    assert f"{INPUTS_MAX:,}" in asked(told, rules, "test", "--help").stdout
+
+
+def test_a_rule_that_is_given_nothing_it_looks_at_is_warned_of(told, tmp_path):
+    file = tmp_path / "rule.json"
+    threshold = {"metric": "m", "agg": "last", "op": ">", "value": 1, "window": "1m"}
+    file.write_text(
+        json.dumps(
+            {
+                "name": "M",
+                "source": "metric",
+                "rule_type": "threshold",
+                "rule_config": threshold,
+            }
+        )
+    )
+    done = asked(told, rules, "test", str(file), given="a line\n")
+    assert (done.exit_code, done.stdout) == (0, "M: 0 alerts\n")
+    assert done.stderr.startswith("warning: rule 1 (M): ")

@@ -80,7 +80,7 @@ def show(url: str, alert_id: str, as_json: bool) -> None:
             (
                 one["at"], one["receiver"], one["channel"],
                 " ".join(filter(None, (one["kind"], one["stage"]))),
-                one["cause"] or one["answer"],
+                ": ".join(filter(None, (one["cause"], one["answer"]))),
             )
             for one in alert["notifications"]
         ),

@@ -9,6 +9,7 @@ import json
 import click
 
 from heliograph.cli.client import URL_VARIABLE, ask, get, inert, segment, table
+from heliograph.cli.each import try_all
 
 _url = click.option(
     "--url", envvar=URL_VARIABLE, default="http://127.0.0.1:8989", show_default=True
@@ -102,10 +103,13 @@ def list_(url: str, state: str, as_json: bool) -> None:
 @_url
 @click.argument("silence_ids", nargs=-1, required=True)
 def expire(url: str, silence_ids: tuple[str, ...]) -> None:
-    """End silences now."""
-    for silence_id in silence_ids:
+    """End silences now; those that are unknown are named, and the rest is ended."""
+
+    def end(silence_id: str) -> str:
         ask("DELETE", url, f"/v1/silences/{segment(silence_id)}")
-        click.echo(f"expired {silence_id}")
+        return f"expired {inert(silence_id)}"
+
+    try_all(zip(silence_ids, silence_ids, strict=True), end, "expired")
 
 
 def _text(matcher: dict[str, object]) -> str:

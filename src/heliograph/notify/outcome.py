@@ -100,8 +100,9 @@ _SLACK_MALFORMED = frozenset(
 
 
 def of_status(status: int, body: bytes, retry_after_s: float) -> Verdict:
-    """What HTTP itself says; the whole truth for a webhook."""
-    words = _words(body)
+    """What HTTP itself says; the whole truth for a webhook. The words of a failure begin with its
+    number, whatever else is said: `HTTP 503: slow`."""
+    words = _stated(status, _words(body))
     if 200 <= status < 300:
         return Verdict(Kind.DELIVERED, words)
     if status == 429:
@@ -109,7 +110,7 @@ def of_status(status: int, body: bytes, retry_after_s: float) -> Verdict:
     if status in _RETRIED_STATUS or status >= 500 or status < 200:
         return Verdict(Kind.RETRY, words, retry_after_s)
     if 300 <= status < 400:
-        return Verdict(Kind.PERMANENT, "a redirect, which is not followed")
+        return Verdict(Kind.PERMANENT, _stated(status, "a redirect, which is not followed"))
     return Verdict(Kind.PERMANENT, words)
 
 
@@ -135,13 +136,15 @@ def of_slack(status: int, body: bytes, retry_after_s: float) -> Verdict:
         good = plain.kind is Kind.DELIVERED and error == "ok"
     if good:
         return Verdict(Kind.DELIVERED, document=document)
+    words = _stated(status, error) if error else plain.words
     if plain.kind is Kind.THROTTLED or error in _SLACK_THROTTLED:
-        return Verdict(Kind.THROTTLED, error, retry_after_s or 1.0)
+        return Verdict(Kind.THROTTLED, words, retry_after_s or 1.0)
     if plain.kind is Kind.RETRY or error in _SLACK_RETRIED:
-        return Verdict(Kind.RETRY, error or plain.words, retry_after_s)
+        return Verdict(Kind.RETRY, words, retry_after_s)
     if error in _SLACK_MALFORMED:
-        return Verdict(Kind.MALFORMED, error)
+        return Verdict(Kind.MALFORMED, words)
     if isinstance(document, Mapping) and error:
+        # The Web API's own word, by which the channel knows that a message is gone.
         return Verdict(Kind.CONFIG, error)
     if plain.kind is Kind.DELIVERED:
         return Verdict(Kind.RETRY, f"neither ok nor an error: {plain.words}")
@@ -187,6 +190,13 @@ def _document(body: bytes) -> Any:
         return msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
+
+
+def _stated(status: int, words: str) -> str:
+    """*words* of an answer of *status*; of a failure with its number, which a body may belie."""
+    if 200 <= status < 300:
+        return words
+    return f"HTTP {status}: {words}"[:WORDS_CHARS_MAX] if words else f"HTTP {status}"
 
 
 def _words(body: bytes) -> str:

@@ -56,9 +56,19 @@ class Ledger:
             )
         )
 
-    def is_held(self, alert_id: str, integration_id: str) -> bool:
-        """Whether the last line of an alert and an integration says that it is held."""
-        return any(name == integration_id for name, _ in self._marks.get(alert_id) or ())
+    def stage(self, alert_id: str, integration_id: str) -> str:
+        """Where the last line of an alert and an integration says that it is held; "" where it says
+        something else."""
+        for name, hold in self._marks.get(alert_id) or ():
+            if name == integration_id:
+                return hold.stage
+        return ""
+
+    def assume(self, alert_id: str, integration_id: str, hold: Hold) -> None:
+        """Take it for noted, in a line that is not known any more, that *hold* keeps an alert from
+        an integration that nothing is known to hold it from."""
+        marks = self._marks.get(alert_id) or ()
+        self._marks.put(alert_id, (*marks, (integration_id, hold)))
 
     def attempted(
         self,

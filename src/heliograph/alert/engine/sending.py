@@ -23,6 +23,7 @@ from heliograph.alert.model import (
     Told,
 )
 from heliograph.core.duration import SECOND_NS
+from heliograph.core.instant import text_of
 from heliograph.core.labels import Labels
 
 _RANKS = {"critical": 0, "page": 0, "error": 1, "high": 1, "warning": 2, "info": 4, "none": 5}
@@ -55,7 +56,8 @@ def begin(state: State, outgoing: Outgoing, now_ns: int) -> Message | None:
 
 
 def postpone(state: State, outgoing: Outgoing, until_ns: int, cause: str, now_ns: int) -> None:
-    """Do not attempt *outgoing* before *until_ns*: the channel's rate is used up, says *cause*."""
+    """Do not attempt *outgoing* before *until_ns*: the channel's rate is used up, says *cause*. That
+    it still is when the time has come is no news."""
     line = (outgoing.group_key, outgoing.integration)
     row = state.outbox.rows.get(line)
     group = state.groups.rows.get(outgoing.group_key)
@@ -65,10 +67,12 @@ def postpone(state: State, outgoing: Outgoing, until_ns: int, cause: str, now_ns
     state.outbox.not_before[line] = until_ns
     state.outbox.put(structs.replace(row, due_ns=until_ns))
     state.counts["postponed"] += 1
-    hold = Hold("rate", cause)
+    # Rounded up: it is not tried before.
+    hold = Hold(telling.RATE, f"{cause}, next at {text_of(until_ns + -until_ns % SECOND_NS)}")
     for ids, status in ((row.firing, Status.FIRING), (row.resolved, Status.RESOLVED)):
         for alert_id in sorted(ids):
-            state.ledger.held(alert_id, group, integration, hold, status, now_ns)
+            if state.ledger.stage(alert_id, integration.id) != telling.RATE:
+                state.ledger.held(alert_id, group, integration, hold, status, now_ns)
 
 
 def settle(
@@ -159,11 +163,13 @@ def _sent(
     before = state.outbox.told.get(line)
     members = {state.book.ids[slot] for slot in state.groups.members(group.key)}
     maybe = flush.believed(before) - row.firing - row.resolved
+    known = before.resolved if before is not None else flush.NOBODY
     told = Told(
         group_key=row.group_key,
         integration=row.integration,
         firing=row.firing,
-        resolved=row.resolved,
+        # An end that was told stays told while the alert is here, for others' sake.
+        resolved=row.resolved | (known & members),
         # When it was due, so that what a provider takes does not put off the next repeat.
         at_ns=min(now_ns, row.due_ns),
         message_id=delivery.message_id or (before.message_id if before is not None else ""),
@@ -172,7 +178,6 @@ def _sent(
     if not resends.is_quiet(state, row, integration):
         state.ledger.attempted(row, "sent", group, integration, delivery, now_ns)
     state.outbox.told.put(line, told)
-    known = before.resolved if before is not None else flush.NOBODY
     resends.told(state, line, told, row.resolved - known, now_ns)
     state.outbox.drop(line)
     state.outbox.refusals.pop(line, None)

@@ -10,8 +10,9 @@ from itertools import compress
 from msgspec import structs
 
 from heliograph.alert.changes import Kept
-from heliograph.alert.engine import regroup, sending
+from heliograph.alert.engine import flush, regroup, sending, telling
 from heliograph.alert.engine.cold import said_of
+from heliograph.alert.engine.flush import Hold
 from heliograph.alert.engine.state import State
 from heliograph.alert.model import Alert
 from heliograph.alert.silences import forgettable
@@ -74,3 +75,23 @@ def proceed(state: State, now_ns: int) -> None:
         state.outbox.put(structs.replace(row, in_flight=False, due_ns=now_ns))
     regroup.inhibit_anew(state, now_ns)
     regroup.restart(state, now_ns)
+    _assume_noted(state, now_ns)
+
+
+def _assume_noted(state: State, now_ns: int) -> None:
+    """Of what is over, have the ledger take for noted what became of it on channels that are owed no
+    word of it: the lines are in the store alone, and another channel may keep the alert for long."""
+    book, box = state.book, state.outbox
+    noted = Hold(telling.COMPARE, "")
+    for slot in book:
+        if book.ends[slot] > now_ns:
+            continue
+        alert_id = book.ids[slot]
+        for key in book.groups[slot]:
+            group = state.groups.rows.get(key)
+            for integration in () if group is None else telling.of_group(state, group):
+                line = (key, integration.id)
+                row = box.rows.get(line)
+                open_ = row is not None and alert_id in row.firing
+                if not open_ and alert_id not in flush.believed(box.told.get(line)):
+                    state.ledger.assume(alert_id, integration.id, noted)

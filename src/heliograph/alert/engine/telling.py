@@ -21,6 +21,7 @@ from heliograph.alert.routes import Route
 
 NO_ROUTE = "route"
 COMPARE = "compare"
+RATE = "rate"
 
 
 class Sight(NamedTuple):
@@ -275,10 +276,22 @@ def _untold(
     now_ns: int,
 ) -> None:
     """Note of an alert that leaves its group that it was over before it was told, where nothing
-    else was noted of it."""
+    else was noted of it but that a rate held it: that alone says not what became of it."""
     hold = Hold(COMPARE, "it was over before it was told")
     for integration in integrations:
         told = state.outbox.told.get((group.key, integration.id))
         was_told = told is not None and alert_id in told.resolved
-        if not was_told and not state.ledger.is_held(alert_id, integration.id):
+        if was_told or state.ledger.stage(alert_id, integration.id) not in {"", RATE}:
+            continue
+        if not _came_over(state, group, alert_id):
             state.ledger.held(alert_id, group, integration, hold, Status.RESOLVED, now_ns)
+
+
+def _came_over(state: State, group: Group, alert_id: str) -> bool:
+    """Whether new routes brought an alert to *group* when it was over: what became of it was said
+    where it was before. An end that a sender gives may be older than its alert's group."""
+    slot = state.book.slot(alert_id)
+    if slot is None:
+        return False
+    begun_ns = state.book.view(slot).created_ns
+    return max(begun_ns + 1, state.book.ends[slot]) <= group.created_ns
