@@ -129,10 +129,3 @@ def test_a_state_of_times_alone_is_read():
     again = Window(count=2, span_ns=MINUTE_NS)
     again.load(window.dump())
     assert (again.add("a", T0, 5), again.dump()) == (0, window.dump())
-
-
-def test_a_count_is_reached_by_as_many_sources_as_it_counts(monkeypatch):
-    monkeypatch.setattr(windows, "SOURCES_MAX", 4)
-    window = Window(count=9, span_ns=MINUTE_NS)
-    assert [window.add(f"pod-{n}", T0 + n) for n in range(9)] == [0] * 8 + [9]
-    assert window.evicted == 0

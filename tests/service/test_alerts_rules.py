@@ -435,7 +435,7 @@ def test_lines_have_their_colours_off_when_they_come_in_and_when_a_rule_is_tried
     tried = site.post(
         f"{RULES}/test", {"rule": far, "lines": [*coloured, {"message": coloured[0]}]}
     ).json()
-    assert len(tried["alerts"]) == 1
+    assert (len(tried["alerts"]), tried["matched"]) == (1, 3)
     site.log(line(coloured[0], pod="p-1"))
     later(site, lambda: listed(site, alert_name="Red"), "the alert")
 

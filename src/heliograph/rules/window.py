@@ -64,8 +64,7 @@ class Window:
         times = self._of.pop(source, None)
         if times is None:
             times = []
-            # Each may tell of one: of so many none may go that are still to be counted.
-            if len(self._of) >= max(SOURCES_MAX, self.count):
+            if len(self._of) >= SOURCES_MAX:
                 self._drop_source(next(iter(self._of)))
         # Taken out and put back: the sources are in the order in which they were last heard.
         self._of[source] = times

@@ -52,6 +52,7 @@ class Jobs:
         # How many must wait for the thread to be woken.
         self._wanted = 1
         self.together = 1
+        # Whether the next turn has work that is not to wait for others.
         self._left = False
         self.closing = self._ended = False
 
@@ -70,6 +71,8 @@ class Jobs:
                 )
             if urgent:
                 self._jobs.appendleft(job)
+                # A turn that begins now waits for nobody.
+                self._left = True
             else:
                 self._jobs.append(job)
             if urgent or len(self._jobs) >= self._wanted:
@@ -125,7 +128,8 @@ class Jobs:
             # Those of the last turn send again, and those who came meanwhile are here. What was
             # left of that fills this one too.
             expected = min(JOBS_PER_TURN, self.together + len(self._jobs))
-            if expected > 1 and not self._left:
+            at_once = self._left or (self._jobs and self._jobs[0].alone)
+            if expected > 1 and not at_once:
                 self._wait_for(expected, TOGETHER_S)
             if not self._jobs:
                 self._wait_for(1, idle_s())

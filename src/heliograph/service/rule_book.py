@@ -14,7 +14,7 @@ import msgspec
 from msgspec import structs
 
 from heliograph.alert.rules import decode as rule_decode
-from heliograph.alert.rules.rule import Rule
+from heliograph.alert.rules.rule import Rule, watches_alike
 from heliograph.core.clock import Clock
 from heliograph.core.errors import Refused
 from heliograph.store.state import alert_rules
@@ -77,8 +77,10 @@ class RuleBook:
 
         Without `rule_config` it is laid over what a built-in rule says: `{enabled: false}` will do.
         """
-        # Whoever names no rule learns that first, whatever else is wrong.
-        self.one(rule_id)
+        # Whoever names no rule learns that first, whatever else is wrong. One that is left out is
+        # mended so.
+        if rule_id not in self._stored_ids():
+            self.one(rule_id)
         builtin = self._pack.get(rule_id)
         if builtin is not None and "rule_config" not in document:
             document = {**self._document(rule_id), **document}
@@ -149,9 +151,13 @@ class RuleBook:
             updated_ns=now_ns,
             created_by=created_by,
         )
-        put = alert_rules.create if new else alert_rules.replace
         with self._lock:
-            self._write(lambda tx: put(tx, row))
+            before = self._rules.by_id.get(rule.id)
+            if new:
+                self._write(lambda tx: alert_rules.create(tx, row))
+            else:
+                forget = before is None or not watches_alike(before, rule)
+                self._write(lambda tx: alert_rules.replace(tx, row, forget=forget))
             self._reload()
         return rule
 
@@ -180,7 +186,10 @@ class RuleBook:
                 )
             except Refused as error:
                 # Stored by a version that knew more, or allowed it; it shows in no list, and is kept.
-                log.warning("rule left out", extra={"rule": row.name, "why": error.detail})
+                log.warning(
+                    "rule left out",
+                    extra={"rule": row.name, "rule_id": row.id, "why": error.detail},
+                )
         names = {rule.name for rule in made.values()}
         by_id = {rule.id: rule for rule in self._pack.values() if rule.name not in names}
         self._rules = Rules(self._rules.version + 1, {**by_id, **made})

@@ -167,7 +167,7 @@ class Listening:
 
     def _over(self, key: Labels, last_ns: int, now_ns: int, reason: str, seq: int) -> Post:
         # As it would read if it had lasted until now.
-        silent_ns = now_ns - last_ns
+        silent_ns = now_ns - max(last_ns, self._absences.since_ns)
         return rule_posts.over(
             self.rule,
             key,

@@ -57,16 +57,17 @@ def create(tx: Connection, rule: RuleRow) -> None:
     tx.execute(RULES.insert(), _values(rule))
 
 
-def replace(tx: Connection, rule: RuleRow) -> None:
-    """Keep *rule* in place of the one with its id, but for `created_ns` and `created_by`; what the
-    old one remembered is forgotten. Refused as `create`, and 404 where there is none."""
+def replace(tx: Connection, rule: RuleRow, *, forget: bool = True) -> None:
+    """Keep *rule* in place of the one with its id, but for `created_ns` and `created_by`; *forget*
+    what the old one remembered. Refused as `create`, and 404 where there is none."""
     _check(tx, rule)
     values = _values(rule)
     for name in ("id", "created_ns", "created_by"):
         del values[name]
     if not tx.execute(RULES.update().where(_C.id == rule.id).values(values)).rowcount:
         raise _unknown(rule.id)
-    rule_states.forget(tx, [rule.id])
+    if forget:
+        rule_states.forget(tx, [rule.id])
 
 
 def remove(tx: Connection, rule_id: str) -> None:

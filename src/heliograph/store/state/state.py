@@ -59,9 +59,8 @@ class _Delivery:
 class State:
     """The open state. Use `open`; `close` lets what was accepted finish.
 
-    mended   what was set aside or restored at open, in words, or None
-    slow     transactions over `SLOW_S`, by lane
-    failing  why the last transaction came to nothing, where it was the store's doing; None: it was not
+    mended  what was set aside or restored at open, in words, or None
+    slow    transactions over `SLOW_S`, by lane
     """
 
     def __init__(
@@ -74,7 +73,8 @@ class State:
         self._lanes: Lanes[_Job] = Lanes()
         self.mended = home.mended
         self.slow: Counter[Lane] = Counter()
-        self.failing: str | None = None
+        # Of reads and of writes: one may do what the other cannot.
+        self._failing: dict[str, str] = {}
         # The thread whose transaction runs, or 0.
         self._inside = 0
         # Of SQLite's write-ahead log: whether it is brought into the file, or will be; how long that
@@ -140,9 +140,9 @@ class State:
             ):
                 found = work(tx)
         except Unavailable as failed:
-            self.failing = failed.detail
+            self._failing["read"] = failed.detail
             raise
-        self.failing = None
+        self._failing.pop("read", None)
         return found
 
     def waiting(self) -> dict[Lane, int]:
@@ -153,6 +153,11 @@ class State:
     def damaged(self) -> bool:
         """Whether damage was seen since `open`: the next one examines every page and mends."""
         return self._home.damaged
+
+    @property
+    def failing(self) -> str | None:
+        """Why the last write, or the last read, could not be; None where both could."""
+        return self._failing.get("write") or self._failing.get("read")
 
     @property
     def on_sqlite(self) -> bool:
@@ -199,12 +204,12 @@ class State:
             with self._home.translated():
                 found = self._home.writer.transact(work)
             sound = True
-            self.failing = None
+            self._failing.pop("write", None)
         except Refused:
             sound = True
             raise
         except Unavailable as failed:
-            self.failing = failed.detail
+            self._failing["write"] = failed.detail
             raise
         finally:
             self._inside = 0
