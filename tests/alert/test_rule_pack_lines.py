@@ -61,7 +61,6 @@ FIRES = {
         "loss: tensor(nan, device='cuda:0')",
         "losses: [nan, 0.1]",
         " iteration 12/ 500 | load_balancing_loss: nan | params norm: 238.330 |",
-        " iteration 12/ 500 | lm loss: 1.0E+00 | loss scale: 1.0 | grad norm: nan |",
         ':::MLLOG {"key": "train_loss", "value": nan, "metadata": {}}',
         " iteration 12/ 500 | lm loss: INF | loss scale: 1.0 |",
         "Epoch 0: 10%|#| 1/9 [00:01<00:03, loss=inf, v_num=0]",
@@ -153,6 +152,16 @@ SILENT = [
     "loss: nanometer",
     "rank 0 best loss: inf at step 1200",
     "best_loss=inf",
+    "best_val_loss: inf",
+    "{'best_train_loss': inf}",
+    "best_eval_loss=inf",
+    "loss_scale: inf",
+    "loss_scaler=inf",
+    "loss_mask: nan",
+    "nan loss detected in 0 batches",
+    # The first steps of fp16 overflow, and are skipped.
+    " iteration 12/ 500 | lm loss: 1.0E+00 | loss scale: 1.0 | grad norm: nan |",
+    "{'loss': 2.3045, 'grad_norm': nan, 'learning_rate': 2e-05}",
     "val_loss improved from inf to 0.31",
     "Epoch 3: loss inf-norm 1.0",
     "iteration 10 | lm loss: 2.3E+00 | grad norm: 1.0 | number of nan iterations:   0 |",
@@ -197,7 +206,9 @@ def found_in(line):
     for event in parse_line(line).events:
         failed = event.attributes.get("status") == "failed"
         name = "CheckpointFailed" if failed else TOLD_BY.get(event.event_type)
-        if name is not None and event.severity in {"error", "critical"}:
+        # A norm that overflows is an error, and no loss.
+        told = {"critical"} if name == "NaNLoss" else {"error", "critical"}
+        if name is not None and event.severity in told:
             found.add(name)
     return found
 

@@ -18,6 +18,11 @@ from heliograph.core.counting import COUNTED_MAX, counted
         (r"\p{Greek}{40}", 39),
         ("[[:alpha:]]{20}[]a]{20}[^]a]{20}", 57),
         ("é{200}", 199),
+        # What stands beside what is counted is not it, nor takes it up.
+        (r"step \d+.{0,200}nan", 399),
+        (r"\d*.{0,200}x", 399),
+        (r"[ab]*[cd]{0,200}", 399),
+        (r"\w*\w{0,200}", 0),
         # No counts: escapes and classes.
         (r"a\{30}", 0),
         ("[{30}]", 0),
@@ -41,6 +46,10 @@ def test_how_far_it_counts(pattern, expected):
         "(a{0,30}){0,30}",
         "((a{1,10}){1,10}){1,10}z",
         r"\Q[\Ea{502}",
+        r"step \d+.{0,300}nan",
+        r"\d*.{0,900}x",
+        r"q\w+.{0,300}x",
+        "[ab]*[cd]{0,999}",
     ],
 )
 def test_what_counts_too_far_is_refused(pattern):

@@ -19,7 +19,7 @@ from heliograph.core.counting import counted
 from heliograph.core.matcher import compile_pattern
 
 STEEP_REPEATS_MIN = 16
-STEEP_COUNTED_MIN = 40
+STEEP_COUNTED_MIN = 45
 STEEP_PROGRAM_MIN = 2000
 STEEP_LINE_BYTES_MAX = 4096
 # Steep patterns that are looked for together: how large they are, and what their states may take.

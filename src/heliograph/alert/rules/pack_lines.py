@@ -68,16 +68,17 @@ _NOT_NCCL = (
 _VALUE = r"(?:['\"]?\s*[:=]\s*['\"]?|\s+\(?)(?:tensor\()?\[?[-+]?"
 # The best loss so far, or the least, is infinite at first.
 _OF_STEP = (
-    r"(?:(?:lm|total|train(?:ing)?|reduced_train|gpt|step|avg|average|mean|policy|value|actor|critic|pg|"
+    r"(?:\b(?:lm|total|train(?:ing)?|reduced_train|gpt|step|avg|average|mean|policy|value|actor|critic|pg|"
     r"load_balancing|aux|auxiliary|moe_lb|mtp_\d+|val(?:idation)?|eval)[ _/-]"
     r"|[\d|,{\['\":(\]]\s*|\s\s|\t)"
 )
+# Any name of a loss: `loss/train/total: nan`, `train_loss_step=nan`.
+_LOSS = r"loss\w*(?:[/.-]\w+)*"
 _NAN = (
-    # By its value; any name of a loss: `loss/train/total: nan`, `train_loss_step=nan`.
-    rf"(?i)loss\w*(?:[/.-]\w+)*{_VALUE}nan\b|loss is:?\s+(?:tensor\(\[?)?[-+]?nan\b"
-    rf"|{_OF_STEP}loss\w*(?:[/.-]\w+)*{_VALUE}inf(?:inity)?\b"
-    r"|loss\w*\", \"value\": [-+]?nan\b"
-    r"|\bgrad[_ ]norm['\"]?\s*[:=]\s*['\"]?[-+]?nan\b|\bBad grad_norm detected\b"
+    # By its value. A gradient's norm may overflow now and then, and its step is skipped.
+    rf"(?i){_LOSS}{_VALUE}nan\b|loss is:?\s+(?:tensor\(\[?)?[-+]?nan\b"
+    rf"|{_OF_STEP}{_LOSS}{_VALUE}inf(?:inity)?\b"
+    r"|loss\w*\", \"value\": [-+]?nan\b|\bBad grad_norm detected\b"
     r"|\bnumber of nan iterations:\s+[1-9]"
     # By a sentence.
     r"|\bfound (?:nan|inf) in (?:local )?(?:forward |grad|loss)"
@@ -90,7 +91,8 @@ _NAN = (
     r"|\bUnexpected result [-+]?(?:nan|inf) on rank \d"
 )
 _NOT_NAN = (
-    r"(?i)\b(?:if|when|whether|in case|check(?:s|ing)?|skip(?:s|ping)?|avoid)\b[^:|=]*"
+    r"(?i)\bloss_(?:scal\w*|mask)['\"]?\s*[:=]\s*['\"]?[-+]?(?:nan|inf)|\bin 0 (?:batch|step|iter)"
+    r"|\b(?:if|when|whether|in case|check(?:s|ing)?|skip(?:s|ping)?|avoid)\b[^:|=]*"
     r"(?:\bloss (?:is |becomes |became |contains )?(?:nan|inf)\b|\bfound (?:nan|inf)\b"
     r"|\b(?:nan|inf|infinite|non-?finite) (?:\w+ )?loss|\b(?:nan|inf) in (?:the )?(?:\w+ )?loss)"
     r"|\bloss(?: is)? nan[ -](?:check\w*|guards?|detect\w*|toleran\w*|handling|filter\w*)\b"
