@@ -247,3 +247,18 @@ def test_a_rule_that_is_given_nothing_it_looks_at_is_warned_of(told, tmp_path):
     done = asked(told, rules, "test", str(file), given="a line\n")
     assert (done.exit_code, done.stdout) == (0, "M: 0 alerts\n")
     assert done.stderr.startswith("warning: rule 1 (M): ")
+
+
+def test_a_list_longer_than_a_page_is_whole(told):
+    made = [
+        json.loads(
+            asked(told, silence, "add", f'n="{n}"', "--comment", "many", "--json").stdout
+        )["silence_id"]
+        for n in range(60)
+    ]
+    listed = asked(told, silence, "list")
+    assert lines(listed)[-1] == "60 of 60"
+    assert {line.split()[0] for line in lines(listed)[1:-1]} == set(made)
+    assert len(json.loads(asked(told, silence, "list", "--json").stdout)["items"]) == 60
+    assert lines(asked(told, silence, "expire", *made))[-1] == f"expired {made[-1]}"
+    assert json.loads(asked(told, rules, "list", "--json").stdout)["total"] > 10

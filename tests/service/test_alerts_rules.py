@@ -397,11 +397,15 @@ def test_healthy_primus_lines_wake_nobody_and_a_sick_one_does(site):
     assert [alert["alert_name"] for alert in listed(site)] == ["NaNLoss"]
 
 
-def test_rules_and_what_they_remember_survive_a_restart(tmp_path):
+@pytest.mark.parametrize("other_words", [False, True])
+def test_rules_and_what_they_remember_survive_a_restart(tmp_path, other_words):
+    kept = {**RULE, "name": "Kept"}
     with running(tmp_path / "data") as site:
-        made(site, **{**RULE, "name": "Kept"})
+        rule_id = made(site, **kept)
         site.log(line("NCCL error 1", ago_s=30), line("NCCL error 2", ago_s=20))
         assert listed(site, alert_name="Kept") == []
+        if other_words:
+            assert put(site, rule_id, {**kept, "annotations": {"summary": "x"}}).status == 200
     with running(tmp_path / "data") as site:
         site.log(line("NCCL error 3", ago_s=10))
         (alert,) = listed(site, alert_name="Kept")

@@ -6,7 +6,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from heliograph.cli.config import check_file, show
+from heliograph.cli.config import _masked, check_file, show
 from heliograph.cli.settings import Unusable, load
 from heliograph.core.clock import SystemClock
 from heliograph.core.errors import ConfigError
@@ -361,3 +361,18 @@ def test_what_is_shown_has_no_secrets(file):
     one = alerting["receivers"][0]
     assert one["webhook_configs"][1]["url_file"] == str(path.parent / "hook")
     assert one["slack_configs"][0] == {"channel": "x", "app_token": "<secret>"}
+
+
+@pytest.mark.parametrize(
+    ("url", "shown_as"),
+    [
+        ("postgresql+psycopg://u:pa/ss@db/h", "postgresql+psycopg://u:<secret>@db/h"),
+        ("postgresql://u:p@ss@db/h", "postgresql://u:<secret>@db/h"),
+        ("https://tok3n@prom/w", "https://<secret>@prom/w"),
+        ("https://prom/w?a=b&sig=abc", "https://prom/w?a=b&sig=<secret>"),
+        ("https://prom:9090/w", "https://prom:9090/w"),
+        ("me@example.com", "me@example.com"),
+    ],
+)
+def test_what_is_secret_in_a_url_is_not_shown(url, shown_as):
+    assert _masked({"a": [url]}) == {"a": [shown_as]}

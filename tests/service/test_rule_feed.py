@@ -117,6 +117,44 @@ def test_an_absence_goes_on_while_other_rules_change():
     assert "resolved" not in bench.look()
 
 
+def test_rows_are_of_the_pods_that_lines_name(monkeypatch):
+    monkeypatch.setattr(rule_feed, "NAMED_MAX", 2)
+    each = {
+        "fields": ["loss"],
+        "op": ">",
+        "value": 1,
+        "threshold": {"by": ["pod_name", "node_name"]},
+    }
+    bench = Bench(rule(each, rule_type="field"))
+    bench.feed._owner = lambda uid, name, node: Context(
+        pod_id=uid, pod_name=name, node_name=node
+    )
+
+    def told(*pods):
+        for pod in pods:
+            row = TrainingRow(pod, "log", "", T0, 1, None, "x", {"loss": 2.0})
+            bench.feed.rows([row], 1, T0)
+        posts = bench.feed.posts()
+        bench.feed.taken()
+        return [
+            tuple(post.by_name().get(n, "") for n in ("pod_name", "node_name"))
+            for post in posts
+        ]
+
+    assert told("u-1") == [("", "")]
+    bench.feed.heard(
+        [("u-1", "ns", "p-1", "n-1", "c", "stdout"), ("u-2", "ns", "p-2", "", "c", "stdout")]
+    )
+    # A second shipper knows no node.
+    bench.feed.heard(
+        [("u-1", "ns", "p-1", "", "c", "stderr"), ("", "ns", "p-9", "n", "c", "stdout")]
+    )
+    assert told("u-1", "u-2") == [("p-1", "n-1"), ("p-2", "")]
+    # Bounded: more pods are known by their uids alone.
+    bench.feed.heard([("u-3", "ns", "p-3", "n-3", "c", "stdout")])
+    assert told("u-3", "u-1") == [("", ""), ("p-1", "n-1")]
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -28,6 +28,17 @@ def get(url: str, path: str, parameters: Mapping[str, Any]) -> Any:
     return answer
 
 
+def get_all(url: str, path: str, parameters: Mapping[str, Any]) -> Any:
+    """The whole list that GET *path* answers, page by page, as one answer."""
+    answer = get(url, path, parameters)
+    while len(answer["items"]) < answer["total"]:
+        more = get(url, path, {**parameters, "offset": len(answer["items"])})
+        if not more["items"]:
+            break
+        answer["items"] += more["items"]
+    return answer
+
+
 def segment(name: str) -> str:
     """*name* as one segment of a path: what somebody typed must not lead elsewhere."""
     return quote(name, safe="")

@@ -9,8 +9,9 @@ import click
 from heliograph.cli.settings import Unusable, load
 from heliograph.core.errors import ConfigError
 
-_PASSWORD = re.compile(r"(://[^/@\s:]*):[^/@\s]*@")
-_QUERY = re.compile(r"(?i)([?&][^=&\s]*(?:password|secret|token|key)[^=&\s]*=)[^&\s]+")
+# A password may have any of the characters that end one elsewhere; without a name it is one, too.
+_PASSWORD = re.compile(r"(://(?:[^/@\s:]*:)?)\S+@")
+_QUERY = re.compile(r"(?i)([?&][^=&\s]*(?:password|secret|token|key|sig|auth)[^=&\s]*=)[^&\s]+")
 
 
 @click.group()
@@ -56,5 +57,5 @@ def _masked(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_masked(item) for item in value]
     if isinstance(value, str):
-        return _QUERY.sub(r"\1<secret>", _PASSWORD.sub(r"\1:<secret>@", value))
+        return _QUERY.sub(r"\1<secret>", _PASSWORD.sub(r"\1<secret>@", value))
     return value

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from heliograph.cli.client import URL_VARIABLE, ask, get, inert, segment, table
+from heliograph.cli.client import URL_VARIABLE, ask, get_all, inert, segment, table
 from heliograph.cli.each import try_all
 
 _url = click.option(
@@ -40,7 +40,7 @@ def rules() -> None:
 @_as_json
 def list_(url: str, source: str | None, as_json: bool) -> None:
     """List rules."""
-    answer = get(url, "/v1/alert-rules", {"source": source, "limit": 1000})
+    answer = get_all(url, "/v1/alert-rules", {"source": source})
     if as_json:
         click.echo(json.dumps(answer))
         return

@@ -8,7 +8,7 @@ import json
 
 import click
 
-from heliograph.cli.client import URL_VARIABLE, ask, get, inert, segment, table
+from heliograph.cli.client import URL_VARIABLE, ask, get_all, inert, segment, table
 from heliograph.cli.each import try_all
 
 _url = click.option(
@@ -81,7 +81,7 @@ def add(
 @_as_json
 def list_(url: str, state: str, as_json: bool) -> None:
     """List silences."""
-    answer = get(url, "/v1/silences", {"state": state, "limit": 1000})
+    answer = get_all(url, "/v1/silences", {"state": state})
     if as_json:
         click.echo(json.dumps(answer))
         return

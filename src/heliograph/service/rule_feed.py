@@ -39,9 +39,13 @@ from heliograph.training.parse import Parsed
 TICK_EVERY_S = 1.0
 # Pods, as they are named, whose owners are remembered; one more, and all are forgotten.
 CONTEXTS_MAX = 20_000
+# Pods of which it is remembered what their lines call them; of others rows know but the uid.
+NAMED_MAX = 100_000
 # Plans of which it is remembered which lines need no look; one more, and all are forgotten.
 GUARDS_MAX = 8192
 _DIGITS = re.compile(rb"[0-9]+")
+# What is in every colour code, however its ESC byte is written, or if it is lost.
+_COLOUR = re.compile(rb"\[\d{0,3}(?:;\d{1,3}){0,15}m")
 
 Span = tuple[int, int]
 Guard = Sequence[Span] | None
@@ -137,12 +141,14 @@ class RuleFeed:
         """Note what *sources* of lines call their pods: rows know but a uid, which nobody may have
         placed."""
         for pod_uid, _, pod_name, node, *_ in sources:
-            named = pod_name, node
-            if pod_uid and pod_name and self._named.get(pod_uid) != named:
-                if len(self._named) >= CONTEXTS_MAX:
-                    self._named.clear()
+            if not (pod_uid and pod_name):
+                continue
+            before = self._named.get(pod_uid)
+            # Of two that ship its lines, one may know no node.
+            named = pod_name, node or (before[1] if before else "")
+            if named != before and (before or len(self._named) < NAMED_MAX):
                 self._named[pod_uid] = named
-                self._stream.forget_owners()
+                self._stream.forget_owners(pod_uid)
 
     def wanted(self, read: Read) -> list[Hit]:
         """The places of those lines of *read* that rules may be about, and these, for `line`. What one
@@ -173,6 +179,9 @@ class RuleFeed:
     def _coloured(self, read: Read, plan_of: NDArray[np.uint32]) -> list[int]:
         """The places of lines of *read* that have colours, between which no word stands as it is."""
         block = read.block
+        # Of most blocks no byte is looked at twice.
+        if b"\x1b" not in block.blob and _COLOUR.search(block.blob) is None:
+            return []
         plans = [n for n, plan in enumerate(read.parsed.plans, 1) if self._has_colours(plan)]
         found = [n for n in np.flatnonzero(plan_of == 0).tolist() if has_colours(block.text(n))]
         return found + np.flatnonzero(np.isin(plan_of, plans)).tolist() if plans else found

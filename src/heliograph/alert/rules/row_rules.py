@@ -95,12 +95,14 @@ class _Track:
 class RowRules:
     """The rules of *index* over rows."""
 
-    __slots__ = ("_occurring", "_owned", "_saying", "_tracks", "pasts")
+    __slots__ = ("_occurring", "_owned", "_saying", "_tracked", "_tracks", "pasts")
 
     def __init__(self, index: RuleIndex, saying: Saying, occurring: Occurring) -> None:
         self._saying, self._occurring = saying, occurring
         self._owned = Owned(index.rows)
         self._tracks: dict[tuple[str, str, str], Scores] = {}
+        # The pods of these.
+        self._tracked: set[str] = set()
         self.pasts = {
             rule.id: Pasts(rule.id, size=body.size, least=body.least, of=body.of)
             for rule, body in index.deviating
@@ -126,14 +128,21 @@ class RowRules:
                 at += 1
                 continue
             if len(tracks) >= TRACKS_MAX:
-                tracks.clear()
+                self.forget_owners()
+            self._tracked.add(row.pod_uid)
             context = whose(row.pod_uid)
             said = Said(row.at_ns, row.pod_uid, context)
             tracks[row[:3]] = self._scores(row, said)
 
-    def forget_owners(self) -> None:
-        """Whose rows are may be another from now on."""
-        self._tracks.clear()
+    def forget_owners(self, pod_uid: str | None = None) -> None:
+        """Whose rows are may be another from now on, of *pod_uid* or of all."""
+        if pod_uid is None:
+            self._tracks.clear()
+            self._tracked.clear()
+        elif pod_uid in self._tracked:
+            self._tracked.discard(pod_uid)
+            for name in [name for name in self._tracks if name[0] == pod_uid]:
+                del self._tracks[name]
 
     def _scores(self, row: TrainingRow, said: Said) -> Scores:
         """Those of the track of *row*, their owner, which does not know them: a forgotten one is gone

@@ -156,9 +156,9 @@ class RuleStream:
         rows, until `forget_owners`."""
         self._rows.several(rows, whose, Came(seq, arrival_ns))
 
-    def forget_owners(self) -> None:
-        """Whose rows are may be another from now on."""
-        self._rows.forget_owners()
+    def forget_owners(self, pod_uid: str | None = None) -> None:
+        """Whose rows are may be another from now on, of *pod_uid* or of all."""
+        self._rows.forget_owners(pod_uid)
 
     @property
     def event_types(self) -> frozenset[str] | None:
