@@ -308,14 +308,22 @@ def test_bounds_that_were_reached_stay_counted_when_rules_change():
     assert bench.feed.counts["late"] == 2
 
 
+def read_by_plan(monkeypatch, texts):
+    """Lines of *texts*, and what is read of them once their shapes are known."""
+    monkeypatch.setattr(shapes, "LINES_PER_LESSON", 1)
+    in_force = InForce(0, parse_line, own=False)
+    parses = LineParses(SimpleNamespace(in_force=lambda: in_force), Meters())
+    given = [Line(T0, "p", "", "", "", "c", "stdout", text) for text in texts]
+    for _ in range(2):
+        read = parses.read(LineBlock.of(given))
+    return given, read
+
+
 @pytest.mark.parametrize("remembered", [1, 8192])
 def test_lines_that_a_plan_reads_are_looked_at_only_where_a_digit_may_matter(
     monkeypatch, remembered
 ):
     monkeypatch.setattr(rule_feed, "GUARDS_MAX", remembered)
-    monkeypatch.setattr(shapes, "LINES_PER_LESSON", 1)
-    in_force = InForce(0, parse_line, own=False)
-    parses = LineParses(SimpleNamespace(in_force=lambda: in_force), Meters())
     texts = []
     for n in range(60):
         texts.append(
@@ -326,9 +334,7 @@ def test_lines_that_a_plan_reads_are_looked_at_only_where_a_digit_may_matter(
             f"NVRM: Xid (PCI:0000:03:00): {(63, 79)[n % 2]}, pid={n + 100}, some words"
         )
         texts.append("RuntimeError: CUDA out of memory." if n == 50 else f"words {n}")
-    given = [Line(T0, "p", "", "", "", "c", "stdout", text) for text in texts]
-    for _ in range(2):
-        read = parses.read(LineBlock.of(given))
+    _, read = read_by_plan(monkeypatch, texts)
     assert sum(map(bool, read.parsed.plan_of)) > 200
 
     bench = Bench(*pack.rules())
@@ -357,9 +363,6 @@ def test_coloured_lines_that_a_plan_reads_are_looked_at_without_colours(
     monkeypatch, remembered
 ):
     monkeypatch.setattr(rule_feed, "GUARDS_MAX", remembered)
-    monkeypatch.setattr(shapes, "LINES_PER_LESSON", 1)
-    in_force = InForce(0, parse_line, own=False)
-    parses = LineParses(SimpleNamespace(in_force=lambda: in_force), Meters())
     texts = []
     for n in range(60):
         loss = "nan" if n == 33 else f"2.{n + 10}"
@@ -369,9 +372,7 @@ def test_coloured_lines_that_a_plan_reads_are_looked_at_without_colours(
             ("", "", ""),
         ):
             texts.append(f"{begin}step: {n + 10}  {middle}loss: {loss}{end}  memory: 9.50GiB")
-    given = [Line(T0, "p", "", "", "", "c", "stdout", text) for text in texts]
-    for _ in range(2):
-        read = parses.read(LineBlock.of(given))
+    given, read = read_by_plan(monkeypatch, texts)
     assert sum(map(bool, read.parsed.plan_of)) > 150
 
     bench = Bench(
