@@ -189,6 +189,22 @@ def test_one_wrong_time_makes_nothing_late(ahead_s):
     assert bench.feed.counts["late"] == 0
 
 
+@pytest.mark.parametrize("ahead_s", [290, 305, 400])
+def test_a_line_of_the_future_that_is_sent_again_counts_once(ahead_s):
+    bench = Bench(rule({**THRICE, "threshold": {"count": 2, "window": "1m"}}))
+
+    def say(at_ns, seq, arrived_s):
+        one = Line(at_ns, "", "n", "a", "", "c", "stdout", "flap")
+        bench.feed.line(one, "", seq, T0 + arrived_s * SECOND_NS)
+
+    at_ns = T0 + ahead_s * SECOND_NS
+    for seq, arrived_s in enumerate((0, 10, 0), 1):
+        say(at_ns, seq, arrived_s)
+    assert bench.look() == []
+    say(at_ns + 1, 4, 20)
+    assert bench.look() == ["firing"]
+
+
 def test_a_clock_that_stays_ahead_counts_by_itself():
     bench = Bench(rule(THRICE))
     for at_s in (0, 40, 80, 100):

@@ -55,11 +55,11 @@ class Window:
     def __len__(self) -> int:
         return len(self._merged)
 
-    def add(self, source: str, at_ns: int, identity: int = 0) -> int:
+    def add(self, source: str, at_ns: int, identity: int = 0, also: str = "") -> int:
         """Take one occurrence; how many there are in the window that it completes, or 0.
 
-        *identity*, ≥ 0, tells it from others of its source and time: one that is there already
-        completes nothing. Each that has none, 0, counts.
+        *identity*, ≥ 0, tells it from others of its source, and of *also*, and its time: one that is
+        there already completes nothing. Each that has none, 0, counts.
         """
         times = self._of.pop(source, None)
         if times is None:
@@ -74,7 +74,7 @@ class Window:
             return 0
         told = at_ns, identity
         place = bisect_left(times, told)
-        if identity and place < len(times) and times[place] == told:
+        if identity and (_is_at(times, place, told) or told in self._of.get(also, ())):
             return 0
         times.insert(place, told)
         insort(self._merged, at_ns)
@@ -141,3 +141,7 @@ class Window:
             if times
         }
         self._merged = sorted(at_ns for times in self._of.values() for at_ns, _ in times)
+
+
+def _is_at(times: list[Told], place: int, told: Told) -> bool:
+    return place < len(times) and times[place] == told

@@ -46,7 +46,9 @@ class Counts:
         self.late = 0
         self.evicted = 0
 
-    def add(self, key: Labels, client: str, at_ns: int, identity: int = 0) -> int:
+    def add(
+        self, key: Labels, client: str, at_ns: int, identity: int = 0, also: str = ""
+    ) -> int:
         """Take one occurrence of *key*, once for each *identity* (see `Window`); how many make the
         rule fire now, or 0."""
         if self._threshold.count == 1:
@@ -59,7 +61,7 @@ class Counts:
             self._dirty[oldest] = False
             self.evicted += 1
         late, evicted = window.late, window.evicted
-        completed = window.add(client, at_ns, identity)
+        completed = window.add(client, at_ns, identity, also)
         self.late += window.late - late
         self.evicted += window.evicted - evicted
         self._dirty[key] = True

@@ -74,7 +74,9 @@ class Occurring:
         key = owned_key(by, values)
         identity = self._identity(rule, said, came) if threshold.count > 1 else 0
         clock = clock_of(said.client, said.at_ns, came.arrival_ns)
-        found = self.counts[rule.id].add(key, clock, said.at_ns, identity)
+        # Sent again a little later, it may no longer be of the future.
+        also = said.client if clock != said.client else clock_of(said.client, said.at_ns, 0)
+        found = self.counts[rule.id].add(key, clock, said.at_ns, identity, also)
         if not found or self._saying.again(rule, key, came):
             return
         shown = extra()
