@@ -10,7 +10,7 @@ from heliograph.cli.alerts import alerts
 from heliograph.cli.rules import LINES_MAX, rules
 from heliograph.cli.silence import silence
 from tests.notify.fakes import Provider, Reply
-from tests.service.alert_site import GPU_MEMORY, OOM, RULE
+from tests.service.alert_site import GPU_MEMORY, OOM, RULE, SILENCE
 from tests.service.live import until
 from tests.service.running import running
 
@@ -251,9 +251,7 @@ def test_a_rule_that_is_given_nothing_it_looks_at_is_warned_of(told, tmp_path):
 
 def test_a_list_longer_than_a_page_is_whole(told):
     made = [
-        json.loads(
-            asked(told, silence, "add", f'n="{n}"', "--comment", "many", "--json").stdout
-        )["silence_id"]
+        told.post("/v1/silences", {**SILENCE, "comment": str(n)}).json()["silence_id"]
         for n in range(60)
     ]
     listed = asked(told, silence, "list")
