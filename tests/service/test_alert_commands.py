@@ -89,6 +89,13 @@ def test_rules_are_added_tried_listed_and_deleted(told, tmp_path):
     assert lines(asked(told, rules, "delete", rule_id)) == [f"deleted {rule_id}"]
 
 
+def test_an_error_names_its_field_once(told, tmp_path):
+    file = tmp_path / "rule.json"
+    file.write_text(json.dumps({**RULE, "name": "No", "rule_config": {"pattern": "("}}))
+    said = asked(told, rules, "add", str(file)).output
+    assert said.count("rule_config.pattern: ") == 1, said
+
+
 @pytest.mark.parametrize(
     ("command", "arguments", "words"),
     [
@@ -97,7 +104,7 @@ def test_rules_are_added_tried_listed_and_deleted(told, tmp_path):
         (alerts, ("show", "../silences"), "404: "),
         (alerts, ("show", "..?x"), "404: "),
         (alerts, ("list", "--limit", "0"), "--limit"),
-        (alerts, ("statistics", "--group-by", "colour"), "400: group_by"),
+        (alerts, ("statistics", "--group-by", "colour"), "400: group_by: 'colour' is not"),
         (alerts, ("statistics", "--from", "yesterday"), "400: date_from"),
         (silence, ("expire", "nope"), "404: "),
         (silence, ("expire", "../alert-rules/x"), "404: "),

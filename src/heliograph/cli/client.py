@@ -94,12 +94,17 @@ def words(response: Any) -> str:
     try:
         answer = response.json()
         detail = str(answer["detail"])
-        named = [f"{one['field']}: {one['message']}" for one in answer.get("errors", [])]
+        named = [_named(one["field"], one["message"]) for one in answer.get("errors", [])]
     except (ValueError, KeyError, TypeError):
         return inert(response.text[:200])
     # Its field is what to look for.
     first = [] if any(detail in one for one in named) else [detail]
     return "\n".join(inert(line) for line in [*first, *named])
+
+
+def _named(field: str, message: str) -> str:
+    # Many messages begin with their field.
+    return message if message.startswith(field) else f"{field}: {message}"
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
