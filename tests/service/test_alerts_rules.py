@@ -267,15 +267,20 @@ def test_events_of_containers(ruled):
 def test_a_disabled_rule_stops_and_an_enabled_one_starts(ruled):
     document = {"name": "Switch", "source": "log", "severity": "info",
                 "rule_config": {"pattern": "switch me", "threshold": {"by": ["pod_name"]}}}  # fmt: skip
+
+    def told(pod):
+        """The pods of alerts, once the line of *pod* is applied: a list waits for that."""
+        ruled.log(line("switch me", pod=pod))
+        return {alert["pod_name"] for alert in listed(ruled, alert_name="Switch")}
+
     rule_id = made(ruled, **document)
-    ruled.log(line("switch me", pod="a"))
+    assert told("a") == {"a"}
     put(ruled, rule_id, {**document, "enabled": False})
-    ruled.log(line("switch me", pod="b"))
+    assert told("b") == {"a"}
     put(ruled, rule_id, {**document, "enabled": True})
-    ruled.log(line("switch me", pod="c"))
+    assert told("c") == {"a", "c"}
     ruled.ask("DELETE", f"{RULES}/{rule_id}")
-    ruled.log(line("switch me", pod="d"))
-    assert {alert["pod_name"] for alert in listed(ruled, alert_name="Switch")} == {"a", "c"}
+    assert told("d") == {"a", "c"}
 
 
 def test_a_metric_rule_that_is_removed_says_no_more(ruled):
