@@ -9,6 +9,15 @@ from heliograph.training.findings.block import Block
 from heliograph.training.findings.blocks import Blocks
 
 SECOND_NS = 10**9
+# Of a traceback that stands before it.
+CAUSE = [
+    "",
+    "The above exception was the direct cause of the following exception:",
+    "",
+    "Traceback (most recent call last):",
+    '  File "run.py", line 1, in <module>',
+    "RuntimeError: the job failed",
+]
 SOURCE = ("p1", "train", "pod-p1", "n1", "main", "stderr")
 
 

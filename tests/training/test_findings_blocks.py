@@ -10,7 +10,7 @@ from heliograph.training.findings import blocks, joined
 from heliograph.training.findings.block import Block
 from heliograph.training.findings.blocks import Blocks
 from heliograph.training.parse import parse_line
-from tests.training.framed import SOURCE, cut, fed, over_a_restart, told, whole
+from tests.training.framed import CAUSE, SOURCE, cut, fed, over_a_restart, told, whole
 
 OTHER = ("p2", "train", "pod-p2", "n1", "main", "stderr")
 TRACE = [
@@ -21,14 +21,6 @@ TRACE = [
     '  File "train.py", line 3, in main',
     '    raise ValueError("no data")',
     "ValueError: no data",
-]
-CAUSE = [
-    "",
-    "The above exception was the direct cause of the following exception:",
-    "",
-    "Traceback (most recent call last):",
-    '  File "run.py", line 1, in <module>',
-    "RuntimeError: the job failed",
 ]
 HANDLED = [
     "",

@@ -7,7 +7,7 @@ import pytest
 from heliograph.training.findings import groups, joined
 from heliograph.training.findings.blocks import Blocks
 from heliograph.training.findings.groups import Drawn, Sign, drawn
-from tests.training.framed import cut, fed, over_a_restart, whole
+from tests.training.framed import CAUSE, cut, fed, over_a_restart, whole
 
 RULE = "+---------------- {} ----------------".format
 END = "+------------------------------------"
@@ -53,14 +53,6 @@ TOLD = [
     ("KeyError", "my.errors.ManyErrors", "confirmation"),
     ("TypeError", "KeyError", "confirmation"),
     ("SyntaxError", "ExceptionGroup", "confirmation"),
-]
-CAUSE = [
-    "",
-    "The above exception was the direct cause of the following exception:",
-    "",
-    "Traceback (most recent call last):",
-    '  File "run.py", line 1, in <module>',
-    "RuntimeError: the job failed",
 ]
 PLAIN = ["Traceback (most recent call last):", '  File "a.py", line 1, in f', "ValueError: a"]
 CHAINED = [*PLAIN, *CAUSE[:3], *GROUP, *CAUSE]

@@ -17,6 +17,9 @@ def load(path: Path | None, overrides: Mapping[str, Any], *, insecure: bool = Fa
 
     try:
         loaded = config.load(Config, path=path, environ=os.environ, overrides=overrides)
+        if path is not None:
+            # Not resolved: where the file is a link, what it names stands beside the link.
+            loaded = loaded.beside(path.absolute().parent)
     except ConfigError as error:
         raise Unusable(str(error)) from error
     try:

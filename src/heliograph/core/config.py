@@ -19,7 +19,7 @@ import typing
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import UnionType
-from typing import Any, Protocol, Self, TypeVar, runtime_checkable
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -39,15 +39,6 @@ _T = TypeVar("_T")
 _Place = tuple[str, ...]
 _SIZE = re.compile(r"([0-9]{1,19}) ?([A-Za-z]{0,3})\Z")
 _AT = re.compile(r" - at `(?:key in )?(\$[^`]*)`\Z")
-
-
-@runtime_checkable
-class NamesFiles(Protocol):
-    """A configuration that names files which stand beside its own."""
-
-    def beside(self, folder: Path) -> Self:
-        """The same with relative names in *folder*, absolute ones as they are."""
-        ...
 
 
 class Duration(int):
@@ -109,11 +100,7 @@ def load(
     for name, layer in _environment(struct_type, environ):
         _merge(top, layer, source=name, sources=sources)
     _merge(top, _given(overrides), source=FLAGS, sources=sources)
-    loaded = decode(struct_type, top, source=str(path or "configuration"), sources=sources)
-    if path is not None and isinstance(loaded, NamesFiles):
-        # Not resolved: where the file is a link, what it names stands beside the link.
-        return loaded.beside(path.absolute().parent)
-    return loaded
+    return decode(struct_type, top, source=str(path or "configuration"), sources=sources)
 
 
 def decode(

@@ -21,8 +21,8 @@ _OPTIONS.never_capture = True
 # Any character is one instruction.
 _OPTIONS.dot_nl = True
 _OPTIONS.encoding = re2.Options.Encoding.LATIN1
-# Characters that no pattern needs, and of one byte each.
-_STAND_INS, _STAND_INS_MAX = 0x80, 32
+# Control characters, which no pattern needs, and of one byte each.
+_STAND_INS = 31
 
 # A class of characters; another escape; a count.
 _PIECE = re.compile(
@@ -43,7 +43,7 @@ def counted(pattern: str) -> int:
         """A character for a class, another for each: RE2 makes one of neighbours that are alike."""
         if not piece[1]:
             return piece[0]
-        return names.setdefault(piece[1], chr(_STAND_INS + len(names) % _STAND_INS_MAX))
+        return names.setdefault(piece[1], chr(1 + len(names) % _STAND_INS))
 
     plain = _PIECE.sub(stand_in, pattern)
     bare = _PIECE.sub(lambda piece: piece[2] or "", plain)
@@ -61,14 +61,5 @@ def counted(pattern: str) -> int:
 
 
 def _size(pattern: str) -> int:
-    size: int = re2.compile(_bytes(pattern), _OPTIONS).programsize
+    size: int = re2.compile(pattern.encode("utf-8", "replace"), _OPTIONS).programsize
     return size
-
-
-def _bytes(pattern: str) -> bytes:
-    return b"".join(
-        bytes([ord(char)])
-        if _STAND_INS <= ord(char) < _STAND_INS + _STAND_INS_MAX
-        else char.encode("utf-8", "replace")
-        for char in pattern
-    )

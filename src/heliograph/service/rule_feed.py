@@ -164,34 +164,40 @@ class RuleFeed:
                 places = np.flatnonzero(plan_of == plan)
                 looked[places] = _without_zeros(block, places, guard)
         coloured = self._coloured(read, plan_of)
-        looked[coloured] = likely[coloured] = False
+        looked[[*coloured]] = likely[[*coloured]] = False
         found = self._stream.matching(block.blob, block.ends, np.flatnonzero(looked).tolist())
         some = np.flatnonzero(likely).tolist()
         if some:
             found += self._stream.matching(block.blob, block.ends, some, together=False)
-        for place in coloured:
-            if hits := self._stream.match(uncolored(block.text(place))):
+        for place, text in coloured.items():
+            if hits := self._stream.match(text):
                 found.append((place, hits))
         if some or coloured:
             found.sort()
         return found
 
-    def _coloured(self, read: Read, plan_of: NDArray[np.uint32]) -> list[int]:
-        """The places of lines of *read* that have colours, between which no word stands as it is."""
+    def _coloured(self, read: Read, plan_of: NDArray[np.uint32]) -> dict[int, str]:
+        """The lines of *read* that have colours, between which no word stands as it is: by their
+        places, without them."""
         block = read.block
         # Of most blocks no byte is looked at twice.
         if b"\x1b" not in block.blob and _COLOUR.search(block.blob) is None:
-            return []
+            return {}
         plans = [n for n, plan in enumerate(read.parsed.plans, 1) if self._has_colours(plan)]
-        found = [n for n in np.flatnonzero(plan_of == 0).tolist() if has_colours(block.text(n))]
-        return found + np.flatnonzero(np.isin(plan_of, plans)).tolist() if plans else found
+        found = {}
+        for place in np.flatnonzero(np.isin(plan_of, [0, *plans])).tolist():
+            text = block.text(place)
+            if (bare := uncolored(text)) != text:
+                found[place] = bare
+        return found
 
     def _has_colours(self, plan: Plan) -> bool:
         number = plan.number
         if number not in self._colours:
             if len(self._colours) >= GUARDS_MAX:
                 self._colours.clear()
-            self._colours[number] = has_colours(_shown(plan)[0].decode("latin-1"))
+            text = _shown(plan)[0].decode("latin-1")
+            self._colours[number] = uncolored(text) != text
         return self._colours[number]
 
     def line(
@@ -204,8 +210,6 @@ class RuleFeed:
         hits: tuple[int, ...] | None = None,
     ) -> None:
         """Evaluate one whole line, and what it was *parsed* to; *hits* as `wanted` told them."""
-        if hits == ():
-            return
         text = uncolored(line.text)
         if hits is None or not text.isascii():
             # A block has a lone surrogate as three bytes, and patterns are over `?` in its place.
@@ -345,11 +349,6 @@ class RuleFeed:
             resolve_after_ns=self._resolve_after_ns,
             states=states,
         )
-
-
-def has_colours(text: str) -> bool:
-    """Whether *text* has terminal control sequences, which rules do not see."""
-    return uncolored(text) != text
 
 
 def _pod(namespace: str, name: str) -> str:

@@ -18,7 +18,7 @@ the same. Absences are looked at every `step`, up to *now*.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from itertools import chain, islice
 from typing import Any
@@ -73,7 +73,7 @@ _POD = {
 _CONTEXT = structs.fields(Context)
 
 
-def trial(document: Any, *, now_ns: int) -> dict[str, Any]:
+def trial(document: Any, *, now_ns: int, seen: Callable[[str], str] = str) -> dict[str, Any]:
     """What the rule of *document* says of its input. Raises Refused that names the field."""
     top = Part.of(document, "")
     top.only(_KEYS)
@@ -81,8 +81,11 @@ def trial(document: Any, *, now_ns: int) -> dict[str, Any]:
     rule = structs.replace(rule, enabled=True)
     if "now" in top.values:
         now_ns = _instant(top, "now", now_ns)
-    over = _over_stream if rule_metrics.query(rule, now_ns) is None else _over_series
-    return {**over(rule, top, now_ns), "warnings": _warnings(rule, top)}
+    if rule_metrics.query(rule, now_ns) is None:
+        found = _over_stream(rule, top, now_ns, seen)
+    else:
+        found = _over_series(rule, top, now_ns)
+    return {**found, "warnings": _warnings(rule, top)}
 
 
 def _warnings(rule: Rule, top: Part) -> list[str]:
@@ -110,10 +113,12 @@ def _looked_at(rule: Rule) -> tuple[str, ...]:
             return ("records",)
 
 
-def _over_stream(rule: Rule, top: Part, now_ns: int) -> dict[str, Any]:
+def _over_stream(
+    rule: Rule, top: Part, now_ns: int, seen: Callable[[str], str]
+) -> dict[str, Any]:
     kinds = ("records", "traces", "rows")
     others = ((kind, one) for kind in kinds for one in _list(top, kind))
-    given = chain((("lines", one) for one in _lines(top)), others)
+    given = chain((("lines", one) for one in _lines(top, seen)), others)
     inputs = list(islice(given, INPUTS_MAX + 1))
     if len(inputs) > INPUTS_MAX:
         top.refuse("lines", f"more than {INPUTS_MAX} inputs")
@@ -253,8 +258,9 @@ def _list(top: Part, key: str) -> Iterator[Part]:
         yield Part.of(text, f"{key}[{number}]")
 
 
-def _lines(top: Part) -> Iterator[Part]:
-    """The physical lines of what is given as such, each with what its entry says."""
+def _lines(top: Part, seen: Callable[[str], str]) -> Iterator[Part]:
+    """The physical lines of what is given as such, as they are *seen*, each with what its entry
+    says."""
     for part in _list(top, "lines"):
         values = part.values
         texts = [shown(one) for name in _TEXTS if _scalar(one := values.pop(name, None))]
@@ -267,7 +273,7 @@ def _lines(top: Part) -> Iterator[Part]:
         text = next(filter(None, texts), "").removesuffix("\n")
         physical = [one.removesuffix("\r") for one in text.split("\n", INPUTS_MAX + 1)]
         for one in [one for one in physical if one and not one.isspace()] or [""]:
-            yield Part({**values, "message": one}, part.path)
+            yield Part({**values, "message": seen(one)}, part.path)
 
 
 def _time(part: Part, default_ns: int) -> int:

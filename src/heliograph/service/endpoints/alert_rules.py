@@ -17,8 +17,6 @@ from heliograph.service.rule_book import RuleBook, Shown
 from heliograph.training.clean import uncolored
 
 JSON = ("application/json",)
-# Under which an entry has its line.
-LINE_KEYS = frozenset({"message", "log", "MESSAGE"})
 
 _document = msgspec.json.Decoder(dict[str, Any])
 
@@ -127,7 +125,7 @@ class _Bound:
         document = await _body(request, self._have)
         now_ns = self._have.clock.now_ns()
         tried = await self._have.executors.read(
-            lambda: rule_trial.trial(_uncoloured(document), now_ns=now_ns)
+            lambda: rule_trial.trial(document, now_ns=now_ns, seen=uncolored)
         )
         return problem.answer(tried)
 
@@ -161,22 +159,3 @@ def _view(one: Shown) -> dict[str, Any]:
         "updated_at": instant.text_of(one.updated_ns) if one.updated_ns else None,
         "created_by": one.created_by,
     }
-
-
-def _uncoloured(document: dict[str, Any]) -> dict[str, Any]:
-    """*document* with its lines as rules see them when they come in: without colours."""
-    lines = document.get("lines")
-    if not isinstance(lines, list):
-        return document
-    return {**document, "lines": [_uncoloured_line(one) for one in lines]}
-
-
-def _uncoloured_line(given: Any) -> Any:
-    if isinstance(given, str):
-        return uncolored(given)
-    if isinstance(given, dict):
-        return {
-            name: uncolored(value) if isinstance(value, str) and name in LINE_KEYS else value
-            for name, value in given.items()
-        }
-    return given
