@@ -13,7 +13,7 @@ import pytest
 
 from heliograph.core import labels
 from heliograph.core.duration import DAY_NS
-from heliograph.core.errors import ConfigError, Refused
+from heliograph.core.errors import ConfigError, Refused, Unavailable
 from heliograph.core.samples import SampleBatch
 from heliograph.core.series import SeriesTable
 from heliograph.kernels.metric_rows import Rows
@@ -299,6 +299,29 @@ def test_old_samples_and_events_leave_by_the_policy(made, clock):
     assert gone["size_bytes"] > 0
     assert counted(again, "m", "MAX") == 1
     assert again.retain(dry_run=True)["removed"] == {"events": 0, "metrics": 0, "size_bytes": 0}
+
+
+def test_a_retention_that_fails_does_not_go_on_by_itself(made, clock, monkeypatch):
+    # Upkeep would do the same at its first look, a second after the start.
+    monkeypatch.setattr(upkeep, "LOOK_EVERY_S", 3600.0)
+    recorder = made()
+    for age in (6, 3, 1):
+        at_s = (clock.now_ns() - age * DAY_NS) / 1e9
+        recorder.record_metric("m", age, timestamp=at_s)
+    store = recorder.storage
+
+    def refuse(*_args, **_more):
+        raise Unavailable("no space left")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(SegmentStore, "maintain", refuse)
+        with pytest.raises(Unavailable):
+            store.retain(Policy(metrics_ns=2 * DAY_NS), clock.now_ns(), dry_run=False)
+    store._stores.maintain()
+    assert counted(recorder, "m") == 3
+    gone = store.retain(Policy(metrics_ns=2 * DAY_NS), clock.now_ns(), dry_run=False)
+    assert gone.metrics == 2
+    assert counted(recorder, "m") == 1
 
 
 def test_a_bound_of_size_takes_the_oldest_days(made, clock, monkeypatch):

@@ -299,6 +299,20 @@ def test_a_hanging_receiver_does_not_keep_a_process_from_ending(tmp_path, traine
         assert CLOCK.monotonic_s() - began_s < 2.0
 
 
+@pytest.mark.parametrize(("how", "number", "code"), ENDS)
+def test_metrics_that_hang_do_not_keep_a_process_from_ending(
+    tmp_path, trainer, how, number, code
+):
+    with Receiver() as receiver:
+        arguments = ("--steps", "20", "--every", "60", "--hang", "--end", how)
+        given = trainer(receiver.url, tmp_path / "spool", *arguments)
+        if number:
+            given.until_waits()
+            given.process.send_signal(number)
+        # A handler of its own may deliver, and the exit that follows it once more.
+        assert given.end(timeout_s=15)[0] == code
+
+
 def test_forked_workers_end_by_sigterm_and_leave_the_parent_alone(tmp_path, trainer):
     with Receiver() as receiver:
         given = trainer(receiver.url, tmp_path / "spool", "--fork", "--every", "0.1")

@@ -10,8 +10,9 @@ from heliograph.ship import frame as framing
 from heliograph.ship.counts import Counts
 from heliograph.ship.frame import Frame
 from heliograph.ship.post import Outcome, Poster, target
+from heliograph.ship.record_requests import RECORDS_BYTES_MAX, RECORDS_MAX, cut
 from heliograph.ship.sender import Sender
-from heliograph.ship.shipper import RECORDS_BYTES_MAX, RECORDS_MAX, Shipper, _requests
+from heliograph.ship.shipper import Shipper
 from heliograph.ship.spool import Spool
 
 
@@ -29,14 +30,14 @@ def test_where_records_go(url, path):
     assert target(url).records_path == path
 
 
-def test_documents_are_cut_into_requests():
+def test_documents_are_cut_intocut():
     small = [b"%d" % n for n in range(2 * RECORDS_MAX + 1)]
     large = [b"x" * (RECORDS_BYTES_MAX // 2)] * 3 + [b"y" * (2 * RECORDS_BYTES_MAX)]
 
-    assert [len(one) for one in _requests(small)] == [RECORDS_MAX, RECORDS_MAX, 1]
-    assert [document for one in _requests(small) for document in one] == small
-    assert [len(one) for one in _requests(large)] == [1, 1, 1, 1]
-    assert _requests([]) == []
+    assert [len(one) for one in cut(small)] == [RECORDS_MAX, RECORDS_MAX, 1]
+    assert [document for one in cut(small) for document in one] == small
+    assert [len(one) for one in cut(large)] == [1, 1, 1, 1]
+    assert cut([]) == []
 
 
 class Recorded(Poster):

@@ -1,6 +1,6 @@
 """A trainer as a process of its own: counts steps, ships them, tells what it did, line by line.
 
-python tests/ship/trainer.py URL SPOOL [--steps N] [--rank R] [--fork] [--identity] [--end HOW]
+python tests/ship/trainer.py URL SPOOL [--steps N] [--rank R] [--fork] [--identity] [--hang] [--end HOW]
 """
 
 import argparse
@@ -22,15 +22,20 @@ arguments.add_argument("--steps", type=int, default=10**9)
 arguments.add_argument("--rank", default="0")
 arguments.add_argument("--fork", action="store_true")
 arguments.add_argument("--end", choices=["exit", "wait", "stuck", "handler", "composed"])
+arguments.add_argument("--hang", action="store_true")
 arguments.add_argument("--identity", action="store_true")
 given = arguments.parse_args()
 clock = SystemClock()
 step = 0
+hangs = False
 # A shell that starts the tests behind itself has them ignore it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def source():
+    while hangs:
+        # A driver that does not answer any more.
+        clock.sleep(60)
     points = [Point("_total", (), float(step)), Point("_again_total", (), float(step))]
     return [Family("trainer_steps", "counter", "", "", points)]
 
@@ -56,6 +61,7 @@ while step < given.steps:
     clock.sleep(0.005)
     if step % 20 == 0:
         print(step, shipper.counts.collections, flush=True)
+hangs = given.hang
 if given.end == "handler":
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))
 if given.end == "composed":

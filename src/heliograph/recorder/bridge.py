@@ -80,7 +80,8 @@ class BridgeTelemetry:
 
     def begin_again(self) -> None:
         """In the child of a fork: with a lock of its own. Nobody else needs to call it."""
-        self._counting = threading.Lock()
+        # Re-entrant, here and in the stores: a signal handler may record while its thread does.
+        self._counting = threading.RLock()
 
     # -- recording -----------------------------------------------------------------------
 

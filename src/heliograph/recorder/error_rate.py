@@ -38,7 +38,7 @@ class ErrorRate:
 
     def begin_again(self) -> None:
         """In the child of a fork: with a lock of its own."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     @property
     def percent(self) -> float:

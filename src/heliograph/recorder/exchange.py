@@ -44,19 +44,25 @@ class Exchange:
         self._timeout_s = timeout_s
         self.shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{self._prefix}"
         self._headers = {"User-Agent": "heliograph-recorder", "Accept": "application/json"}
+        if not token.isprintable() or any(character > "\xff" for character in token):
+            # Never shown: it is a secret, most of it.
+            raise ConfigError(
+                "the token has a line end, or a character that no header can have"
+            )
         if token:
             self._headers["Authorization"] = f"Bearer {token}"
         elif parts.username is not None:
             pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
             self._headers["Authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
-        self._lock = threading.Lock()
+        # Re-entrant, as all locks of the recorder: a signal handler may record in the middle of it.
+        self._lock = threading.RLock()
         self._idle: list[http.client.HTTPConnection] = []
 
     def ask(self, method: str, path: str, body: bytes | None = None) -> Any:
         """The answer to *body*, which is JSON; None where it is empty. Raises Refused, Unavailable."""
         try:
             status, retry_after, answer = self._exchange(method, self._prefix + path, body)
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, http.client.HTTPException, ValueError) as error:
             words = f"{self.shown}: no answer: {type(error).__name__}: {error}"
             raise Unavailable(words, code="no_answer", retry_after_s=0) from error
         if 200 <= status < 300:
@@ -69,7 +75,7 @@ class Exchange:
 
     def begin_again(self) -> None:
         """For a child that was forked: the sockets are the parent's, and its lock may be held."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self.close()
 
     def close(self) -> None:

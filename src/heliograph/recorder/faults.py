@@ -1,5 +1,5 @@
 """Code of others inside the recorder: callbacks and user-defined aggregates. Whatever it raises is
-counted and does not reach whoever records.
+counted and does not reach whoever records. Nor does it end a thread of ours, whose work it is to go on.
 """
 
 import threading
@@ -32,3 +32,12 @@ class Faults:
             self._tell(what, error)
         finally:
             self._depth.now = depth
+
+
+def raised_by(call: Callable[[], object]) -> Exception | None:
+    """What `call()` raised; None where it raised nothing."""
+    try:
+        call()
+    except Exception as error:
+        return error
+    return None

@@ -38,6 +38,8 @@ EXHAUSTED = "STACK_EXHAUSTION"
 REBOOT = "AUTO_REBOOT_TRIGGERED"
 # Codes whose errors are counted; they come from a fixed set, but entries are the caller's too.
 CODES_MAX = 256
+# For another process to move the files, which takes milliseconds; one that is stopped takes for ever.
+TURN_S_MAX, TURN_SLICE_S = 0.2, 0.01
 
 
 class BridgeLogger:
@@ -140,7 +142,7 @@ class BridgeLogger:
         try:
             with self._lock:
                 self._append(line)
-        except OSError:
+        except (OSError, ValueError):  # a path that is none is told when it is written to
             self.lost += 1
 
     def _append(self, line: bytes) -> None:
@@ -148,10 +150,10 @@ class BridgeLogger:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         size = self.path.stat().st_size if self.path.exists() else 0
         if size and size + len(line) > self._bytes_max:
-            with _turn(self.path):
+            with _turn(self.path, self._clock) as is_ours:
                 # Another process may have made room while we waited for our turn.
                 size = self.path.stat().st_size if self.path.exists() else 0
-                if size and size + len(line) > self._bytes_max:
+                if is_ours and size and size + len(line) > self._bytes_max:
                     self._rotate()
         fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         try:
@@ -189,18 +191,31 @@ def _whole(given: Mapping[str, Any], name: str, default: int) -> int:
 
 
 @contextlib.contextmanager
-def _turn(path: Path) -> Iterator[None]:
-    """One process at a time moves the files; where there are no such locks, it goes without."""
+def _turn(path: Path, clock: Clock) -> Iterator[bool]:
+    """One process at a time moves the files; where there are no such locks, it goes without.
+
+    Whether it is our turn: not while another has it for TURN_S_MAX.
+    """
     try:
         import fcntl  # not on every system
     except ImportError:
-        yield
+        yield True
         return
     fd = os.open(path.with_name(f".{path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o644)
+    until_s = clock.monotonic_s() + TURN_S_MAX
+    is_ours = False
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
-        yield
+        while not is_ours and clock.monotonic_s() <= until_s:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                is_ours = True
+            except BlockingIOError:
+                clock.sleep(TURN_SLICE_S)
+        yield is_ours
     finally:
+        # By its name: a child that was forked meanwhile has a copy of the descriptor.
+        with contextlib.suppress(OSError):
+            fcntl.flock(fd, fcntl.LOCK_UN)
         os.close(fd)
 
 

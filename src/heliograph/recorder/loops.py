@@ -21,7 +21,7 @@ class Loops:
     def __init__(self) -> None:
         self._recent: deque[int] = deque()
         self._seen: Counter[int] = Counter()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def is_loop(self, event: Mapping[str, Any]) -> bool:
         """Take *event*; whether it was there SEEN_MAX times already."""

@@ -49,7 +49,7 @@ class MemoryStore:
 
     def begin_again(self) -> None:
         """In the child of a fork: with a lock of its own."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def add_point(self, point: Point) -> None:
         """As `RecorderStore.add_point`. Unavailable for a new metric beyond the bound."""
@@ -61,7 +61,7 @@ class MemoryStore:
         with self._lock:
             new = {point.name for point in points} - self._points.keys()
             if len(self._points) + len(new) > self._metrics_max:
-                raise self._full()
+                raise self._full(len(points))
             for point in points:
                 self._add(point)
 
@@ -128,7 +128,7 @@ class MemoryStore:
         kept = self._points.get(point.name)
         if kept is None:
             if len(self._points) >= self._metrics_max:
-                raise self._full()
+                raise self._full(1)
             kept = self._points[point.name] = []
         elif len(kept) >= self._points_max:
             gone = (len(kept) + 1) // 2
@@ -136,8 +136,8 @@ class MemoryStore:
             self._counts["metrics_dropped"] += gone
         kept.append(_Kept(point.at_ns, point.value, point.context))
 
-    def _full(self) -> Unavailable:
-        self._counts["metrics_refused"] += 1
+    def _full(self, points: int) -> Unavailable:
+        self._counts["metrics_refused"] += points
         return Unavailable(f"more than {self._metrics_max} metrics", code="too_many_metrics")
 
 

@@ -3,30 +3,44 @@
     put ──► [ … items_max ] ──► send(path, items)      sent · refused for good · later
 
 What cannot be sent now waits, and is tried again after RETRY_S, doubling to RETRY_S_MAX, or when the
-service said so. What is refused for good is counted and given up; a full outbox takes nothing more.
+service said so, or when somebody begins to wait for it. What is refused for good is counted and given
+up; a full outbox takes nothing more.
 """
 
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from heliograph.core import thread_name
 from heliograph.core.errors import Refused, Unavailable
+from heliograph.recorder.faults import raised_by
 from heliograph.recorder.store import Usage
 
 BUFFERED_MAX = 100_000
 FLUSH_EVERY_S = 0.2
 RETRY_S = 0.1
 RETRY_S_MAX = 30.0
+# For the thread to notice that it is over; what is on its way may take as long as a request may.
+ENDING_S = 0.1
 
 Item = bytes
 Send = Callable[[str, Sequence[Item]], None]
 
 
+class SomeRefused(Refused):
+    """*count* items of a request can never be accepted; the others were."""
+
+    def __init__(self, detail: str, *, code: str, count: int) -> None:
+        super().__init__(detail, code=code)
+        self.count = count
+
+
 class Outbox:
     """Thread-safe. *closing_s* is how long `close` and `flush` wait at most.
 
-    counts   `sent`, `refused` items; `lost` those that still waited when it closed
+    counts   `sent`, `refused` items; `lost` those that still waited when it closed. What is on its way
+             then is none of these until there is an answer.
     """
 
     def __init__(self, send: Send, *, items_max: int, batch_max: int, closing_s: float) -> None:
@@ -45,8 +59,10 @@ class Outbox:
         self._waiting: deque[tuple[str, Item]] = deque()
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
-        # How many wait for a flush.
-        self._hurried = 0
+        # Items ever put, and those that wait no more; of the waiting, the first are on their way.
+        self._put = self._settled = self._on_way = 0
+        # How many wait for a flush, and how many ever did.
+        self._hurried = self._hurries = 0
 
     def put(self, items: Sequence[tuple[str, Item]]) -> None:
         """Take all of *items* or, raising Unavailable, none."""
@@ -57,6 +73,7 @@ class Outbox:
                 words = f"{len(self._waiting)} items wait, limit {self._items_max}"
                 raise Unavailable(f"{words}; {self._failing}".rstrip("; "), code="full")
             self._waiting.extend(items)
+            self._put += len(items)
             if self._thread is None:
                 self._thread = threading.Thread(
                     target=self._run, name="recorder-outbox", daemon=True
@@ -72,50 +89,62 @@ class Outbox:
             return Usage(share, dict(self.counts), self._failing)
 
     def flush(self) -> None:
-        """Return when all that was put is sent. Raises Unavailable when it is not for *closing_s*."""
+        """Return when all that was put before is settled, whatever others put meanwhile.
+
+        Raises Unavailable when it is not for *closing_s*, or never will be.
+        """
         with self._changed:
-            self._hurried += 1
-            self._changed.notify_all()
-            done = self._changed.wait_for(lambda: not self._waiting, self._closing_s)
-            self._hurried -= 1
-            if not done:
-                raise Unavailable(self._failing or "items still wait", code="waiting")
+            if not self._settle(self._put):
+                words = "the store is closed" if self._closed else "items still wait"
+                raise Unavailable(self._failing or words, code="waiting")
 
     def close(self) -> None:
         """Send what waits, for at most *closing_s*; what is left is `lost`. May be called again."""
         with self._changed:
             if self._closed:
                 return
-            self._hurried += 1
-            self._changed.notify_all()
-            self._changed.wait_for(lambda: not self._waiting, self._closing_s)
+            self._settle(self._put)
             self._closed = True
-            self.counts["lost"] += len(self._waiting)
-            self._waiting.clear()
+            self._lose(len(self._waiting) - self._on_way)
             self._changed.notify_all()
             thread = self._thread
-        if thread is not None and thread.is_alive():
-            thread.join(self._closing_s)
+        if thread is not None:
+            thread.join(ENDING_S)
+
+    def _settle(self, number: int) -> bool:
+        """Whether the first *number* items that were ever put are settled within *closing_s*."""
+        self._hurried += 1
+        self._hurries += 1
+        self._changed.notify_all()
+        try:
+            self._changed.wait_for(
+                lambda: self._settled >= number or self._closed, self._closing_s
+            )
+        finally:
+            # Also where Ctrl-C ends the wait: later batches shall be whole ones again.
+            self._hurried -= 1
+        return self._settled >= number
+
+    def _lose(self, count: int) -> None:
+        """Give up the last *count* of what waits."""
+        for _ in range(count):
+            self._waiting.pop()
+        if count:
+            self.counts["lost"] += count
 
     def _run(self) -> None:
         thread_name.show()
         wait_s = RETRY_S
-        while True:
-            batch = self._next()
-            if not batch:
-                return
-            path = batch[0][0]
-            try:
-                self._send(path, [item for _, item in batch])
-            except Unavailable as error:
-                self._later(error, max(wait_s, error.retry_after_s))
-                wait_s = min(2 * wait_s, RETRY_S_MAX)
+        while batch := self._next():
+            path, items = batch[0][0], [item for _, item in batch]
+            error = raised_by(partial(self._send, path, items))
+            if error is None or isinstance(error, Refused):
+                self._done(len(batch), error)
+                wait_s = RETRY_S
                 continue
-            except Refused as error:
-                self._done(len(batch), "refused", error.detail)
-            else:
-                self._done(len(batch), "sent", "")
-            wait_s = RETRY_S
+            # What is no word of the service's may pass later too; it must not end this thread.
+            self._later(error, wait_s)
+            wait_s = min(2 * wait_s, RETRY_S_MAX)
 
     def _next(self) -> list[tuple[str, Item]]:
         """The oldest items of one path; they stay until they are settled. [] once it is closed."""
@@ -128,21 +157,41 @@ class Outbox:
                 if len(batch) >= self._batch_max or (batch and one[0] != batch[0][0]):
                     break
                 batch.append(one)
+            self._on_way = len(batch)
             return batch
 
     def _is_due(self) -> bool:
         return bool(self._hurried or self._closed or len(self._waiting) >= self._batch_max)
 
-    def _later(self, error: Unavailable, wait_s: float) -> None:
+    def _later(self, error: Exception, wait_s: float) -> None:
+        """Wait *wait_s*, or longer where the service asked for it, before the same is sent again."""
+        asked_s, words = 0.0, f"{type(error).__name__}: {error}"
+        if isinstance(error, Unavailable):
+            asked_s, words = error.retry_after_s, error.detail
         with self._changed:
-            self._failing = error.detail
+            self._failing = words
+            self._on_way = 0
+            if self._closed:
+                self._lose(len(self._waiting))
+            hurries = self._hurries
             self._changed.notify_all()
-            self._changed.wait_for(lambda: self._closed, wait_s)
+            self._changed.wait_for(
+                lambda: self._closed or (not asked_s and self._hurries > hurries),
+                max(wait_s, asked_s),
+            )
 
-    def _done(self, count: int, what: str, failing: str) -> None:
+    def _done(self, count: int, refused: Refused | None) -> None:
+        """The first *count* items are settled."""
+        no = 0
+        if refused is not None:
+            no = refused.count if isinstance(refused, SomeRefused) else count
         with self._changed:
-            for _ in range(min(count, len(self._waiting))):
+            for _ in range(count):
                 self._waiting.popleft()
-            self.counts[what] += count
-            self._failing = failing
+            self._on_way = 0
+            self._settled += count
+            for what, items in (("sent", count - no), ("refused", no)):
+                if items:
+                    self.counts[what] += items
+            self._failing = "" if refused is None else refused.detail
             self._changed.notify_all()

@@ -29,7 +29,7 @@ from heliograph.kernels.metric_rows import Rows
 from heliograph.recorder import forking, plain, rule_documents
 from heliograph.recorder.exchange import TIMEOUT_S, Exchange, encoded
 from heliograph.recorder.monitors import Definition
-from heliograph.recorder.outbox import BUFFERED_MAX, Outbox
+from heliograph.recorder.outbox import BUFFERED_MAX, Outbox, SomeRefused
 from heliograph.recorder.points import Event, Point, label_text
 from heliograph.recorder.store import Asked, Expired, Policy, Usage
 from heliograph.recorder.together import Together
@@ -245,13 +245,13 @@ class RemoteStore:
 
 
 def _check(results: Sequence[Result], count: int) -> None:
-    """Raise Refused when one of the *results* of *count* items is an error."""
+    """Raise SomeRefused when one of the *results* of *count* items is an error."""
     errors = [
         _part(one, "error", dict) for one in results if _part(one, "status", str) == "error"
     ]
     if errors:
         words = f"{len(errors)} of {count} refused: {errors[0].get('message')}"
-        raise Refused(words, code=str(errors[0].get("code")))
+        raise SomeRefused(words, code=str(errors[0].get("code")), count=len(errors))
 
 
 def _part(answer: Any, key: str, kind: type) -> Any:

@@ -5,8 +5,10 @@
     thread 3          send [c] ··┴─► thread 2 sends [b, c] ─► both answered, each by its own items
 
 So many threads cost few requests, as group commit shares an fsync. Who is alone waits for nobody.
+Who is interrupted, by Ctrl-C say, takes his items back, and the others go on.
 """
 
+import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -45,42 +47,63 @@ class Together:
         """For a child that was forked: the threads that wait are the parent's."""
         self._changed = threading.Condition()
         self._waiting: deque[_Call] = deque()
-        self._busy = False
+        # Whose thread sends now.
+        self._leader: _Call | None = None
+        self._own = threading.local()
 
     def send(self, path: str, items: Sequence[Any]) -> Sequence[Result]:
         """What became of *items*, as `Post`. Raises what it raises."""
+        if getattr(self._own, "sends", False):
+            # A signal handler in the middle of a call of its thread, which goes on after it alone.
+            return self._post(path, items)
         call = _Call(path, items)
-        with self._changed:
-            self._waiting.append(call)
-            self._changed.wait_for(lambda: call.done or self._is_next(call))
-            group = [] if call.done else self._take()
-        if group:
-            try:
-                self._settle(group)
-            finally:
-                with self._changed:
-                    self._busy = False
-                    for one in group:
-                        one.done = True
-                    self._changed.notify_all()
+        self._own.sends = True
+        try:
+            self._take_part(call)
+        finally:
+            self._own.sends = False
         if call.error is not None:
             raise _again(call.error)
         return call.results
 
-    def _is_next(self, call: _Call) -> bool:
-        return not self._busy and self._waiting[0] is call
+    def _take_part(self, call: _Call) -> None:
+        """Return when *call* is settled, by this thread or another."""
+        group: list[_Call] = []
+        try:
+            with self._changed:
+                self._waiting.append(call)
+                self._changed.wait_for(lambda: call.done or self._is_next(call))
+                if not call.done:
+                    self._take(call, group)
+            if group:
+                self._settle(group)
+        finally:
+            # Wherever it was interrupted: what is left of it would hold up the others for ever.
+            with self._changed:
+                if self._leader is call:
+                    self._leader = None
+                for one in group:
+                    one.done = True
+                while self._waiting and self._waiting[0].done:
+                    self._waiting.popleft()
+                if not call.done:
+                    with contextlib.suppress(ValueError):
+                        self._waiting.remove(call)
+                self._changed.notify_all()
 
-    def _take(self) -> list[_Call]:
-        """The calls of one path that came first, as many as one request takes."""
-        self._busy = True
-        group = [self._waiting.popleft()]
-        count = len(group[0].items)
-        while self._waiting and self._waiting[0].path == group[0].path:
+    def _is_next(self, call: _Call) -> bool:
+        return self._leader is None and self._waiting[0] is call
+
+    def _take(self, call: _Call, group: list[_Call]) -> None:
+        """Fill *group* with the calls of *call*'s path that came first, as one request takes them."""
+        self._leader = call
+        count = 0
+        while self._waiting and self._waiting[0].path == call.path:
             count += len(self._waiting[0].items)
-            if count > self._items_max:
+            if group and count > self._items_max:
                 break
-            group.append(self._waiting.popleft())
-        return group
+            group.append(self._waiting[0])
+            self._waiting.popleft()
 
     def _settle(self, group: Sequence[_Call]) -> None:
         try:

@@ -18,6 +18,8 @@ from heliograph.recorder.subscription import ITEMS_MAX, SUBSCRIPTIONS_MAX, Subsc
 
 MONITORS_MAX = 1_000
 LOOK_EVERY_S = 1.0
+# For a callback in the thread that looks, which may hang: the end of a process does not wait for it.
+CLOSE_S = 1.0
 
 
 class Watching:
@@ -128,12 +130,12 @@ class Watching:
             self._tell(monitor, alerts)
 
     def close(self) -> None:
-        """Look no more; subscriptions end."""
+        """Look no more; subscriptions end. A callback that runs is waited for, for CLOSE_S at most."""
         self._closing.set()
         for subscription in self._subscriptions:
             subscription.close()
         if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join()
+            self._thread.join(CLOSE_S)
 
     def _begin(self) -> None:
         self._lock = threading.RLock()
@@ -168,7 +170,7 @@ class Watching:
     def _run(self) -> None:
         thread_name.show()
         while not self._closing.wait(LOOK_EVERY_S):
-            self.look()
+            self._faults.run("the look at what is missing", self.look)
 
 
 def _call(callback: Callback, alert: Alert) -> Callable[[], object]:

@@ -53,13 +53,14 @@ def to(
                      this user's among the temporary files; "": in memory, and lost with the process
     spool_bytes_max  beyond it the oldest are dropped and counted
     spool_sync       whether what waits survives a power cut, not only the process
-    exit_s           how long the end of the process may wait for the receiver
+    exit_s           how long the end of the process may wait, for the metrics and the receiver;
+                     all shippers together take what the most patient one may
     timeout_s        how long one request may wait for it
     headers          further ones of every request, as a gateway may want them
     own_metrics      whether the shipper's own are shipped too; not where *collector* shows them
 
-    Raises ConfigError when *url* or a number cannot be meant, or there is nothing to ship. Whatever
-    goes wrong later is counted, never raised.
+    Raises ConfigError when *url*, a number, *token* or a header cannot be meant, or there is nothing
+    to ship. Whatever goes wrong later is counted, never raised.
     """
     constant = {"instance": platform.node()}
     if collector is not None:

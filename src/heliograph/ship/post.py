@@ -71,6 +71,9 @@ def target(url: str, token: str | None = None) -> Target:
         raise ConfigError(
             "not the URL of a receiver: it begins with http:// or https://, a host"
         )
+    if not is_header(token or ""):
+        # Never shown: it is a secret, most of it.
+        raise ConfigError("the token has a line end, or a character that no header can have")
     authorization = f"Bearer {token}" if token else ""
     if not token and parts.username is not None:
         pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
@@ -87,6 +90,11 @@ def target(url: str, token: str | None = None) -> Target:
         shown,
         _records_path(whole) + query if _records_path(whole) else "",
     )
+
+
+def is_header(text: str) -> bool:
+    """Whether *text* can be the value of a header: a line end would begin another."""
+    return text.isprintable() and all(character <= "\xff" for character in text)
 
 
 def _records_path(path: str) -> str:
@@ -109,6 +117,9 @@ class Poster:
         self._to = to
         self._clock = clock
         self._timeout_s = timeout_s
+        for name, value in (headers or {}).items():
+            if not is_header(f"{name}: {value}"):
+                raise ConfigError(f"header {name!r}: a line end, or what no header can have")
         self._headers = {"User-Agent": "heliograph-ship", **(headers or {})}
         if to.authorization:
             self._headers["Authorization"] = to.authorization

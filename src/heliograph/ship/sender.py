@@ -61,12 +61,20 @@ class Sender:
                 self._rest()
                 continue
             entry, frame = taken
-            outcome = self._attempt(frame)
-            if self._settled(outcome, frame):
-                self._spool.done(entry)
-            else:
-                self._spool.put_back(entry)
+            settled = False
+            try:
+                settled = self._settled(self._attempt(frame), frame)
+            finally:
+                # Also where it raises, which is told by `failed`.
+                if settled:
+                    self._spool.done(entry)
+                else:
+                    self._spool.put_back(entry)
         self._poster.close()
+
+    def failed(self, why: str) -> None:
+        """An attempt raised what nobody expects, *why*: it is made again, as after no answer."""
+        self._count_later(Outcome("later", why))
 
     def _attempt(self, frame: Frame) -> Outcome:
         if frame.kind == framing.RECORDS:
@@ -86,7 +94,7 @@ class Sender:
         With *or_kept* an attempt that fails ends the wait, where the disk has what is left.
         """
         with self._woken:
-            self._hurry()
+            self.hurry()
             self._woken.wait_for(lambda: self._idle or (or_kept and self._kept()), timeout_s)
             return self._idle
 
@@ -94,13 +102,14 @@ class Sender:
         """Deliver what is there, until the monotonic *until_s* at most, then end."""
         with self._woken:
             self._until_s = until_s
-            self._hurry()
+            self.hurry()
 
-    def _hurry(self) -> None:
+    def hurry(self) -> None:
         """Somebody waits: try at once what was put off, unless the receiver asked for the wait."""
-        if not self._asked_to_wait:
-            self._not_before_s = 0.0
-        self._woken.notify_all()
+        with self._woken:
+            if not self._asked_to_wait:
+                self._not_before_s = 0.0
+            self._woken.notify_all()
 
     def _rest(self) -> None:
         with self._woken:
@@ -135,12 +144,10 @@ class Sender:
 
     def _settled(self, outcome: Outcome, frame: Frame) -> bool:
         """Count *outcome*; whether *frame* needs no further attempt."""
-        self._counts.attempts[outcome.kind] += 1
         if outcome.kind == "later":
-            self._failures += 1
-            self._put_off(outcome)
-            self._tell("delivery is put off", outcome)
+            self._count_later(outcome)
             return False
+        self._counts.attempts[outcome.kind] += 1
         self._failures = 0
         self._asked_to_wait = False
         self._counts.settle(frame.kind, frame.items, delivered=outcome.kind == "sent")
@@ -150,6 +157,12 @@ class Sender:
             what = "records" if frame.kind == framing.RECORDS else "samples"
             self._tell(f"{what} are refused and dropped", outcome)
         return True
+
+    def _count_later(self, outcome: Outcome) -> None:
+        self._counts.attempts["later"] += 1
+        self._failures += 1
+        self._put_off(outcome)
+        self._tell("delivery is put off", outcome)
 
     def _put_off(self, outcome: Outcome) -> None:
         wait_s = min(WAIT_S_MAX, WAIT_S_MIN * 2.0 ** min(self._failures - 1, 16))

@@ -8,7 +8,8 @@
 
 Two threads of its own do it all. One reads and writes to the spool, so that readings are on time
 however the receiver behaves; one delivers. Nothing that happens to either reaches whoever trains:
-it is counted, in metrics that are shipped too, and logged once a cause.
+it is counted, in metrics that are shipped too, and logged once a cause. Who flushes or ends asks for
+a reading and waits for as long as he may: a metric that hangs holds up nobody but the next reading.
 
 A forked child inherits neither thread nor spool: its shipper is dormant, the parent goes on, and
 the child may begin another. A process that dies leaves its spool to the next one that ships to the
@@ -22,12 +23,13 @@ import os
 import random
 import threading
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from heliograph.core.clock import Clock, SystemClock
 from heliograph.core.errors import ConfigError
 from heliograph.ship import frame as framing
+from heliograph.ship import record_requests
 from heliograph.ship.block import compressor
 from heliograph.ship.counts import Counts
 from heliograph.ship.family import Family, Source
@@ -41,25 +43,28 @@ from heliograph.ship.lane import (
     forget_all,
 )
 from heliograph.ship.post import TIMEOUT_S, Poster, target
+from heliograph.ship.readings import Readings
 from heliograph.ship.sender import Sender
 from heliograph.ship.spool import BYTES_MAX, Spool
 from heliograph.ship.termination import Termination
 from heliograph.ship.write_request import Encoder
 
 EVERY_S = 15.0
-EVERY_S_MIN = 0.05
+EVERY_S_MIN, EVERY_S_MAX = 0.05, 86_400.0
 EXIT_S = 1.5
+# Of one request, and of the end: no thread waits for longer than can be meant.
+WAIT_S_MAX = 3_600.0
+# What a reading that does not hang needs at most, mostly: so long it is waited for whatever was said.
+READ_S_MIN = 0.2
 FLUSH_S = 10.0
 # The first reading, so that a run that dies young was seen at all.
 FIRST_S_MAX = 1.0
 # How often we look for spools whose owners have died.
 ADOPT_S = 30.0
-# Of one request of records; the service takes 32 MiB.
-RECORDS_BYTES_MAX = 1 << 20
-RECORDS_MAX = 2000
 # For the sender to notice that its connection was cut at the end.
 LAST_WORDS_S = 0.1
 
+_clock = SystemClock()
 _log = logging.getLogger("heliograph.ship")
 _alive: "weakref.WeakSet[Shipper]" = weakref.WeakSet()
 
@@ -84,8 +89,11 @@ class Shipper:
         own_metrics: bool = True,
         clock: Clock | None = None,
     ) -> None:
-        if not every_s >= EVERY_S_MIN:
-            raise ConfigError(f"every {every_s!r} s, at least {EVERY_S_MIN}")
+        if not EVERY_S_MIN <= every_s <= EVERY_S_MAX:
+            raise ConfigError(f"every {every_s!r} s, from {EVERY_S_MIN} to {EVERY_S_MAX:g}")
+        if not (0 <= exit_s <= WAIT_S_MAX and 0 < timeout_s <= WAIT_S_MAX):
+            words = f"exit_s {exit_s!r}, timeout_s {timeout_s!r}"
+            raise ConfigError(f"{words}: seconds to wait, at most {WAIT_S_MAX:g}")
         if spool_bytes_max < 1:
             raise ConfigError(f"a spool of {spool_bytes_max} bytes")
         to = target(url, token)
@@ -111,13 +119,14 @@ class Shipper:
         self._lanes = _lanes(spool_dir, to.shown, self._labels, self._clock)
         self._opened = False
         self._last_ms = 0
-        # Re-entrant, for a signal handler that closes or flushes in the middle of a flush.
-        self._collecting = threading.RLock()
-        self._over = threading.Event()
+        # Re-entrant, for a signal handler; held for the disk, never for the metrics.
+        self._opening = threading.RLock()
+        self._readings = Readings()
+        self._over = self._closed = False
         self._pid = os.getpid()
         self._threads = [
             threading.Thread(target=self._read, name="heliograph-ship-read", daemon=True),
-            threading.Thread(target=self._sender.run, name="heliograph-ship-send", daemon=True),
+            threading.Thread(target=self._send, name="heliograph-ship-send", daemon=True),
         ]
         _alive.add(self)
         _watch_the_process()
@@ -152,12 +161,15 @@ class Shipper:
         They wait where samples wait. Never raises; after `close`, and in a forked child, nothing
         is taken.
         """
-        if self.dormant or self._over.is_set():
+        if self.dormant or self._over:
             return
         self._open()
         self.counts.records["collected"] += len(documents)
-        for lines in _requests(documents):
-            self._spool.append(Frame(framing.RECORDS, len(lines), b"\n".join(lines)))
+        for lines in record_requests.cut(documents):
+            try:
+                self._spool.append(Frame(framing.RECORDS, len(lines), b"\n".join(lines)))
+            except Exception:  # want of memory, mostly
+                self.counts.drop(framing.RECORDS, len(lines))
         self._sender.wake()
 
     def flush(self, timeout_s: float = FLUSH_S, *, or_kept: bool = False) -> bool:
@@ -165,37 +177,44 @@ class Shipper:
 
         With *or_kept* there is one attempt only, where the disk keeps what it does not deliver.
         """
-        if self.dormant or self._over.is_set():
+        if self.dormant or self._over:
             return False
-        self._collect()
-        return self._sender.wait_idle(timeout_s, or_kept=or_kept)
+        until_s = self._clock.monotonic_s() + min(timeout_s, WAIT_S_MAX)
+        was_read = self._await(self._readings.ask(), until_s)
+        return self._sender.wait_idle(self._left_s(until_s), or_kept=or_kept) and was_read
+
+    def begin_flush(self) -> None:
+        """Have all read and delivered soon, and wait for nothing."""
+        if not (self.dormant or self._over):
+            self._sender.hurry()
+            self._readings.ask()
 
     def close(self, timeout_s: float | None = None) -> bool:
         """Read once more, deliver for *timeout_s* at most, end; whether all was delivered.
 
         What was not waits on disk for the next process. Closing again changes nothing.
         """
-        if self.dormant or self._over.is_set():
+        if self.dormant or self._over:
             return False
-        until_s = self._clock.monotonic_s() + (self.exit_s if timeout_s is None else timeout_s)
-        self._over.set()
-        self._collect()
+        for_s = self.exit_s if timeout_s is None else min(timeout_s, WAIT_S_MAX)
+        until_s = self._clock.monotonic_s() + for_s
+        self._over = True
+        was_read = self._await(self._readings.ask(last=True), until_s)
         self._sender.finish(until_s)
         for thread in self._threads:
             if thread is not threading.current_thread():
-                thread.join(max(until_s - self._clock.monotonic_s(), 0.0))
-        delivered = not self._spool.frames
+                thread.join(self._left_s(until_s))
+        delivered = was_read and not self._spool.frames
         self._poster.interrupt()
         self._threads[1].join(LAST_WORDS_S)
+        self._closed = True
         self._spool.close()
         _alive.discard(self)
         return delivered
 
     def forget(self) -> None:
         """What a forked child does with the shipper it inherited. Takes no lock of the parent's."""
-        # A new one: the parent's threads may have held the lock of the old.
-        self._over = threading.Event()
-        self._over.set()
+        self._over = True
         self._poster.forget()
         self._spool.forget()
 
@@ -207,40 +226,68 @@ class Shipper:
         phase_s = self._every_s * random.random()  # noqa: S311 - nothing secret
         adopt_s = began_s + ADOPT_S
         self._open()
-        while not self._over.wait(max(next_s - self._clock.monotonic_s(), 0.0)):
+        while True:
+            number = self._readings.next(max(next_s - self._clock.monotonic_s(), 0.0))
+            if number is None:
+                return
             self._collect()
+            self._readings.done(number)
             now_s = self._clock.monotonic_s()
-            next_s += self._every_s - phase_s
-            phase_s = 0.0
+            if now_s >= next_s:
+                next_s += self._every_s - phase_s
+                phase_s = 0.0
             if next_s <= now_s:
                 # The machine was asleep, or we were slow: what was missed stays missed.
                 next_s = now_s + self._every_s
             if now_s >= adopt_s:
                 adopt_s = now_s + ADOPT_S
-                self._adopt()
+                try:
+                    self._adopt()
+                except Exception:  # what others left there; ours is read and sent all the same
+                    self.counts.spool_errors += 1
+
+    def _send(self) -> None:
+        """The body of the sending thread."""
+        while True:
+            try:
+                return self._sender.run()
+            except Exception as error:  # want of memory, mostly: what waits can be sent later
+                self._sender.failed(f"{type(error).__name__}: {error}")
+
+    def _await(self, number: int, until_s: float) -> bool:
+        """Whether the reading *number* is done by *until_s*; what waits is tried meanwhile."""
+        self._sender.hurry()
+        return self._readings.wait(number, max(self._left_s(until_s), READ_S_MIN))
+
+    def _left_s(self, until_s: float) -> float:
+        return max(until_s - self._clock.monotonic_s(), 0.0)
 
     def _open(self) -> None:
         """Find a place on disk, once; where there is none the spool is memory."""
-        with self._collecting:
-            if self._opened:
-                return
-            self._opened = True
-            if self._lanes is None:
+        if self._opened:
+            return
+        with self._opening:
+            if self._opened or self._lanes is None:
                 return
             try:
-                lane = self._lanes.make()
-            except Unusable as error:
+                self._take_lane(self._lanes)
+            except Exception as error:  # a path that is none, a file system of others' making
                 self._lanes = None
                 self.counts.spool_errors += 1
                 _warn("no spool on disk, what waits is in memory: %s", error)
-                return
-            if lane.number and "worker" not in self._labels:
-                # Another living process would write the very same series.
-                self._labels["worker"] = str(lane.number)
-                self._encoder = Encoder(self._labels)
-            self._spool.use(lane)
-            self._adopt()
-            self._lanes.sweep()
+            finally:
+                # At last: who looks without the lock finds the spool where it is to be.
+                self._opened = True
+
+    def _take_lane(self, lanes: Lanes) -> None:
+        lane = lanes.make()
+        if lane.number and "worker" not in self._labels:
+            # Another living process would write the very same series.
+            self._labels["worker"] = str(lane.number)
+            self._encoder = Encoder(self._labels)
+        self._spool.use(lane)
+        self._adopt()
+        lanes.sweep()
 
     def _adopt(self) -> None:
         if self._lanes is not None:
@@ -254,15 +301,13 @@ class Shipper:
 
     def _collect(self) -> None:
         """Read all metrics and put them into the spool."""
-        with self._collecting:
-            self._open()
-            self.counts.collections += 1
-            try:
-                self._read_once()
-            except Exception:  # metrics are other people's code
-                self.counts.collect_errors += 1
-                if self.counts.collect_errors == 1:
-                    _warn("reading the metrics failed", exc_info=True)
+        self.counts.collections += 1
+        try:
+            self._read_once()
+        except BaseException:  # metrics are other people's code; SystemExit ends a thread too
+            self.counts.collect_errors += 1
+            if self.counts.collect_errors == 1:
+                _warn("reading the metrics failed", exc_info=True)
         self._sender.wake()
 
     def _read_once(self) -> None:
@@ -274,25 +319,16 @@ class Shipper:
         families = list(self._source())
         families += self.families() if self._own_metrics else []
         # All of it before the first is kept: a reading is there or it is not.
-        for raw, samples in list(self._encoder.encode(families, at_ms)):
+        requests = list(self._encoder.encode(families, at_ms))
+        if self._closed:
+            # It hung until nobody waited for it any more; the lane is somebody else's by now.
+            return
+        for raw, samples in requests:
             self.counts.collected += samples
             self._spool.append(Frame(framing.SAMPLES, samples, raw))
         self.counts.duplicates = self._encoder.duplicates
         self.counts.unreadable = self._encoder.unreadable
         self.counts.collect_s = self._clock.monotonic_s() - began_s
-
-
-def _requests(documents: Sequence[bytes]) -> list[list[bytes]]:
-    """*documents* in order, as many together as one request takes."""
-    made: list[list[bytes]] = []
-    room = 0
-    for document in documents:
-        room -= len(document) + 1
-        if room < 0 or len(made[-1]) >= RECORDS_MAX:
-            made.append([])
-            room = RECORDS_BYTES_MAX - len(document)
-        made[-1].append(document)
-    return made
 
 
 def _warn(text: str, *values: object, exc_info: bool = False) -> None:
@@ -331,13 +367,23 @@ def _watch_the_process() -> None:
 
 def _flush_all() -> None:
     """Before a SIGTERM: deliver, but go on, for somebody may have other plans for it."""
-    for shipper in list(_alive):
-        shipper.flush(shipper.exit_s, or_kept=True)
+    _end_all(lambda shipper, left_s: shipper.flush(left_s, or_kept=True))
 
 
 def _close_all() -> None:
-    for shipper in list(_alive):
-        shipper.close()
+    _end_all(lambda shipper, left_s: shipper.close(left_s))
+
+
+def _end_all(end: Callable[[Shipper, float], object]) -> None:
+    """*end* every shipper, in the time that the most patient has: all of them at work at once."""
+    shippers = list(_alive)
+    began_s = _clock.monotonic_s()
+    for shipper in shippers[1:]:
+        shipper.begin_flush()
+    for shipper in shippers:
+        left_s = max(began_s + shipper.exit_s - _clock.monotonic_s(), 0.0)
+        with contextlib.suppress(Exception):  # one that cannot be ended is not all of them
+            end(shipper, left_s)
 
 
 _termination = Termination(_flush_all)

@@ -155,6 +155,10 @@ class Spool:
             except (framing.Damaged, OSError):
                 self._counts.damaged_frames += 1
                 self.done(entry)
+            except BaseException:
+                # No memory to read it into: it waits for better times.
+                self.put_back(entry)
+                raise
 
     def put_back(self, entry: Entry) -> None:
         """*entry* could not be delivered yet; it is the oldest again."""

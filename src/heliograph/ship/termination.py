@@ -33,7 +33,7 @@ class Termination:
     def __init__(self, last: Callable[[], None]) -> None:
         self._last = last
         self._lock = threading.Lock()
-        self._answered = False
+        self._answered = self._ending = False
         self._pipe: tuple[int, int] | None = None
 
     def watch(self) -> None:
@@ -61,7 +61,7 @@ class Termination:
         """What a forked child does: it ends by SIGTERM as it would without us."""
         self._lock = threading.Lock()
         with contextlib.suppress(ValueError):
-            if signal.getsignal(signal.SIGTERM) == self._told:
+            if self._is_ours():
                 signal.signal(signal.SIGTERM, signal.SIG_DFL)
             if self._pipe is not None:
                 # The pipe is the parent's too, and its thread would take our signals for its own.
@@ -75,19 +75,35 @@ class Termination:
 
     def _told(self, number: int, frame: FrameType | None) -> None:
         del number, frame
-        self._answered = True
-        self._finish()
-        if signal.getsignal(signal.SIGTERM) == self._told:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            os.kill(os.getpid(), signal.SIGTERM)
+        if self._ending:
+            # Told again in the middle of the last reading, below us on this very stack: to wait for
+            # it here would be for ever.
+            return
+        self._answered = self._ending = True
+        try:
+            self._finish()
+        finally:
+            # Whatever came of it, whoever sends the signal wants an end.
+            self._ending = False
+            if self._is_ours():
+                signal.signal(signal.SIGTERM, signal.SIG_DFL)
+                os.kill(os.getpid(), signal.SIGTERM)
 
     def _listen(self, reading: int) -> None:
         """The body of the thread that hears of signals."""
         with contextlib.suppress(OSError):
             while heard := os.read(reading, 64):
+                is_ours = self._is_ours()
                 if signal.SIGTERM in heard and not self._is_answered():
-                    self._finish()
-                    _die()
+                    try:
+                        self._finish()
+                    finally:
+                        if is_ours:
+                            _die()
+
+    def _is_ours(self) -> bool:
+        """Whether the end is ours to make: who set a handler since may take his time for it."""
+        return signal.getsignal(signal.SIGTERM) == self._told
 
     def _is_answered(self) -> bool:
         until_s = _clock.monotonic_s() + PATIENCE_S

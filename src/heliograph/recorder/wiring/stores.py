@@ -306,14 +306,16 @@ class FolderStores:
             self.maintain()
             return
         with self._storing:
+            self._apply()
+            self._segments.seal()
             self._reopen(Policy(metrics_ns=min(spans)))
-            self.maintain()
-            self._reopen(self._policy)
+            try:
+                self.maintain()
+            finally:
+                self._reopen(self._policy)
 
     def _reopen(self, policy: Policy) -> None:
         """With other floors. All is sealed, so that only names are read."""
-        self._apply()
-        self._segments.seal()
         old = self._segments
         self._segments = self._opened(policy)
         old.close()
