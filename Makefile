@@ -8,7 +8,7 @@ PYTHON ?= $(firstword $(foreach python,python3 python3.13 python3.12 python3.11,
 # Tests wait for processes and disks: a worker more than two cores.
 # What the tests are run with: `make test TESTS=tests/wire PYTEST_ARGS=-x`.
 TESTS ?=
-PYTEST_ARGS ?= -n 3 --dist loadfile
+PYTEST_ARGS ?= -n 3 --dist loadfile --no-loadscope-reorder
 # Passed on to the command of demo, serve and bench.
 ARGS ?=
 

@@ -10,6 +10,7 @@ from heliograph.core.clock import ManualClock
 from tests.peers import browser, page, start  # noqa: F401 - fixtures are found by their name here
 
 ROOT = Path(__file__).parent.parent
+SERVICES = ROOT / "tests" / "service"
 SHARED_DATA = ROOT.parent / "shared" / "data"
 # 2026-01-01T00:00:00Z
 NEW_YEAR_NS = 1_767_225_600_000_000_000
@@ -20,6 +21,12 @@ settings.register_profile(
 )
 settings.register_profile("random", deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whole services first: a file of them takes a minute or two, and last it would have the other
+    workers wait for it."""
+    items.sort(key=lambda item: SERVICES not in item.path.parents)
 
 
 @pytest.fixture(scope="session")

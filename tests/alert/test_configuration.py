@@ -112,7 +112,7 @@ def test_a_file_but_for_what_we_lack_is_taken(shared_data):
 def test_nothing_said_is_nobody_told(text):
     made = of(text)
     assert (made.tree.match({"a": "b"}), made.receivers, made.inhibitions) == ((), {}, ())
-    assert (made.resolve_timeout_ns, made.resolve_after_ns) == (5 * MINUTE_NS, HOUR_NS)
+    assert made.resolve_timeout_ns == 5 * MINUTE_NS
     assert made.original == setup.empty().original
 
 
@@ -177,12 +177,12 @@ def test_the_whole_of_it():
     }  # fmt: skip
     (child,) = made.tree.file.routes
     assert child.matchers == (
-        Matcher("n", "=", "2"), Matcher("t", "=", "true"), Matcher("r", "=~", "x|y"),
+        Matcher("n", "=", "2"), Matcher("t", "=", "true"), Matcher("r", "=~", "^(?:x|y)$"),
         Matcher("p", "=", "q"),
     )  # fmt: skip
     assert (child.continue_, child.group_by, child.group_wait_ns) == (True, ("a", "b"), 0)
-    assert (made.resolve_timeout_ns, made.resolve_after_ns, made.templates, made.external_url) == (
-        2 * MINUTE_NS, 30 * MINUTE_NS, ("/etc/a.tmpl",), "http://here/",
+    assert (made.resolve_timeout_ns, made.templates, made.external_url) == (
+        2 * MINUTE_NS, ("/etc/a.tmpl",), "http://here/",
     )  # fmt: skip
 
 
@@ -259,7 +259,6 @@ WRONG = [
     ("{time_intervals: [{time_intervals: []}]}", "time_intervals[0].name: required"),
     ("{time_intervals: [{name: t, time_intervals: [{weekdays: [x]}]}]}",
      "alerting.time_intervals[0].time_intervals[0].weekdays[0]: x is not a valid weekday"),
-    ("{resolve_after: soon}", "alerting.resolve_after: not a duration"),
     ("{templates: x}", "alerting.templates: expected a list"),
 ]  # fmt: skip
 
@@ -269,6 +268,33 @@ def test_what_is_refused_is_named(text, named):
     with pytest.raises(ConfigError) as caught:
         of(text)
     assert named in str(caught.value)
+
+
+IN_VAIN = "labels of routes do nothing here"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("{}", []),
+        (with_route("routes: [{match: {a: b}}, ]"), []),
+        (with_route("labels: {}"), []),
+        (
+            with_route("labels: {why: '{{ .GroupLabels.alertname }}'}"),
+            [f"alerting.route.labels: {IN_VAIN}"],
+        ),
+        (
+            with_route(
+                "routes: [{match: {a: b}}, {routes: [{labels: {x: y}}], labels: {x: z}}]"
+            ),
+            [f"alerting.route.routes[1].labels: {IN_VAIN}; there are 2 routes with some"],
+        ),
+    ],
+)
+def test_what_is_asked_in_vain_is_told(text, told):
+    read = document.parse(text, source="test")
+    configuration.parse(read)
+    assert configuration.unheeded(read) == told
 
 
 def test_a_pattern_goes_through_re2():

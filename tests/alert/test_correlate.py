@@ -1,10 +1,13 @@
 """Which alerts belong together, how sure that is, and what it costs."""
 
+import itertools
 import json
 import random
 from functools import partial
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from heliograph.alert.correlation import causes
 from heliograph.alert.correlation.correlate import Correlator, keys_of
@@ -52,10 +55,7 @@ def groups_after(*alerts, correlator=None):
     some = correlator or Correlator()
     latest = {}
     for one in alerts:
-        changed, gone = some.add(one)
-        latest |= {group.id: group for group in changed}
-        for group_id in gone:
-            latest.pop(group_id)
+        latest |= {group.id: group for group in some.add(one)}
     shown = sorted(latest.values(), key=lambda group: (-group.score, group.id))
     return [(g.type, g.reason, [int(m[:16], 16) for m in g.members]) for g in shown]
 
@@ -78,16 +78,16 @@ def test_the_sample_of_the_specification():
         pod_name="worker-0",
         pod_id="uuid-456",
     )
-    assert some.add(memory) == ([], [])
-    ((group,), gone) = some.add(oom)
+    assert some.add(memory) == []
+    (group,) = some.add(oom)
 
-    assert gone == []
     assert (group.type, group.members) == ("causal", (memory.id, oom.id))
     assert (
         group.reason == "high GPU memory leads to OOM; same workload; occurred within 2 minutes"
     )
     assert group.score == 0.83
-    assert some.correlations_of(memory.id) == some.correlations_of(oom.id) == [group]
+    (over,) = some.resolve(memory)
+    assert (over.id, over.members) == (group.id, group.members)
 
 
 def test_a_node_that_is_down_meets_the_restart_of_a_pod_on_it():
@@ -253,9 +253,9 @@ def test_a_group_grows_by_a_chain_and_its_id_stays():
     some = Correlator()
     ids = set()
     for n in range(6):
-        changed, _ = some.add(alert(n, "A", n * 200, entities=["workload:w"]))
+        changed = some.add(alert(n, "A", n * 200, entities=["workload:w"]))
         ids |= {group.id for group in changed}
-    (group,) = some.correlations_of(alert(0).id)
+    (group,) = changed
     assert ids == {group.id}
     assert (len(group.members), group.reason) == (
         6,
@@ -264,7 +264,7 @@ def test_a_group_grows_by_a_chain_and_its_id_stays():
     assert group.created_ns == T0 + 200 * S
     again = Correlator()
     again.load(alert(n, "A", n * 200, entities=["workload:w"]) for n in (5, 3, 1, 4, 2, 0))
-    assert again.correlations_of(alert(3).id) == [group]
+    assert again.resolve(alert(3)) == [group]
 
 
 def test_loading_begins_with_what_is_recent():
@@ -274,32 +274,226 @@ def test_loading_begins_with_what_is_recent():
         alert(n, "A", at_s, entities=["workload:w"])
         for n, at_s in ((1, 0), (2, 1), (3, 7200), (4, 7201))
     )
-    assert some.correlations_of(alert(1).id) == []
-    assert len(some.correlations_of(alert(3).id)) == 1
+    assert some.resolve(alert(1)) == []
+    assert len(some.resolve(alert(3))) == 1
 
 
 def test_resolving_updates_the_groups_of_an_alert():
     some = Correlator()
     one, two = (alert(n, "A", n, entities=["workload:w"]) for n in (1, 2))
     some.add(one)
-    ((before,), _) = some.add(two)
+    (before,) = some.add(two)
     over = alert(1, "A", 1, created_s=500, entities=["workload:w"])
-    ((after,), gone) = some.resolve(over)
-    assert (after.id, after.members, gone) == (before.id, before.members, [])
+    (after,) = some.resolve(over)
+    assert (after.id, after.members) == (before.id, before.members)
     assert after.updated_ns == T0 + 500 * S > before.updated_ns
-    assert some.resolve(alert(77)) == ([], [])
+    assert some.resolve(alert(77)) == []
 
 
-def test_members_are_bounded_and_a_storm_does_not_begin_further_groups():
-    some = Correlator(members_max=10)
-    sizes = []
-    for n in range(100):
-        changed, _ = some.add(alert(n, "A", n * 0.1, entities=["workload:w"]))
-        sizes += [len(group.members) for group in changed]
+def kept_after(alerts, correlator=None, *, size=100):
+    """The groups that are left when *alerts* came, *size* at a time: by id."""
+    some, kept = correlator or Correlator(), {}
+    for first in range(0, len(alerts), size):
+        for group in some.add_all(alerts[first : first + size]):
+            kept[group.id] = group
         some.commit()
-    # Those that the full group did not take are still near in time, which is one more group.
-    assert sizes == [*range(2, 11), 10]
-    assert some.counts["members_full"] >= 90
+    return {group.id: group for group in kept.values() if group.members}
+
+
+@pytest.mark.parametrize(
+    ("name", "entities"),
+    [("A", ["workload:w"]), ("PodRestart", ["workload:w"]), ("A", ["pod:p", "node:n"])],
+)
+def test_every_member_of_a_storm_reads_a_group(name, entities):
+    storm = [alert(n, name, n * 0.1, entities=entities) for n in range(512)]
+    kept = kept_after(storm)
+    assert {one.id for one in storm} == {
+        one for group in kept.values() for one in group.members
+    }
+    # Another goes on with one of the last, and by no weaker tie than needs be.
+    assert [len(group.members) for group in kept.values()] == [100] * 5 + [17]
+    assert {group.type for group in kept.values()} == {"entity"}
+
+
+def test_groups_of_one_tie_are_bounded_and_it_is_counted():
+    some = Correlator(members_max=10, groups_max=3)
+    storm = [alert(n, "A", n * 0.1, entities=["workload:w"]) for n in range(100)]
+    kept = kept_after(storm, some, size=1)
+    assert [len(group.members) for group in kept.values() if group.type == "entity"] == [10] * 3
+    # Those that no group took are still near in time, which is one more group.
+    assert [len(group.members) for group in kept.values() if group.type == "time"] == [10]
+    assert some.counts["members_full"] == 72 + (72 - 9)
+
+
+@pytest.mark.parametrize(
+    ("cause", "kind"), [("NodeDown", "causal"), ("GPUFallenOffBus", "entity")]
+)
+@pytest.mark.parametrize("is_late", [False, True])
+def test_the_root_of_a_storm_finds_it(cause, kind, is_late):
+    root = alert(9999, cause, -5, entities=["node:n"], created_s=60)
+    storm = [
+        alert(n, "PodRestart", n * 0.01, entities=["node:n", f"pod:p{n}"]) for n in range(500)
+    ]
+    kept = kept_after([*storm, root] if is_late else [root, *storm])
+    assert {one.id for one in storm} <= {
+        one for group in kept.values() for one in group.members
+    }
+    of_root = [group for group in kept.values() if root.id in group.members]
+    assert {group.type for group in of_root} == {kind}
+    if kind == "causal":
+        assert {one.id for one in storm} < {one for group in of_root for one in group.members}
+
+
+def test_candidates_of_a_cause_are_bounded():
+    some = Correlator(candidates_max=10)
+    effects = [alert(n, "PodRestart", n * 0.01, entities=["node:n"]) for n in range(30)]
+    kept_after(effects, some)
+    (group,) = [
+        g
+        for g in some.add(alert(99, "NodeDown", entities=["node:n"], at_s=-1))
+        if g.type == "causal"
+    ]
+    assert group.members == (alert(99).id, *(one.id for one in effects[-10:]))
+
+
+def test_storms_of_two_workloads_do_not_meet_by_time():
+    storms = [
+        alert(n, "A", n * 0.05, entities=[f"workload:w{n % 2}", f"pod:p{n}"])
+        for n in range(1000)
+    ]
+    mixed = [
+        group.members
+        for group in kept_after(storms).values()
+        if len({int(one[:16], 16) % 2 for one in group.members}) > 1
+    ]
+    # The first of each, when there was nobody else.
+    assert mixed == [(storms[0].id, storms[1].id)]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "is_tied"),
+    [
+        ({"entities": ["node:n"], "cluster_name": "c1"}, {"entities": ["node:n"], "cluster_name": "c2"}, False),
+        ({"entities": ["node:n"], "cluster_name": "c1"}, {"entities": ["node:n"], "cluster_name": "c1"}, True),
+        ({"entities": ["node:n"], "cluster_name": "c1"}, {"entities": ["node:n"]}, True),
+        ({"pod_name": "p", "labels": {"namespace": "a"}}, {"pod_name": "p", "labels": {"namespace": "b"}}, False),
+        ({"pod_name": "p", "labels": {"namespace": "a"}}, {"pod_name": "p", "labels": {"pod_namespace": "a"}}, True),
+        ({"pod_name": "p", "labels": {"namespace": "a"}}, {"pod_name": "p"}, True),
+        ({"pod_name": "p", "labels": {"namespace": "a", "exported_namespace": "b"}},
+         {"pod_name": "p", "labels": {"namespace": "a"}}, False),
+        ({"pod_name": "p", "pod_id": "1", "labels": {"namespace": "a"}},
+         {"pod_name": "p", "labels": {"namespace": "b"}}, False),
+        ({"workload_id": "w", "cluster_name": "c1"}, {"workload_id": "w", "cluster_name": "c2"}, True),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("names", [("A", "B"), ("NodeDown", "PodRestart")])
+@pytest.mark.parametrize("is_reversed", [False, True])
+def test_the_same_name_elsewhere_is_another(first, second, is_tied, names, is_reversed):
+    pair = alert(1, names[0], **first), alert(2, names[1], 100, **second)
+    found = groups_after(*(pair[::-1] if is_reversed else pair))
+    kind = "entity" if names[0] == "A" else "causal"
+    assert [group[0] for group in found] == [kind] * is_tied
+
+
+def test_two_places_of_one_name_have_a_group_each():
+    alerts = [alert(n, "A", n, entities=["node:n"], cluster_name=f"c{n % 2}") for n in range(8)]
+    kept = kept_after(alerts, size=1)
+    members = {group.members for group in kept.values() if group.type == "entity"}
+    assert members == {tuple(one.id for one in alerts[n::2]) for n in (0, 1)}
+
+
+@pytest.mark.parametrize(
+    ("names", "devices", "kind"),
+    [
+        (("HighTemperature", "GPUThrottling"), ("GPU-3", "GPU-12"), "entity"),
+        (("HighTemperature", "GPUThrottling"), ("n1/0", "n2/0"), "entity"),
+        (("HighTemperature", "GPUThrottling"), ("GPU-3", "GPU-3"), "causal"),
+        # The same may have two names.
+        (("HighTemperature", "GPUThrottling"), ("GPU-3", "n1/0"), "causal"),
+        (("HighTemperature", "GPUThrottling"), ("GPU-3", None), "causal"),
+        # These are not within one device.
+        (("NetworkLatencyHigh", "TrainingSlowdown"), ("n1/mlx5_0", "n2/mlx5_0"), "causal"),
+    ],
+)
+def test_a_cause_within_a_device_is_of_that_device(names, devices, kind):
+    pair = [
+        alert(n, names[n], n, entities=["workload:w", *([f"device:{one}"] if one else [])])
+        for n, one in enumerate(devices)
+    ]
+    assert groups_after(*pair)[0][0] == kind
+
+
+ENDS = st.lists(
+    st.tuples(
+        st.sampled_from(["NodeDown", "KubeNodeNotReady", "PodRestart", "NCCLError", "TrainingHang"]),
+        st.sampled_from([0, 10, 20, 30, 290, 301, 450, 600]),
+        st.sampled_from(
+            [
+                {"entities": ["node:n"]},
+                {"entities": ["node:n"], "cluster_name": "c1"},
+                {"entities": ["node:n"], "cluster_name": "c2"},
+                {"entities": ["workload:w", "node:n"]},
+                {"entities": ["workload:w", "workload:v", "node:m"]},
+                {"entities": ["workload:v", "workload:w"]},
+                {"pod_name": "p"},
+                {"pod_name": "p", "labels": {"namespace": "a"}},
+                {},
+            ]
+        ),
+    ),
+    min_size=2,
+    max_size=9,
+)  # fmt: skip
+
+
+@given(ENDS, st.randoms(use_true_random=False))
+def test_groups_by_cause_are_the_same_in_any_order(ends, rnd):
+    alerts = [
+        alert(n, name, at_s, created_s=1000, **more)
+        for n, (name, at_s, more) in enumerate(ends)
+    ]
+
+    def told(some, size):
+        kept = kept_after(some, size=size).values()
+        return sorted((g.members, g.score, g.reason) for g in kept if g.type == "causal")
+
+    expected = told(alerts, 1)
+    rnd.shuffle(alerts)
+    assert told(alerts, rnd.choice([1, 4])) == expected
+
+
+def test_the_order_of_arrival_of_four():
+    names = ("NodeDown", "PodRestart", "KubeNodeNotReady", "PodRestart")
+    alerts = [
+        alert(n, name, n * 10, entities=["node:n"], created_s=50)
+        for n, name in enumerate(names)
+    ]
+    for some in itertools.permutations(alerts):
+        causal = [g.members for g in kept_after(some).values() if g.type == "causal"]
+        assert causal == [tuple(one.id for one in alerts)]
+
+
+def test_a_group_that_is_joined_to_another_is_told_to_be_gone():
+    some = Correlator()
+    two = [
+        alert(1, "NodeDown", 0),
+        alert(2, "PodRestart", 10),
+        alert(3, "NodeDown", 100),
+        alert(4, "PodRestart", 390),
+    ]
+    first, second = (some.add_all(two[n : n + 2])[0] for n in (0, 2))
+    some.commit()
+    middle = alert(5, "PodRestart", 200)
+    for _ in range(2):
+        changed = {g.id: g.members for g in some.add(middle) if g.type == "causal"}
+        whole = tuple(one.id for one in (two[0], two[1], two[2], middle, two[3]))
+        assert changed == {first.id: whole, second.id: ()}
+        assert first.id in {g.id for g in some.resolve(two[3])}
+        assert second.id not in {g.id for g in some.resolve(two[3])}
+        # Undone, there are two again.
+        some.abort()
+        assert {g.members for g in some.resolve(two[3])} == {second.members}
+        some.commit()
 
 
 def test_an_abort_leaves_nothing():
@@ -359,7 +553,7 @@ def test_an_instant_far_ahead_forgets_nothing_of_others():
     some.commit()
     some.add(alert(2, "A", 400 * 86400, created_s=1, entities=["workload:v"]))
     some.commit()
-    ((group,), _) = some.add(alert(3, "B", 70, entities=["workload:w"]))
+    (group,) = some.add(alert(3, "B", 70, entities=["workload:w"]))
     assert group.members == (alert(1).id, alert(3).id)
 
 
@@ -415,7 +609,7 @@ def test_a_storm_costs_the_same_for_every_alert(kind):
 
     def taken(part):
         for one in part:
-            changed, _ = some.add(one)
+            changed = some.add(one)
             assert all(len(group.members) <= 100 and 0 <= group.score <= 1 for group in changed)
         some.commit()
 
@@ -458,7 +652,7 @@ def test_the_references_cases(shared_data):
 def test_scores_follow_what_speaks_for_them():
     def score(*pair):
         some = Correlator()
-        return next(group.score for one in pair for group in some.add(one)[0])
+        return next(group.score for one in pair for group in some.add(one))
 
     same = {"entities": ["workload:w"]}
     causal = score(alert(1, "NodeDown", **same), alert(2, "PodRestart", 1, **same))

@@ -26,6 +26,7 @@ CONTEXTS = st.builds(
     pod_name=st.sampled_from(["", "p1", "p2", "p3", "p4"]),
     pod_id=UIDS,
     node_name=st.sampled_from(["", "n1", "n2"]),
+    cluster_name=st.sampled_from(["", "", "c1", "c2"]),
 )
 ENTITIES = st.lists(
     st.sampled_from(
@@ -44,7 +45,14 @@ ALERTS = st.fixed_dictionaries(
         # Mostly one storm, at times one that is apart.
         "at_s": st.sampled_from([0, 0, 0, 1, 30, 200, 400, 3000]),
         "source": st.sampled_from(["metric", "metric", "log"]),
-        "labels": st.sampled_from([(), (("kind", "oom"),), (("error_type", "x"),)]),
+        "labels": st.sampled_from(
+            [
+                *((), (("kind", "oom"),), (("error_type", "x"),)),
+                *((("namespace", "a"),), (("pod_namespace", "b"), ("zone", "z"))),
+                (("namespace", "a"), ("pod_namespace", "b")),
+                (("exported_namespace", "b"), ("namespace", "a")),
+            ]
+        ),
         "entities": ENTITIES,
         "context": CONTEXTS,
     }
@@ -63,7 +71,9 @@ class Told:
     """What a correlator said of a history."""
 
     correlator: Correlator = field(
-        default_factory=lambda: Correlator(members_max=4, candidates_max=3, ties_max=20)
+        default_factory=lambda: Correlator(
+            members_max=4, groups_max=2, candidates_max=3, ties_max=20
+        )
     )
     said: list = field(default_factory=list)
 
@@ -71,15 +81,15 @@ class Told:
         """All that it remembers."""
         of = self.correlator._ties
         held = {
-            key: one if isinstance(one, ties.Ref) else (one.pending, _of_group(one.group))
+            key: one if not isinstance(one, ties.Tie) else (one.pending, _of_groups(one.groups))
             for key, one in of._ties.items()
         }
         waiting = [(at_ns, list(keys)) for at_ns, keys in of._queue]
         return held, of._came, waiting, of._now_ns, dict(of.counts)
 
 
-def _of_group(group):
-    return group and (group.id, group.refs, group.created_ns, group.updated_ns)
+def _of_groups(groups):
+    return [(group.id, group.refs, group.created_ns, group.updated_ns) for group in groups]
 
 
 def _alerts(given, numbers):
@@ -112,12 +122,10 @@ def _follow(many, single, steps):
             kept = some
             one_by_one = {}
             for one in some:
-                found, gone = single.correlator.add(one)
+                found = single.correlator.add(one)
                 one_by_one |= {group.id: group for group in found}
-                assert gone == []
-            found, gone = many.correlator.add_all(some)
-            # What was found is what was said last of each, in the order in which each came.
-            assert (found, gone) == (list(one_by_one.values()), [])
+            # What was found is what was said last of each.
+            assert {g.id: g for g in many.correlator.add_all(some)} == one_by_one
         assert many.inside() == single.inside()
 
 
@@ -147,7 +155,7 @@ def test_a_storm_is_remembered_in_passing(monkeypatch):
     storm.add_all(_storm(0, 5))
     monkeypatch.setattr(storm, "add", lambda _: pytest.fail("one by one"))
 
-    assert storm.add_all(_storm(5, 100)) == ([], [])
+    assert storm.add_all(_storm(5, 100)) == []
     assert storm.counts == {"members_full": 101}
 
     storm.abort()
@@ -157,7 +165,7 @@ def test_a_storm_is_remembered_in_passing(monkeypatch):
 def test_what_comes_to_one_of_a_storm_is_tied_to_it():
     many = Correlator(members_max=4)
     many.add_all(_storm(0, 20))
-    (group,), _ = many.add_all([alert(99, "Plain", 3, entities=["pod:17"])])
+    (group,) = many.add_all([alert(99, "Plain", 3, entities=["pod:17"])])
 
     assert (group.type, [int(one[:16], 16) for one in group.members]) == ("entity", [17, 99])
 
@@ -166,12 +174,12 @@ def test_what_is_outside_the_window_is_no_part_of_the_storm():
     many = Correlator(members_max=4)
     many.add_all(_storm(0, 20))
     after_s = ties.WINDOW_NS // 10**9
-    assert many.add_all(_storm(20, 1, at_s=after_s)) == ([], [])
+    assert many.add_all(_storm(20, 1, at_s=after_s)) == []
     counted = many.counts["members_full"]
     many.add_all(_storm(21, 1, at_s=after_s + 1, created_s=MINUTE_NS // 10**9))
 
     assert many.counts["members_full"] == counted
-    (group,), _ = many.add_all(_storm(22, 1, at_s=after_s + 2))
+    (group,) = many.add_all(_storm(22, 1, at_s=after_s + 2))
     assert [int(one[:16], 16) for one in group.members] == [21, 22]
 
 
@@ -199,8 +207,9 @@ REFS = st.builds(
     starts_ns=st.sampled_from([0, -5, 2**60]),
     source=st.just("metric"),
     pod_id=st.sampled_from(["", "p"]),
+    namespace=st.sampled_from(["", "a"]),
+    cluster=st.sampled_from(["", "c1"]),
     owned=st.booleans(),
-    is_cause=st.booleans(),
 )
 # Keys that are near each other in the table, and the ends of what a hash may be.
 KEYS = st.one_of(st.integers(-20, 20), st.sampled_from([2**63 - 1, -(2**63), 2**44, 2**45]))
@@ -243,7 +252,9 @@ def test_what_is_shed_is_what_the_twin_sheds(steps, some, most):
 
 def test_much_is_held():
     held = alert_ties.Held(ties.Ref)
-    refs = {hash(str(n)): ties.Ref(str(n), n, "s", "", owned=False) for n in range(3000)}
+    refs = {
+        hash(str(n)): ties.Ref(str(n), n, "s", "", "", "", owned=False) for n in range(3000)
+    }
     for key, ref in refs.items():
         held[key] = ref
     for key in list(refs)[::2]:

@@ -160,17 +160,6 @@ def test_who_was_told_is_told_the_end_during_a_silence():
     assert run.told() == [(10, ["OOM"], []), (70, [], ["OOM"])]
 
 
-def test_unless_that_is_switched_off():
-    run = Runner(setup(), limits=Limits(resolved_silenced=False))
-    run.post(alertname="OOM")
-    run.until(15)
-    run.silence(SILENCED, 15, 200)
-    run.at(20).post(alertname="OOM", ends_s=20)
-    run.until(300)
-
-    assert run.told() == [(10, ["OOM"], []), (250, [], ["OOM"])]
-
-
 def test_a_silence_is_asked_again_before_every_attempt():
     run = Runner(setup(), deliver=lambda *_: Delivery("later", "down"))
     run.post(alertname="OOM")
@@ -228,6 +217,21 @@ def test_a_failing_channel_neither_stops_nor_repeats_its_sibling():
     assert all(0.25 * 2**n <= wait <= 0.75 * 2**n for n, wait in enumerate(waits))
 
 
+def test_looks_with_no_news_do_not_hurry_a_message_that_fails():
+    down = Delivery("later", "500", 500)
+    run = Runner(setup(route={"group_interval": "2s"}), deliver=lambda *_: down)
+    run.post(alertname="OOM", resolve_after_ns=0)
+    run.until(400)
+    times = [at_s for at_s, *_ in run.attempts]
+    assert len(times) < 15
+    waits = [later - sooner for sooner, later in pairwise(times)]
+    assert all(0.25 * 2**n <= wait <= 0.75 * 2**n for n, wait in enumerate(waits))
+    # What is news goes at once.
+    run.post(alertname="OOM", n="2", resolve_after_ns=0)
+    run.until(403)
+    assert run.attempts[-1][0] >= 400
+
+
 def test_retry_after_is_kept_to():
     def busy(_, __, at_s):
         return Delivery("later", "429", 429, retry_after_s=45) if at_s < 30 else SENT
@@ -239,18 +243,44 @@ def test_retry_after_is_kept_to():
     assert [at_s for at_s, *_ in run.attempts] == [10, 55]
 
 
-def test_what_is_refused_is_dead_and_tried_less_and_less():
-    run = Runner(setup(), deliver=lambda *_: Delivery("refused", "no such robot", 400))
+def test_what_is_refused_is_tried_with_every_look_and_noted_once():
+    answers = {500: "no such token"}
+
+    def deliver(message, integration, at_s):
+        # An answer comes a little after the look.
+        run.now_ns += 10**7
+        return Delivery("refused", answers.get(at_s // 100 * 100, "no such robot"), 400)
+
+    run = Runner(setup(), deliver=deliver)
     run.post(alertname="OOM", resolve_after_ns=0)
     run.until(1000)
+    assert [round(at_s) for at_s, *_ in run.attempts] == list(range(10, 1001, 60))
+    assert [(e.kind, e.cause, e.answer) for e in run.store.entries] == [
+        ("dead", "refused", answer)
+        for answer in ("no such robot", "no such token", "no such robot")
+    ]
+    assert run.engine.counts["dead"] == len(run.attempts)
 
-    assert [at_s for at_s, *_ in run.attempts] == [10, 70, 190, 430, 910]
-    assert {(e.kind, e.cause, e.answer) for e in run.store.entries} == {
-        ("dead", "refused", "no such robot")
-    }
-    run.post(alertname="OOM", node="another")
-    run.until(1060)
-    assert [at_s for at_s, *_ in run.attempts][-1] == 1030
+    run.deliver = lambda *_: SENT
+    run.until(1040)
+    assert [(at_s, *about) for at_s, *about in run.told()] == [(1030, ["OOM"], [])]
+    run.deliver = deliver
+    run.post(alertname="OOM", ends_s=1040)
+    run.until(1210)
+    assert [round(at_s) for at_s, *_ in run.attempts][-3:] == [1090, 1150, 1210]
+    last = run.store.entries[-1]
+    assert (len(run.store.entries), last.kind, last.status) == (5, "dead", Status.RESOLVED)
+
+
+def test_what_is_refused_is_noted_once_also_where_a_silence_holds_others():
+    run = Runner(setup(), deliver=lambda *_: Delivery("refused", "no", 400))
+    run.silence([("node", "=", "n2")], 0, 5000)
+    for node in ("n1", "n2"):
+        run.post(alertname="OOM", node=node, resolve_after_ns=0)
+    run.until(1000)
+    assert [(one.kind, one.stage) for one in run.store.entries] == [
+        ("held", "silence"), ("dead", ""),
+    ]  # fmt: skip
 
 
 def test_giving_up_is_written_down_and_begun_anew_while_it_fires():
@@ -643,3 +673,61 @@ def test_the_short_way_of_take_ends_where_the_long_one_does(posts):
         for run in (short, long)
     ]
     assert times[0] == times[1]
+
+
+def test_an_alert_is_muted_where_all_its_groups_are():
+    always = {"name": "x", "time_intervals": [{"years": ["2020:2040"]}]}
+    muted = {"mute_time_intervals": ["x"]}
+    routes = [
+        {"matchers": ["host=m"], **muted},
+        {"matchers": ["host=c"], **muted, "continue": True},
+        {"matchers": ["host=c"], "group_by": ["host"]},
+        {"matchers": ["host=b"], **muted, "continue": True},
+        {"matchers": ["host=b"], "group_by": ["host"], **muted},
+    ]
+    run = Runner(setup(route={"routes": routes}, time_intervals=[always]))
+    by_host = {
+        host: run.post(alertname="OOM", host=host, resolve_after_ns=0).alert_id
+        for host in "mncb"
+    }
+    run.until(30)
+    suppression, now_ns = run.engine.suppression, run.now_ns
+    mutes = {host: suppression(one, now_ns).mutes for host, one in by_host.items()}
+    assert mutes == {"m": ("x",), "n": (), "c": (), "b": ("x",)}
+    of_group = [
+        suppression(by_host["c"], now_ns, group.key).mutes
+        for group in run.engine.groups_of(by_host["c"])
+    ]
+    assert of_group == [("x",), ()]
+    assert [sorted(fires) for _, fires, _ in run.told()] == [["OOM,c"], ["OOM,n"]]
+
+
+def test_routes_beyond_the_bound_are_named_in_the_ledger():
+    routes = [{"matchers": [f"n!={n}"], "continue": True} for n in range(4)]
+    routes.append({"matchers": ["alertname=OOM"], "receiver": "pager"})
+    receivers = [
+        {"name": name, "webhook_configs": [{"url": f"http://{name}"}]}
+        for name in ("all", "pager")
+    ]
+    run = Runner(
+        setup(route={"routes": routes}, receivers=receivers), limits=Limits(groups_per_alert=4)
+    )
+    run.post(alertname="Other", resolve_after_ns=0)
+    cut = run.post(alertname="OOM", resolve_after_ns=0).alert_id
+    run.post(alertname="OOM", severity="critical", resolve_after_ns=0)
+
+    def left_out():
+        return [
+            (one.alert_id, one.receiver, one.stage, one.cause)
+            for one in run.store.entries
+            if one.stage
+        ]
+
+    noted = (cut, "pager", "route", "takes 5 routes, limit 4: the others are left out")
+    assert left_out() == [noted]
+    run.engine.reload(run.setup, run.now_ns)
+    run.commit()
+    assert left_out() == [noted]
+    run.limits = Limits(groups_per_alert=4, alerts=2)
+    run.restart()
+    assert left_out() == [noted] * 2

@@ -221,7 +221,7 @@ def test_nothing_is_lost_whatever_happens(history):
     world.do(("unsilence", "n1"))
     world.do(("unsilence", "n2"))
     fire = dict(world.firing)
-    # The refused are tried again within a repeat interval; the rest within its group's.
+    # The refused are tried again with the next look; the rest within a group's interval.
     world.do(("wait", 1300))
 
     state = world.engine._state

@@ -78,13 +78,12 @@ def test_who_was_told_is_told_the_end_though_it_is_held_back():
     }  # fmt: skip
     resolved = frozenset("abcde")
 
-    assert tellable(resolved, holds, told("abc"), silenced_too=True) == frozenset("abe")
-    assert tellable(resolved, holds, told("abc"), silenced_too=False) == frozenset("be")
-    assert tellable(resolved, {}, None, silenced_too=True) == resolved
+    assert tellable(resolved, holds, told("abc")) == frozenset("abe")
+    assert tellable(resolved, {}, None) == resolved
 
 
 def test_the_first_stage_that_holds_counts():
-    looks = [Look("1", "f", {"a": "b"})]
+    looks = [Look("1", {"a": "b"})]
     muted = stages(Inhibitor(()), ("night", "weekend"), Silencer(), ns(0))
 
     assert judge(looks, muted) == {"1": Hold("mute", "night,weekend")}

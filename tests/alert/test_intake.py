@@ -21,8 +21,10 @@ FIRING = [
      (-1, 3, False), (-1, 4, False), (Step.REPEAT, -1, 4, False)),
     ("an earlier start counts", (-1, 3, True), (-2, None, True), (Step.REPEAT, -2, 5, True)),
     ("a resolve is taken", (-2, 3, False), (-2, -1, False), (Step.END, -2, -1, False)),
-    ("a resolve of before it started is taken where there is no earlier episode",
-     (-1, 3, False), (-3, -2, False), (Step.END, -3, -2, False)),
+    ("a resolve of before it started is an earlier episode's",
+     (-1, 3, False), (-3, -2, False), (Step.STALE, -1, 3, False)),
+    ("a resolve of before it started that names no start is its own",
+     (-1, 3, False), (None, -2, False), (Step.END, -2, -2, False)),
 ]  # fmt: skip
 ENDED = [
     ("a later end counts", (-3, -1, False), (-2, -0.5, False), (Step.ENDED, -3, -0.5, False)),
@@ -54,7 +56,7 @@ def test_merged(fires, current, posted, wanted):
     )  # fmt: skip
     span = Span(minutes(current[0]), minutes(current[1]), current[2])
 
-    step, merged = intake.merged(span, intake.offered(one, ns(0)), fires=fires, episode=1)
+    step, merged = intake.merged(span, intake.offered(one, ns(0)), fires=fires)
 
     found = (
         step,
@@ -69,7 +71,7 @@ def test_the_late_end_of_an_earlier_episode_does_not_end_this_one():
     one = post({"a": "b"}, at_ns=ns(0), starts_ns=minutes(-9), ends_ns=minutes(-6))
     current = Span(minutes(-5), minutes(3), True)
 
-    step, span = intake.merged(current, intake.offered(one, ns(0)), fires=True, episode=2)
+    step, span = intake.merged(current, intake.offered(one, ns(0)), fires=True)
 
     assert (step, span) == (Step.STALE, current)
 

@@ -122,11 +122,9 @@ def test_children_inherit_all_but_intervals_and_matchers():
                 "group_wait": "1s",
                 "group_interval": "2s",
                 "repeat_interval": "3s",
-                "labels": {"why": "one", "who": "all"},
                 "routes": [
                     {
                         "mute_time_intervals": ["nights"],
-                        "labels": {"why": "two"},
                         "routes": [{"matchers": ["a=b"], "group_by": []}],
                     }
                 ],
@@ -146,7 +144,6 @@ def test_children_inherit_all_but_intervals_and_matchers():
         group_wait_ns=SECOND_NS,
         group_interval_ns=2 * SECOND_NS,
         repeat_interval_ns=3 * SECOND_NS,
-        labels=(("who", "all"), ("why", "two")),
     )
     # What was not said is Alertmanager's default.
     plain = setup_of("receiver: a").tree.file
@@ -190,7 +187,7 @@ def test_a_groups_key_is_what_alertmanager_calls_it():
     leaf = {"matchers": ['pod!="p-1"', 'a="x\\ny"']}
     middle = {"matchers": ['t="3"', "node=~n1.?", 'e!=""'], "routes": [leaf]}
     tree = setup_of({"receiver": "a", "routes": [middle]}).tree
-    ids = [route.id for route in tree.all()]
+    ids = [route.id for route in routes.walk(tree.file)]
 
     assert tree.foreign_key(ids[0], ()) == "{}:{}"
     assert tree.foreign_key(ids[1], (("alertname", "Größe"), ("pod", 'x"y\\z\nq'))) == (
@@ -207,7 +204,7 @@ def test_ids_stay_when_other_routes_come_and_go():
     def ids(text):
         return {
             tuple(str(m) for m in route.matchers): route.id
-            for route in setup_of(text).tree.all()
+            for route in routes.walk(setup_of(text).tree.file)
         }
 
     before = ids("{receiver: a, routes: [{match: {x: '1'}, routes: [{match: {y: '2'}}]}]}")
@@ -261,9 +258,7 @@ def test_the_path_names_every_route_on_the_way():
         [route.receiver for route in trail]
         for trail in tree.paths({"team": "ml", "env": "test"})
     ] == [["x"], ["default", "ml", "nobody"], ["default", "ml", "ml"]]
-    assert routes.path(FILE, {}) == [(FILE,)]
-    assert routes.path(FILE.routes[0], {}) == []
-    assert [one.receiver for one in routes.match(FILE, {"team": "ml"})] == ["ml"]
+    assert Tree([], FILE).paths({}) == [(FILE,)]
 
 
 def plain_match(route, labels):
@@ -313,3 +308,24 @@ def test_a_match_costs_no_more_among_hundreds_of_routes():
         return calls_of(matched)
 
     assert cost(500) <= 1.1 * cost(5)
+
+
+def test_a_match_re_is_the_pattern_that_alertmanager_makes_of_it():
+    """Of the real 0.25, the `groupKey` that a webhook gets and what `amtool config routes` prints."""
+    tree = setup_of(
+        """{receiver: a, routes: [
+            {matchers: ['b=~"1|2"']}, {match_re: {b: '3|4'}}, {match_re: {b: '8"é|7'}},
+            {match: {b: '6'}, match_re: {a: 'x.*'}, matchers: ['c!~"z|y"']}]}"""
+    ).tree
+    keys = {
+        value: tree.foreign_key(route.id, ())
+        for value, more in (("1", {}), ("4", {}), ("7", {}), ("6", {"a": "xx"}))
+        for route in tree.match({"b": value, **more})
+    }
+    assert keys == {
+        "1": '{}/{b=~"1|2"}:{}',
+        "4": '{}/{b=~"^(?:3|4)$"}:{}',
+        "7": r'{}/{b=~"^(?:8\"é|7)$"}:{}',
+        "6": '{}/{a=~"^(?:x.*)$",b="6",c!~"z|y"}:{}',
+    }
+    assert [route.id for route in tree.match({"b": "34"})] == ["file"]

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from heliograph.alert.config import configuration, routing_rules, setup
+from heliograph.alert.routes import walk
 from heliograph.core import document
 from tests.alert.test_routes import setup_of, told
 from tests.alert.trees import random_labels, random_tree
@@ -165,11 +166,11 @@ def test_our_original_reads_back_as_the_same_routes_and_intervals():
     again = configuration.parse(document.parse(whole.original, source="original"))
     strip = [
         (one.id, one.receiver, one.group_by, one.repeat_interval_ns, one.mute_time_intervals)
-        for one in again.tree.all()
+        for one in walk(again.tree.file)
     ]
     assert strip == [
         (one.id, one.receiver, one.group_by, one.repeat_interval_ns, one.mute_time_intervals)
-        for one in whole.tree.all()
+        for one in walk(whole.tree.file)
     ]
     assert again.intervals == whole.intervals
     assert again.inhibitions == whole.inhibitions[:1]

@@ -238,10 +238,68 @@ def test_containers_of_no_pod_are_counted_each_for_itself(containers, expected):
     assert [core_labels.get(post.labels, "alertname") for post in stream.drain()[0]] == expected
 
 
+def of_pod(number, event, container, name=None):
+    """An event of a container of a pod; as its agent tells it, the first start is its creation."""
+    named = {} if name is None else {"container_name": name}
+    return number, event, {"pod_name": "p0", "container_id": container, **named}, "k8s"
+
+
+def of_docker(number, event, container="c0"):
+    return number, event, {"pod_name": "", "container_id": container}, "docker"
+
+
+STARTED = ("create", "task_create", "task_start")
+POD = ("pause", "init", "main", "istio", "dcgm")
+
+
+@pytest.mark.parametrize(
+    ("events", "expected"),
+    [
+        ([of_pod(0, event, one) for one in POD for event in STARTED], []),
+        ([of_pod(0, event, f"id-{one}", one) for one in POD for event in STARTED], []),
+        # One of them starts again and again, under another id each time.
+        (
+            [
+                *[of_pod(0, "task_start", one, one) for one in POD],
+                *[of_pod(n, "task_start", f"main-{n}", "main") for n in (1, 2)],
+            ],
+            [],
+        ),
+        (
+            [
+                *[of_pod(0, "task_start", one, one) for one in POD],
+                *[of_pod(n, "task_start", f"main-{n}", "main") for n in (1, 2, 3)],
+            ],
+            ["PodRestarts"],
+        ),
+        ([of_pod(n, "start", "main") for n in range(4)], ["PodRestarts"]),
+        # Docker says it twice.
+        ([of_docker(n, event) for n in range(3) for event in ("start", "restart")], []),
+        (
+            [of_docker(n, event) for n in range(4) for event in ("start", "restart")],
+            ["ContainerRestarts"],
+        ),
+        ([of_docker(n, "start") for n in range(4)], ["ContainerRestarts"]),
+        ([of_docker(n, "start", f"c{n}") for n in range(4)], []),
+    ],
+)
+def test_starts_are_of_one_container(events, expected):
+    stream = RuleStream(rule_pack.rules(), since_ns=T0)
+    for n, (minute, event, resource, source) in enumerate(events):
+        at_ns = T0 + minute * MINUTE_NS + n
+        record = Record(
+            *(f"i{n}", at_ns, T0, "s", "container", f"container_{event}"),
+            resource={"node": "n1", **resource}, attributes={"source": source},
+        )  # fmt: skip
+        who = Context(pod_name=resource["pod_name"], node_name="n1")
+        stream.record(record, Said(at_ns, "n1", who), arrival_ns=T0 + 20 * MINUTE_NS)
+    assert [core_labels.get(post.labels, "alertname") for post in stream.drain()[0]] == expected
+
+
 def test_every_rule_is_tried_above():
     tried = {name for name, *_ in (*LINES, *METRICS)} | {
         *("LossSpike", "StepTimeAnomaly", "WandbNaNLoss", "TrainingHang"),
-        *("ContainerOOMKilled", "PodRestarts"),
+        *("ContainerOOMKilled", "PodRestarts", "ContainerRestarts"),
     }
     rules = rule_pack.rules()
     assert {rule.name for rule in rules} == tried

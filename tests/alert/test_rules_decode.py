@@ -187,3 +187,41 @@ def test_no_object_is_no_rule():
     for wrong in (None, [], "x", 3):
         with pytest.raises(Refused):
             decode(wrong)
+
+
+@pytest.mark.parametrize(
+    ("said", "severity"),
+    [
+        ({}, "warning"),
+        ({"severity": "info"}, "info"),
+        ({"labels": {"severity": "critical"}}, "critical"),
+        ({"severity": None, "labels": {"severity": "critical"}}, "critical"),
+        ({"severity": "info", "labels": {"severity": "info", "alertname": "R"}}, "info"),
+    ],
+)
+def test_a_severity_of_the_labels_is_the_rules(said, severity):
+    assert decode(document({"pattern": "x"}, **said)).severity == severity
+
+
+@pytest.mark.parametrize(
+    ("said", "field", "kept_as"),
+    [
+        ({"severity": "info", "labels": {"severity": "critical"}}, "labels.severity", "info"),
+        ({"labels": {"alertname": "S"}}, "labels.alertname", "warning"),
+        ({"labels": {"alertname": "S", "severity": "page"}}, "labels.alertname", "page"),
+    ],
+)
+def test_labels_that_say_another_name_or_severity_are_refused_unless_they_are_kept_already(
+    said, field, kept_as
+):
+    given = document({"pattern": "x"}, **said)
+    with pytest.raises(Refused) as refused:
+        decode(given)
+    assert refused.value.field == field
+    assert decode(given, kept=True).severity == kept_as
+
+
+def test_a_severity_of_the_labels_is_bounded_as_the_rules_own():
+    with pytest.raises(Refused) as refused:
+        decode(document({"pattern": "x"}, labels={"severity": "x" * 65}))
+    assert refused.value.field == "labels.severity"

@@ -2,7 +2,6 @@
 
 import pytest
 
-from heliograph.alert.rules import trial as rule_trial
 from heliograph.alert.rules.decode import decode
 from heliograph.alert.rules.rule import Said
 from heliograph.alert.rules.sharing import KEYS_MAX
@@ -11,6 +10,7 @@ from heliograph.core import instant
 from heliograph.core.duration import MINUTE_NS, SECOND_NS
 from heliograph.core.errors import Refused
 from heliograph.core.record import Record
+from tests.alert.rule_trial import trial
 
 S = SECOND_NS
 T0 = 1_767_225_600 * S
@@ -179,7 +179,7 @@ def test_it_can_be_tried():
         for n, severity in enumerate(["info", "error", "error", "error"])
     ]
     document = {"name": "R", "source": "event", "rule_type": "share", "rule_config": HALF}
-    tried = rule_trial.trial({"rule": document, "records": records}, now_ns=T0 + MINUTE_NS)
+    tried = trial({"rule": document, "records": records}, now_ns=T0 + MINUTE_NS)
 
     assert (tried["fires"], tried["alerts"][0]["annotations"]) == (
         True, {"match_reason": "3 of 4 within 1m"},

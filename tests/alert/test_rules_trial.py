@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from heliograph.alert.rules.trial import trial
 from heliograph.core.errors import Refused
+from tests.alert.rule_trial import trial
 
 NOW_NS = 1_767_225_600_000_000_000
 
@@ -145,7 +145,7 @@ def test_the_unit_of_a_date_is_told_by_its_magnitude(date):
         ("a boom\n", 1, 1),
         ("a boom\r\nboom\n\n   \nfine", 2, 3),
         ("boom b", 0, 1),
-        ("", 0, 1),
+        ("", 0, 0),
     ],
 )
 def test_an_entry_is_so_many_lines_as_its_text_has(text, found, lines):
@@ -223,6 +223,10 @@ def test_silence_that_is_broken_resolves():
         ({"rule": rule({"pattern": "x"}), "lines": [3]}, "lines[0]"),
         ({"rule": rule({"pattern": "x"}), "lines": [{"date": "soon"}]}, "lines[0].date"),
         ({"rule": rule({"pattern": "x"}), "lines": [{"date": True}]}, "lines[0].date"),
+        (
+            {"rule": rule({"pattern": "x"}), "lines": [{"timestamp_ns": 2**63}]},
+            "lines[0].timestamp_ns",
+        ),
         ({"rule": rule({"pattern": "x"}), "lines": [{"date": "9" * 30}]}, "lines[0].date"),
         ({"rule": rule({"pattern": "x"}), "lines": [{"date": 1e300}]}, "lines[0].date"),
         ({"rule": rule({"pattern": "x"}), "lines": [{"date": "1e999999999"}]}, "lines[0].date"),
@@ -318,3 +322,11 @@ def test_anything_is_an_answer_or_is_refused(data):
     except Refused:
         return
     json.dumps(answer, allow_nan=False)
+
+
+def test_an_operation_that_is_told_twice_counts_once():
+    one = rule({"value_ms": 1, "threshold": {"count": 2, "window": "1m"}}, source="trace")
+    told = {"service_name": "a", "operation": "b", "duration": 2}
+    again = [{**told, "trace_id": "t", "span_id": "s"}] * 2
+    assert tried(one, traces=again)["fires"] is False
+    assert tried(one, traces=[told, told])["fires"] is True

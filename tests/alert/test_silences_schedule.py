@@ -59,18 +59,19 @@ def test_in_force(document, at, inside):
     assert of(*document).in_force(ns(at)) is inside
 
 
-def test_the_next_change():
-    nightly = of("0 2 * * *", "1h")
-    assert nightly.next_change_ns(ns("2026-01-01T00:00:00Z")) == ns("2026-01-01T02:00:00Z")
-    assert nightly.next_change_ns(ns("2026-01-01T02:30:00Z")) == ns("2026-01-01T03:00:00Z")
-    assert nightly.next_change_ns(ns("2026-01-01T03:00:00Z")) == ns("2026-01-02T02:00:00Z")
-    joined = of("0 2,3 * * *", "1h")
-    assert joined.next_change_ns(ns("2026-01-01T02:30:00Z")) == ns("2026-01-01T04:00:00Z")
-    # One that is always open says when to ask again.
-    always = of("* * * * *", "2m")
-    at_ns = ns("2026-01-01T00:00:00Z")
-    assert always.in_force(at_ns)
-    assert always.next_change_ns(at_ns) > at_ns + 60 * duration.MINUTE_NS
+@pytest.mark.parametrize(
+    ("cron", "span", "minutes"),
+    [
+        ("0 2 * * *", "1h", range(120, 180)),
+        ("0 2,3 * * *", "1h", range(120, 240)),
+        # More windows than are joined at once.
+        ("* * * * *", "2m", range(360)),
+    ],
+)
+def test_asked_minute_by_minute(cron, span, minutes):
+    one, begin_ns = of(cron, span), ns("2026-01-01T00:00:00Z")
+    held = [n for n in range(360) if one.in_force(begin_ns + n * duration.MINUTE_NS)]
+    assert held == list(minutes)
 
 
 LINES = [

@@ -11,7 +11,7 @@ from heliograph.core import labels as label
 from heliograph.core.instant import AT_NS_MAX, AT_NS_MIN
 from heliograph.core.owner import Device, Hold, Pod, Workload
 from heliograph.core.placement import PlacedPod, Placements
-from heliograph.enrich.attribute import attribute, cuts, owner_at, span_at
+from heliograph.enrich.attribute import attribute, cuts, span_at
 from heliograph.enrich.view import view_labels
 from heliograph.workloads import placed
 from heliograph.workloads.change import EMPTY, updated
@@ -144,13 +144,8 @@ def test_a_device_changes_hands_and_late_samples_go_to_whom_had_it_then():
         (0, 100, "p1"),
         (100, AT_NS_MAX, "p2"),
     ]
-    assert [owner_at(spans, at).pod_uid for at in (0, 99, 100, 10**18)] == [
-        "p1",
-        "p1",
-        "p2",
-        "p2",
-    ]
-    assert owner_at(spans, -1) is None
+    owners = [span_at(spans, at).owner for at in (-1, 0, 99, 100, 10**18)]
+    assert [one and one.pod_uid for one in owners] == [None, "p1", "p1", "p2", "p2"]
     assert cuts(spans, 0, 200) == (100,)
     assert cuts(spans, -5, 101) == (0, 100)
     assert cuts(spans, 100, 200) == ()

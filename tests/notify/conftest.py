@@ -8,6 +8,17 @@ import pytest
 
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory):
+    """(context of a server, path of what to trust)."""
+    return _made(tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def another_certificate(tmp_path_factory):
+    """One that who trusts the first does not trust."""
+    return _made(tmp_path_factory)
+
+
+def _made(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tls")
     key, certificate = folder / "key.pem", folder / "cert.pem"
     command = [

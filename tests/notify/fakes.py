@@ -37,10 +37,13 @@ def alert(
         created_ns=NEW_YEAR_NS - 300 * SECOND_NS,
         updated_ns=NEW_YEAR_NS,
         context=context or Context(),
+        severity=severity,
     )
 
 
-def message(*alerts, key="key-1", message_id="", truncated=0, group=("alertname",)):
+def message(
+    *alerts, key="key-1", message_id="", truncated=0, group=("alertname",), reason=Reason.FIRST
+):
     """A message of *alerts* as the engine makes it."""
     shared = set(alerts[0].labels).intersection(*(set(one.labels) for one in alerts))
     said = set(alerts[0].annotations).intersection(*(set(one.annotations) for one in alerts))
@@ -49,7 +52,7 @@ def message(*alerts, key="key-1", message_id="", truncated=0, group=("alertname"
         receiver="team",
         group_key='file/0:{alertname="x"}',
         group_labels=tuple(sorted(pair for pair in shared if pair[0] in group)),
-        reason=Reason.FIRST,
+        reason=reason,
         alerts=alerts,
         now_ns=NEW_YEAR_NS,
         external_url="http://heliograph.example:8989",

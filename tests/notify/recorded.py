@@ -45,4 +45,5 @@ def _alert(one):
         created_ns=0,
         updated_ns=0,
         generator_url=one["generatorURL"],
+        severity=one["labels"].get("severity", ""),
     )

@@ -1,11 +1,14 @@
 import json
+import threading
 import urllib.request
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import yaml
 from msgspec import structs
 
-from heliograph.core.clock import SystemClock
+from heliograph.core.clock import ManualClock, SystemClock
 from heliograph.notify.alertmanager import peers_of
 from tests.notify.fakes import (
     NEW_YEAR_NS,
@@ -20,6 +23,7 @@ from tests.notify.fakes import (
 )
 from tests.notify.real import alertmanager_command
 from tests.peers import answers, free_port
+from tests.service.live import until
 
 CONFIG = "route: {receiver: none}\nreceivers: [{name: none}]\n"
 
@@ -175,6 +179,101 @@ def test_when_no_peer_takes_it_it_is_not_told():
         assert (came.outcome, came.status, "bad label" in came.answer) == ("refused", 400, True)
         both = integration("alertmanager", url=f"{bad.url},{busy.url}")
         assert channels()["alertmanager"].deliver(message(alert()), both).outcome == "later"
+
+
+class Hanging:
+    """An answer that waits until it is let go."""
+
+    def __init__(self):
+        self.going = threading.Event()
+        self.asked = threading.Semaphore(0)
+
+    def __call__(self, _):
+        self.asked.release()
+        self.going.wait(30)
+        return Reply(200)
+
+
+def test_a_peer_that_hangs_costs_the_healthy_one_nothing():
+    """More messages than there are attempts at once, and far less time than one of its time-outs."""
+    count, clock, hanging = 60, SystemClock(), Hanging()
+    with Provider(hanging) as slow, Provider(lambda _: Reply(200)) as good:
+        channel = channels(clock)["alertmanager"]
+        target = integration("alertmanager", url=f"{slow.url},{good.url}")
+        began_s = clock.monotonic_s()
+        messages = [message(alert(n=str(n)), key=f"k{n}") for n in range(count)]
+        with ThreadPoolExecutor(4) as places:
+            came = list(places.map(lambda one: channel.deliver(one, target), messages))
+        assert clock.monotonic_s() - began_s < 6
+        assert {one.outcome for one in came} == {"sent"}
+        assert len(good.requests) == count
+        said = Counter(one.answer.partition(" of 2: ")[2] for one in came)
+        # One attempt of each place at most, and the others do without it.
+        assert said["no answer yet"] <= 4
+        assert said["passed over, for it has not answered what came before"] >= count - 4
+        assert hanging.asked.acquire(timeout=5)
+        hanging.going.set()
+
+        def answers():
+            return channel.deliver(messages[0], target).answer == ""
+
+        until(answers, "it is told again once it has answered")
+
+
+def test_when_all_peers_hang_the_attempt_ends_in_time_and_nobody_knows():
+    clock, hanging = SystemClock(), Hanging()
+    with Provider(hanging) as provider:
+        target = integration(
+            "alertmanager", url=[f"{provider.url}/{n}" for n in range(12)], timeout="400ms"
+        )
+        began_s = clock.monotonic_s()
+        came = channels(clock)["alertmanager"].deliver(message(alert()), target)
+        took_s = clock.monotonic_s() - began_s
+        hanging.going.set()
+    assert (came.outcome, came.unsure) == ("later", True)
+    assert came.answer.startswith("peer 1 of 12: ReadTimeout")
+    assert took_s < 3
+
+
+def test_a_second_try_is_in_the_time_of_the_first():
+    clock = ManualClock(NEW_YEAR_NS)
+
+    def slow(_):
+        clock.advance(9.6)
+        return Reply(503)
+
+    with Provider(slow) as provider:
+        target = integration("alertmanager", url=provider.url)
+        came = channels(clock)["alertmanager"].deliver(message(alert()), target)
+    assert (came.outcome, came.status, len(provider.requests)) == ("later", 503, 1)
+
+
+@pytest.mark.parametrize(
+    ("replies", "unsure"),
+    [
+        ((Reply(503),), False),
+        ((Reply(504),), True),
+        # It has the first five hundred.
+        ((Reply(200), Reply(503)), True),
+        ((Reply(200), Reply(400)), True),
+    ],
+)
+def test_what_a_peer_may_know_that_did_not_take_all_of_it(replies, unsure):
+    firing = message(*(alert(n=str(n)) for n in range(600)))
+    # A peer that is no better, and surely knows nothing, changes nothing of that.
+    with Provider(lambda _: Reply(503)) as busy:
+        for others in ("", f"{busy.url},"):
+            with Provider(in_turn(*replies)) as provider:
+                target = integration("alertmanager", url=others + provider.url)
+                came = channels()["alertmanager"].deliver(firing, target)
+            assert (came.outcome == "sent", came.unsure) == (False, unsure)
+
+
+def test_without_a_peer_it_is_refused(tmp_path):
+    (tmp_path / "url").write_text(" , \n")
+    target = integration("alertmanager", url_file=str(tmp_path / "url"))
+    came = channels()["alertmanager"].deliver(message(alert()), target)
+    assert (came.outcome, came.answer) == ("refused", "url: no peer")
 
 
 def test_many_alerts_go_in_several_requests():

@@ -4,6 +4,7 @@ import re
 import warnings
 from email.policy import default
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 from aiosmtpd.controller import Controller
@@ -263,6 +264,14 @@ def test_a_template_that_fails_is_told_in_the_mail(smtp):
     assert "no Nope" in came.answer
 
 
+@pytest.mark.parametrize("key", ["to", "from"])
+def test_an_address_that_cannot_be_made_is_refused_with_the_fault(key):
+    came = channels()["email"].deliver(message(alert()), target(25, **{key: "{{ .Nope }}"}))
+    assert (came.outcome, came.answer) == (
+        "refused", f"template {key}: the value has no Nope",
+    )  # fmt: skip
+
+
 def authenticator(server, session, envelope, mechanism, data):
     good = (data.login, data.password) == (b"me", b"multi\nline")
     return AuthResult(success=good, handled=False)
@@ -305,6 +314,21 @@ def test_tls_from_the_first_byte(smtp, certificate):
         message(alert()), target(port, force_implicit_tls=True, tls_config={"ca_file": path})
     )
     assert (came.outcome, len(box.mails)) == ("sent", 1), came
+
+
+def test_a_certificate_that_is_replaced_is_read_again(
+    smtp, certificate, another_certificate, tmp_path
+):
+    box, ca_file, opened = Box(), tmp_path / "ca.pem", channels()
+    for context, path in (certificate, another_certificate):
+        port = smtp(box, ssl_context=context)
+        mail = target(port, force_implicit_tls=True, tls_config={"ca_file": str(ca_file)})
+        ca_file.write_text(Path(path).read_text())
+        assert opened["email"].deliver(message(alert()), mail).outcome == "sent"
+        # Half of it: what was read before serves.
+        ca_file.write_text("-----BEGIN CERTIFICATE-----\n")
+        assert opened["email"].deliver(message(alert()), mail).outcome == "sent"
+    assert len(box.mails) == 4
 
 
 def test_where_tls_is_required_there_is_no_mail_without(smtp):

@@ -107,6 +107,14 @@ def test_answers_that_the_table_lacks(provider, status, body, kind):
     assert JUDGES[provider](status, raw.encode(), 0.0).kind is kind
 
 
+@pytest.mark.parametrize("provider", ["dingtalk", "wecom"])
+@pytest.mark.parametrize(
+    ("status", "asked_s", "wait_s"), [(429, 0, 60), (429, 5, 60), (429, 90, 90), (503, 5, 5)]
+)
+def test_how_long_a_robot_is_left_alone_that_says_so_in_http(provider, status, asked_s, wait_s):
+    assert JUDGES[provider](status, b"no", asked_s).retry_after_s == wait_s
+
+
 @pytest.mark.parametrize(
     ("header", "seconds"),
     [
@@ -161,6 +169,43 @@ def test_no_spelling_of_a_secret_is_shown(leak):
     assert leak not in shown
     assert shown.startswith("before <secret>")
     assert shown.endswith("after #general")
+
+
+@pytest.mark.parametrize("kept", [8, 20, len("abcdef0123-abcdef0123") - 1])
+def test_nor_is_the_beginning_of_one_where_a_text_breaks_off(kept):
+    secret = "abcdef0123-abcdef0123"
+    shown = redact.scrub(f"no room for {secret[:kept]}", [secret])
+    assert shown == "no room for <secret>"
+
+
+TOKEN = "abcdefghijklmnopqrstuvwx0123456789ABCDEF"
+
+
+@pytest.mark.parametrize(
+    ("kind", "wrong"),
+    [
+        ("webhook", lambda said: Reply(500, said)),
+        ("webhook", lambda said: Reply(200, said)),
+        ("dingtalk", lambda said: Reply(200, {"errcode": 300001, "errmsg": said})),
+        ("wecom", lambda said: Reply(200, {"errcode": 93000, "errmsg": said})),
+        ("wecom", lambda said: Reply(502, said)),
+        ("slack", lambda said: Reply(400, said)),
+        ("slack", lambda said: Reply(200, {"ok": False, "error": said})),
+        ("alertmanager", lambda said: Reply(400, said)),
+    ],
+)
+def test_a_secret_on_the_cut_of_an_answer_is_known_for_one(kind, wrong):
+    """Wherever an answer is cut to its length, no part of a token is left."""
+    key = "url" if kind in {"webhook", "alertmanager"} else next(iter(URLS[kind]))
+    replies = [wrong(f"{'x' * before} {TOKEN} more") for before in range(20, 510, 14)]
+    with Provider(in_turn(*replies)) as provider:
+        url = f"{provider.url}/wh/{TOKEN}?access_token={TOKEN}"
+        for number in range(len(replies)):
+            came = channels()[kind].deliver(
+                message(alert(), key=f"k{number}"), integration(kind, **{key: url})
+            )
+            assert TOKEN[:6] not in came.answer, number
+            assert len(came.answer) <= 320
 
 
 def test_an_answer_is_one_line_of_bounded_text():
@@ -232,11 +277,15 @@ def test_the_last_of_a_budget_is_kept_for_what_is_urgent():
 
 def test_a_robot_that_says_too_much_is_left_alone_for_longer_each_time():
     budget, clock = Budget(Rate(20, 60.0)), ManualClock()
-    waits = [budget.close("r", clock.monotonic_s(), 60.0) for _ in range(6)]
-    assert waits == [60, 120, 240, 480, 600, 600]
-    assert budget.wait_s("r", 10.0) == 590
+    waits = []
+    for _ in range(6):
+        # Those that were under way are refused as well: that is the same refusal.
+        waits.append([budget.close("r", clock.monotonic_s(), 60.0) for _ in range(4)])
+        clock.advance(waits[-1][0])
+    assert waits == [[wait_s] * 4 for wait_s in (60, 120, 240, 480, 600, 600)]
+    assert budget.wait_s("r", clock.monotonic_s() - 590) == 590
     budget.accepted("r")
-    assert budget.close("r", 1000.0, 60.0) == 60
+    assert budget.close("r", clock.monotonic_s(), 60.0) == 60
 
 
 def test_budgets_forget_robots_that_are_idle():
@@ -259,7 +308,7 @@ FINE = '{"errcode":0,"errmsg":"ok"}'
         ("webhook", 429, "slow", "HTTP 429: slow"),
         ("webhook", 400, "bad\nlabel", "HTTP 400: bad label"),
         ("webhook", 302, "elsewhere", "HTTP 302: a redirect, which is not followed"),
-        ("webhook", 500, "x" * 1000, "HTTP 500: " + "x" * 290),
+        ("webhook", 500, "x" * 1000, "HTTP 500: " + "x" * 1000),
         ("dingtalk", 503, FINE, f"HTTP 503: {FINE}"),
         ("wecom", 403, FINE, f"HTTP 403: {FINE}"),
         ("wecom", 200, '{"errcode":93000,"errmsg":"invalid"}', "errcode 93000: invalid"),

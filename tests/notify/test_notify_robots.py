@@ -193,11 +193,11 @@ def test_a_storm_of_groups(kind):
             message(one, key=f"key-{n}", group=("alertname", "n"))
             for n, one in enumerate(storm(500))
         ]
-        waiting.sort(key=lambda one: not facts.urgent(one))
+        waiting.sort(key=lambda one: not facts.of(one).urgent)
         while waiting:
             rounds += 1
             assert rounds < 200
-            if (wait_s := channel.wait_s(target, urgent=facts.urgent(waiting[0]))) > 0:
+            if (wait_s := channel.wait_s(target, urgent=facts.of(waiting[0]).urgent)) > 0:
                 clock.advance(wait_s)
                 continue
             batch = waiting[: channel.together_max] if len(waiting) > 10 else waiting[:1]
@@ -252,15 +252,21 @@ def test_robots_of_one_address_share_a_budget_and_others_do_not():
         assert channel.deliver(critical[20], other).outcome == "sent"
 
 
-def test_a_robot_that_says_too_fast_is_left_alone():
-    too_fast = Reply(200, {"errcode": 130101, "errmsg": "send too fast"})
+@pytest.mark.parametrize(
+    ("too_fast", "words"),
+    [
+        (Reply(200, {"errcode": 130101, "errmsg": "send too fast"}), "errcode 130101"),
+        (Reply(429, "slow down"), "HTTP 429: slow down"),
+    ],
+)
+def test_a_robot_that_says_too_fast_is_left_alone(too_fast, words):
     clock = ManualClock(NEW_YEAR_NS)
     with Provider(in_turn(too_fast, too_fast, OK)) as provider:
         channel = channels(clock)["dingtalk"]
         target = integration("dingtalk", webhook_url=provider.url)
         first = channel.deliver(message(alert()), target)
         assert (first.outcome, first.retry_after_s) == ("later", 60)
-        assert "errcode 130101" in first.answer
+        assert words in first.answer
         held = channel.deliver(message(alert()), target)
         assert (held.messages, len(provider.requests)) == (0, 1)
         clock.advance(60)

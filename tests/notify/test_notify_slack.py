@@ -1,5 +1,7 @@
 import pytest
+from msgspec import structs
 
+from heliograph.alert.model import Reason
 from heliograph.core.clock import ManualClock
 from tests.notify import recorded
 from tests.notify.fakes import (
@@ -86,6 +88,24 @@ def test_a_template_that_fails_is_told_with_the_default_text():
     assert (came.outcome, "template title" in came.answer) == ("sent", True)
 
 
+def test_fields_that_cannot_be_made_are_left_out_and_the_text_is_ours():
+    given = {"text": "see the fields", "fields": [{"title": "Pod", "value": "{{ .Nope }}"}]}
+    came, requests = sent(message(alert()), **given)
+    first = requests[0].document["attachments"][0]
+    assert "fields" not in first
+    assert "*Severity*: warning" in first["text"]
+    assert "template fields.value: the value has no Nope" in first["text"]
+    assert (came.outcome, "fields.value" in came.answer) == ("sent", True)
+
+
+def test_a_channel_that_cannot_be_made_is_why_it_is_refused():
+    lost = Reply(200, {"ok": False, "error": "channel_not_found"})
+    came, _ = sent(message(alert()), lost, app_token="x", channel="{{ .Nope }}")
+    assert (came.outcome, came.answer) == (
+        "refused", "channel_not_found; template channel: the value has no Nope",
+    )  # fmt: skip
+
+
 def test_five_hundred_alerts_fit_one_message():
     alerts = [
         alert(
@@ -117,7 +137,7 @@ def test_with_a_token_a_message_is_changed_in_place():
         "#gpu",
     )
     later, requests = sent(
-        message(alert(ends_s=1), message_id=first.message_id),
+        message(alert(ends_s=1), message_id=first.message_id, reason=Reason.ALL_RESOLVED),
         posted,
         app_token="xoxb-1",
         channel="#gpu",
@@ -125,7 +145,7 @@ def test_with_a_token_a_message_is_changed_in_place():
     assert (requests[0].path, requests[0].document["channel"]) == ("/api/chat.update", "C1")
     assert (requests[0].document["ts"], later.message_id) == ("1700.1", "C1:1700.1")
     _, requests = sent(
-        message(alert(), message_id="C1:1.2"),
+        message(alert(), message_id="C1:1.2", reason=Reason.REPEAT),
         posted,
         app_token="x",
         channel="c",
@@ -134,11 +154,62 @@ def test_with_a_token_a_message_is_changed_in_place():
     assert requests[0].path == "/api/chat.postMessage"
 
 
+OVER = alert(ends_s=1)
+AGAIN = structs.replace(alert(), episode=2, created_ns=NEW_YEAR_NS)
+OTHER = alert("Other")
+LATER = structs.replace(OTHER, created_ns=NEW_YEAR_NS + 1)
+POST, UPDATE = "/api/chat.postMessage", "/api/chat.update"
+
+
+@pytest.mark.parametrize(
+    ("alerts", "reason", "paths"),
+    [
+        # Its end and its return within one interval; the first is told to be over.
+        ([OVER, AGAIN], Reason.NEW_ALERTS, [POST, UPDATE]),
+        ([OVER, AGAIN, OTHER], Reason.NEW_ALERTS, [POST, UPDATE]),
+        ([OVER, AGAIN, LATER], Reason.NEW_ALERTS, [POST, UPDATE]),
+        # Ends are not told.
+        ([AGAIN, OTHER], Reason.NEW_ALERTS, [POST]),
+        ([AGAIN], Reason.FIRST, [POST]),
+        # Nothing begins again.
+        ([alert(), OTHER], Reason.NEW_ALERTS, [UPDATE]),
+        ([AGAIN, LATER], Reason.NEW_ALERTS, [UPDATE]),
+        ([OVER, AGAIN], Reason.REPEAT, [UPDATE]),
+        ([OVER, OTHER], Reason.SOME_RESOLVED, [UPDATE]),
+        ([OVER], Reason.ALL_RESOLVED, [UPDATE]),
+    ],
+)
+def test_what_fires_again_calls_people_again(alerts, reason, paths):
+    told = message(*alerts, message_id="C1:1.2", reason=reason)
+    posted = Reply(200, {"ok": True, "channel": "C1", "ts": "9.9"})
+    came, requests = sent(told, posted, app_token="x", channel="c")
+    assert [one.path for one in requests] == paths
+    assert (came.outcome, came.message_id) == ("sent", "C1:9.9")
+    if len(paths) == 2:
+        told, ended = [one.document for one in requests]
+        assert ended["ts"] == "1.2"
+        assert ended["attachments"][0]["color"] == "good"
+        assert ended["attachments"][0]["title"].startswith("[RESOLVED]")
+        assert told["attachments"][0]["color"] == "danger"
+
+
+def test_that_the_old_message_cannot_be_changed_is_no_failure():
+    told = message(OVER, AGAIN, message_id="C1:1.2", reason=Reason.NEW_ALERTS)
+    posted = Reply(200, {"ok": True, "channel": "C1", "ts": "9.9"})
+    came, requests = sent(told, posted, Reply(500, "oh"), app_token="x", channel="c")
+    assert [one.path for one in requests] == [POST, UPDATE]
+    assert (came.outcome, came.message_id) == ("sent", "C1:9.9")
+
+
 def test_a_message_that_is_gone_is_told_anew():
     gone = Reply(200, {"ok": False, "error": "message_not_found"})
     posted = Reply(200, {"ok": True, "channel": "C1", "ts": "9.9"})
     came, requests = sent(
-        message(alert(), message_id="C1:1.2"), gone, posted, app_token="x", channel="c"
+        message(alert(), message_id="C1:1.2", reason=Reason.REPEAT),
+        gone,
+        posted,
+        app_token="x",
+        channel="c",
     )
     assert [one.path for one in requests] == ["/api/chat.update", "/api/chat.postMessage"]
     assert (came.outcome, came.message_id) == ("sent", "C1:9.9")

@@ -1,4 +1,5 @@
 import json
+import shutil
 import socket
 import threading
 from pathlib import Path
@@ -13,6 +14,7 @@ from heliograph.core.errors import Refused
 from heliograph.notify.channels import check
 from heliograph.notify.guard import Guard
 from heliograph.notify.protocol import Limits
+from heliograph.notify.tls import CONTEXTS_MAX, Contexts
 from tests.notify import recorded
 from tests.notify.fakes import (
     SECOND_NS,
@@ -251,9 +253,31 @@ def test_a_payload_of_the_operators_own():
     payload = {"text": "{{ .Status }} {{ len .Alerts }}", "n": 1, "list": ["{{ .Receiver }}"]}
     _, requests = sent(message(alert()), payload=payload)
     assert requests[0].document == {"text": "firing 1", "n": 1, "list": ["team"]}
-    came, requests = sent(message(alert()), payload={"text": "{{ .Nope }}"})
-    assert requests[0].document["version"] == "4"
-    assert "has no Nope" in came[0].answer
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        {"text": "{{ .Nope }}"},
+        {"deep": [{"text": "{{ .Nope }}"}], "n": 1},
+        [{"text": "{{ .Nope }}"}],
+        ["{{ .Nope }}", "{{ .Status }}"],
+        [["{{ .Nope }}"]],
+        "{{ .Nope }}",
+    ],
+)
+def test_a_payload_that_cannot_be_made_is_told_with_the_default_document(payload):
+    (came,), (request,) = sent(message(alert()), payload=payload)
+    assert request.document["alerts"][0]["labels"]["alertname"] == "GPUHot"
+    assert (came.outcome, "has no Nope" in came.answer) == ("sent", True)
+
+
+def test_an_address_that_cannot_be_made_is_refused_with_the_fault():
+    (came,), requests = sent(message(alert()), url="http://127.0.0.1/{{ .Nope }}")
+    assert (came.outcome, came.answer) == (
+        "refused", "template url: the value has no Nope",
+    )  # fmt: skip
+    assert requests == []
 
 
 def scripted(script):
@@ -388,6 +412,54 @@ def test_tls_is_checked_by_the_name_and_not_by_the_address(certificate):
         assert told(provider.url, {"insecure_skip_verify": True}).outcome == "sent"
         assert told(provider.url, {"ca_file": "/nowhere"}).outcome == "refused"
     assert len(provider.requests) == 4
+
+
+def test_a_certificate_that_is_replaced_is_read_again(
+    certificate, another_certificate, tmp_path
+):
+    ca_file = tmp_path / "ca.pem"
+    (old, old_path), (new, new_path) = certificate, another_certificate
+    opened = channels()
+
+    def told(url):
+        config = {"tls_config": {"ca_file": str(ca_file)}}
+        target = integration("webhook", url=url, http_config=config)
+        return opened["webhook"].deliver(message(alert()), target)
+
+    with (
+        Provider(lambda _: Reply(), tls=old) as first,
+        Provider(lambda _: Reply(), tls=new) as second,
+    ):
+        assert told(first.url).outcome == "refused"
+        shutil.copy(old_path, ca_file)
+        assert [told(one.url).outcome for one in (first, second)] == ["sent", "later"]
+        # While it is replaced it is gone, or not whole.
+        ca_file.unlink()
+        assert told(first.url).outcome == "sent"
+        ca_file.write_text(Path(new_path).read_text()[:500])
+        assert told(first.url).outcome == "sent"
+        shutil.copy(new_path, ca_file)
+        assert [told(one.url).outcome for one in (first, second)] == ["later", "sent"]
+
+
+def test_contexts_are_kept_until_a_file_of_theirs_changes(certificate, tmp_path, monkeypatch):
+    path = tmp_path / "cert.pem"
+    shutil.copy(certificate[1], path)
+    contexts, config = Contexts(), {"ca_file": str(path), "cert_file": str(path)}
+    config["key_file"] = str(Path(certificate[1]).with_name("key.pem"))
+    first = contexts.of(config)
+    assert contexts.of(dict(config)) is first
+    shutil.copy(certificate[1], path)
+    assert contexts.of(config) is not first
+    # Whom the machine trusts, where no file is named.
+    monkeypatch.setenv("SSL_CERT_FILE", str(path))
+    plain = contexts.of({})
+    assert contexts.of({}) is plain
+    path.touch()
+    assert contexts.of({}) is not plain
+    for number in range(2 * CONTEXTS_MAX):
+        contexts.of({"ca_file": str(path), "server_name": f"h{number}"})
+    assert len(contexts._kept) == CONTEXTS_MAX
 
 
 def test_the_operators_proxy_is_used_and_the_environments_is_not(monkeypatch):

@@ -20,39 +20,45 @@ ALERT = {
 }
 WORDS = ("f" * 32, 17)
 START = instant.parse(ALERT["startsAt"])
+# Of an alert without an end.
+HORIZON = START + 300 * 10**9
 
 
 def body(*alerts):
     return json.dumps(alerts).encode()
 
 
+def glance(repeats, raw):
+    return repeats.glance(raw, HORIZON)
+
+
 @pytest.fixture
 def repeats():
     """Repeats that know ALERT."""
     made = Repeats()
-    glance = made.glance(body(ALERT))
-    assert glance.found == [None]
-    made.learn([glance.digests[0]], *([word] for word in WORDS))
+    first = glance(made, body(ALERT))
+    assert first.found == [None]
+    made.learn([first.digests[0]], *([word] for word in WORDS))
     return made
 
 
 def test_the_same_bytes_are_known_and_their_times_read_anew(repeats):
     later = {**ALERT, "endsAt": "2026-11-22T00:51:18.5Z"}
 
-    glance = repeats.glance(body(ALERT, later, {**ALERT, "endsAt": "0001-01-01T00:00:00Z"}))
+    again = glance(repeats, body(ALERT, later, {**ALERT, "endsAt": "0001-01-01T00:00:00Z"}))
 
-    assert glance.found == [
+    assert again.found == [
         (*WORDS, START, instant.parse("2026-11-22T00:47:18Z")),
         (*WORDS, START, instant.parse("2026-11-22T00:51:18.5Z")),
         (*WORDS, START, None),
     ]
-    assert len(set(glance.digests)) == 1
+    assert len(set(again.digests)) == 1
 
 
 def test_times_may_be_absent_or_null(repeats):
     bare = {name: ALERT[name] for name in ("labels", "annotations", "generatorURL")}
 
-    found = repeats.glance(body(bare, {**bare, "startsAt": None, "endsAt": ""})).found
+    found = glance(repeats, body(bare, {**bare, "startsAt": None, "endsAt": ""})).found
 
     assert found == [(*WORDS, None, None)] * 2
 
@@ -65,23 +71,26 @@ def test_times_may_be_absent_or_null(repeats):
         pytest.param({"generatorURL": "http://prometheus/alerts"}, id="the URL"),
         pytest.param({"startsAt": "yesterday"}, id="a time that is none"),
         pytest.param({"endsAt": "2026-11-22T00:43:17Z"}, id="an end before the start"),
+        pytest.param(
+            {"startsAt": "2026-11-22T00:48:19Z", "endsAt": None}, id="a start too far ahead"
+        ),
     ],
 )
 def test_what_says_something_else_is_not_known(repeats, other):
-    assert repeats.glance(body(ALERT, {**ALERT, **other})).found[1] is None
+    assert glance(repeats, body(ALERT, {**ALERT, **other})).found[1] is None
 
 
 def test_parts_do_not_stand_for_each_other(repeats):
     swapped = {**ALERT, "labels": ALERT["annotations"], "annotations": ALERT["labels"]}
-    assert repeats.glance(body(swapped)).found == [None]
-    assert repeats.glance(body({**ALERT, "annotations": None})).found == [None]
+    assert glance(repeats, body(swapped)).found == [None]
+    assert glance(repeats, body({**ALERT, "annotations": None})).found == [None]
 
 
 def test_annotations_without_labels_do_not_stand_for_labels(repeats):
-    (digest,) = repeats.glance(body({"labels": {"a": "b"}})).digests
+    (digest,) = glance(repeats, body({"labels": {"a": "b"}})).digests
     repeats.learn([digest], *([word] for word in WORDS))
 
-    found = repeats.glance(body({"labels": {"a": "b"}}, {"annotations": {"a": "b"}})).found
+    found = glance(repeats, body({"labels": {"a": "b"}}, {"annotations": {"a": "b"}})).found
     assert found == [(*WORDS, None, None), None]
 
 
@@ -98,28 +107,28 @@ def test_annotations_without_labels_do_not_stand_for_labels(repeats):
     ],
 )
 def test_a_body_that_is_not_plain_is_for_the_long_way(repeats, whole):
-    assert repeats.glance(whole) is None
+    assert glance(repeats, whole) is None
 
 
 def test_no_more_are_known_than_the_bound():
     repeats = Repeats(known_max=4)
-    digests = [repeats.glance(body({"labels": {"n": str(n)}})).digests[0] for n in range(9)]
+    digests = [glance(repeats, body({"labels": {"n": str(n)}})).digests[0] for n in range(9)]
     for n, digest in enumerate(digests):
         repeats.learn([digest], [f"f{n}"], [n])
         assert len(repeats) <= 4
-    last = repeats.glance(body({"labels": {"n": "8"}}, {"labels": {"n": "7"}}))
+    last = glance(repeats, body({"labels": {"n": "8"}}, {"labels": {"n": "7"}}))
     assert last.found == [("f8", 8, None, None), ("f7", 7, None, None)]
 
 
 def test_one_that_comes_twice_in_a_body_is_known_once():
     repeats = Repeats(known_max=4)
-    one = repeats.glance(body({"labels": {"n": "1"}})).digests
-    other = repeats.glance(body({"labels": {"n": "2"}})).digests
+    one = glance(repeats, body({"labels": {"n": "1"}})).digests
+    other = glance(repeats, body({"labels": {"n": "2"}})).digests
     repeats.learn(one * 2 + other, ["f1", "f1", "f2"], [1, 1, 2])
     repeats.learn(one + other, ["f1", "f2"], [3, 4])
 
     assert len(repeats) == 2
-    assert repeats.glance(body({"labels": {"n": "1"}}, {"labels": {"n": "2"}})).found == [
+    assert glance(repeats, body({"labels": {"n": "1"}}, {"labels": {"n": "2"}})).found == [
         ("f1", 3, None, None),
         ("f2", 4, None, None),
     ]

@@ -109,6 +109,54 @@ def test_an_end_after_all_that_can_be_counted_is_the_last_one():
         assert (unfit.field, unfit.status) == (f"[0].{next(iter(bad))}", 400)
 
 
+@pytest.mark.parametrize(
+    ("times", "taken"),
+    [
+        # Without an end it fires for the time-out, and may not begin after that.
+        ({"startsAt": "2026-11-22T01:00:55Z"}, True),
+        ({"startsAt": "2026-11-22T01:00:55.000000001Z"}, False),
+        ({"startsAt": "2026-11-23T00:55:55Z", "endsAt": "0001-01-01T00:00:00Z"}, False),
+        ({"startsAt": "2026-11-23T00:55:55Z", "endsAt": "2026-11-23T00:55:55Z"}, True),
+        ({"startsAt": "2026-11-23T00:55:55Z", "endsAt": "2026-11-23T00:55:54Z"}, False),
+    ],
+)
+def test_a_start_may_be_ahead_but_not_of_the_end(times, taken):
+    posted = v2([{"labels": {"a": "b"}, **times}, {"labels": {"alertname": "good"}}])
+
+    assert [post.starts_ns is not None for post in posted.posts] == [True] * taken + [False]
+    refused = [(one.status, one.detail) for one in posted.unfit]
+    assert refused == [] if taken else [(400, "start time must be before end time")]
+    if taken:
+        assert posted.posts[0].starts_ns == instant.parse(times["startsAt"])
+        assert posted.posts[0].at_ns == NOW
+
+
+@pytest.mark.parametrize(
+    ("cut", "label"),
+    [
+        (b"\xff", "\ufffd"),
+        (b"\\ud800", "\ufffd"),
+        (b"x\\udc00\\ud800", "x\ufffd\ufffd"),
+        (b"\\ud83d\\ude00", "\U0001f600"),
+    ],
+)
+@pytest.mark.parametrize("read", [v2, alert_webhook.decode], ids=["v2", "webhook"])
+def test_text_that_was_cut_costs_no_alert(read, cut, label):
+    body = b'[{"labels":{"a":"b","more":"%s"},"more":"%s"},{"labels":{"a":"c"}}]' % (cut, cut)
+    posted = read(body) if read is v2 else read(body, TIMES)
+
+    assert [dict(post.labels).get("more") for post in posted.posts] == [label, None]
+    assert json.loads(posted.posts[0].raw)["more"] == label
+
+
+def test_text_that_was_cut_costs_no_single_alert():
+    for cut in (b"\xff", b"\\ud800"):
+        raw = b'{"rule_name":"a","labels":{"n":"%s"},"message":"%s"}' % (cut, cut)
+        post = alert_bodies.decode(raw, "log", TIMES)
+        assert dict(post.labels)["n"] == dict(post.annotations)["message"] == "\ufffd"
+        assert json.loads(post.raw)["message"] == "\ufffd"
+
+
 def test_too_many_alerts_are_refused_before_any_is_read():
     with pytest.raises(Refused) as caught:
         v2(b"[" + b"0," * alerts.ALERTS_MAX + b"0]")
@@ -195,9 +243,9 @@ def test_what_is_unfit_of_a_bare_list_is_named_as_it_was_written():
 @pytest.mark.parametrize(
     ("given", "wanted_ns"),
     [
-        (1795418122.123, 1795418122_123000000),
-        (1795418122, 1795418122_000000000),
-        ("2026-11-23T07:15:22.123Z", 1795418122_123000000),
+        (1763772955.123, 1763772955_123000000),
+        (1763772955, 1763772955_000000000),
+        ("2025-11-22T00:55:55.123Z", 1763772955_123000000),
         (1e300, None),
         (True, None),
         ("yesterday", None),
@@ -207,6 +255,65 @@ def test_what_is_unfit_of_a_bare_list_is_named_as_it_was_written():
 def test_a_webhook_may_tell_epoch_seconds(given, wanted_ns):
     posted = webhook([{"labels": {"alertname": "A"}, "startsAt": given}])
     assert [one.starts_ns for one in posted.posts] == [wanted_ns]
+
+
+@pytest.mark.parametrize("status", [None, "firing", "resolved"])
+@pytest.mark.parametrize(
+    "starts", ["2026-11-22T00:55:55.000000001Z", 4e9, "2027-01-01T00:00:00Z"]
+)
+def test_no_start_is_later_than_when_it_came(starts, status):
+    ends = {"endsAt": "2027-02-01T00:00:00Z"} if status is None else {}
+    told = {"labels": {"alertname": "A"}, "status": status, "startsAt": starts, **ends}
+    (post,) = webhook([told]).posts
+    assert (post.starts_ns, post.at_ns) == (NOW, NOW)
+    single = {"rule_name": "a", "alert_name": "a", "status": status, "starts_at": starts}
+    for source in ("log", "trace", "webhook"):
+        post = body(source, single)
+        assert (post.starts_ns, post.at_ns) == (NOW, NOW)
+
+
+@pytest.mark.parametrize("status", [None, "firing", "resolved"])
+@pytest.mark.parametrize("ends", ["garbage", True, [], {}, 1e300, "2026-02-30T00:00:00Z"])
+def test_an_end_that_is_no_time_is_refused_by_its_field(ends, status):
+    bad = {"labels": {"alertname": "A"}, "status": status, "endsAt": ends}
+    posted = webhook({"alerts": [{"labels": {"a": "b"}}, bad, {"labels": {"a": "c"}}]})
+    assert [(one.index, one.field) for one in posted.unfit] == [(1, "alerts[1].endsAt")]
+    assert len(posted.posts) == 2
+    single = {"rule_name": "a", "alert_name": "a", "status": status, "ends_at": ends}
+    for source in ("log", "trace", "webhook"):
+        with pytest.raises(Refused) as caught:
+            body(source, single)
+        assert (caught.value.field, caught.value.status) == ("ends_at", 400)
+
+
+@pytest.mark.parametrize(
+    "ends", [None, "", "0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z", 4e9]
+)
+def test_an_end_may_be_open(ends):
+    (post,) = webhook([{"labels": {"a": "b"}, "status": "firing", "endsAt": ends}]).posts
+    assert post.ends_ns is None
+    assert body("webhook", {"ends_at": ends}).ends_ns is None
+    assert body("webhook", {"ends_at": ends, "status": "resolved"}).ends_ns == NOW
+
+
+@pytest.mark.parametrize(
+    ("bad", "field"),
+    [
+        ('{"labels":{"alertname":"x","v":1e999}}', "labels.v"),
+        ('{"labels":{"a":"b"},"annotations":{"w":[-1e999]}}', "annotations.w[0]"),
+        ('{"labels":{"a":"b"},"values":{"B":%s}}' % ("9" * 5000), "values.B"),
+        ('{"labels":{"a":"b"},"endsAt":"soon"}', "endsAt"),
+    ],
+)
+def test_an_alert_that_cannot_be_read_does_not_cost_the_body(bad, field):
+    good = '{"labels":{"a":"b"}}'
+    for text, where in (
+        (f'{{"alerts":[{good},{bad},{good}]}}', "alerts"),
+        (f"[{good},{bad},{good}]", ""),
+    ):
+        posted = alert_webhook.decode(text.encode(), TIMES)
+        assert [(one.index, one.field) for one in posted.unfit] == [(1, f"{where}[1].{field}")]
+        assert posted.places == [0, 2]
 
 
 def test_a_webhook_mixes_firing_and_resolved():
@@ -331,6 +438,43 @@ def test_a_webhook_of_any_kind_has_a_name_a_severity_and_text_for_values():
     )
     assert dict(post.labels) == {"alertname": "X", "source": "webhook", "n": "1", "b": "true"}
     assert post.ends_ns == NOW
+
+
+@pytest.mark.parametrize(
+    ("document", "wanted"),
+    [
+        ({}, ("generic_webhook_alert", "webhook")),
+        ({"labels": {"alertname": "DiskFull"}}, ("DiskFull", "webhook")),
+        ({"labels": {"alertname": ""}}, ("generic_webhook_alert", "webhook")),
+        ({"labels": {"alertname": "DiskFull"}, "alert_name": "X"}, ("X", "webhook")),
+        ({"labels": {"alertname": "DiskFull"}, "alert_name": ""}, ("DiskFull", "webhook")),
+        ({"labels": {"source": "nagios"}, "alert_name": "X"}, ("X", "nagios")),
+        ({"labels": {"source": ""}, "alert_name": "X"}, ("X", "webhook")),
+    ],
+)
+def test_a_given_label_stands_where_the_body_says_nothing_beside_it(document, wanted):
+    post = body("webhook", document)
+    said = dict(post.labels)
+    assert (said["alertname"], said["source"]) == wanted
+    assert post.source == "webhook"
+
+
+def test_what_differs_in_a_given_label_is_another_alert():
+    for name, values in (
+        ("alertname", ("DiskFull", "NetDown")),
+        ("source", ("nagios", "zabbix")),
+    ):
+        one, other = (body("webhook", {"labels": {name: value, "h": "1"}}) for value in values)
+        assert one.fingerprint != other.fingerprint
+
+
+@pytest.mark.parametrize("number", ["1e999", "9" * 5000])
+def test_a_number_that_cannot_be_read_is_named(number):
+    for key, field in (('"duration"', "duration"), ('"labels":{"n"', "labels.n")):
+        text = f'{{"rule_name":"a",{key}:{number}{"}" * (key.count("{") + 1)}'
+        with pytest.raises(Refused) as caught:
+            alert_bodies.decode(text.encode(), "trace", TIMES)
+        assert caught.value.field == field
 
 
 @pytest.mark.parametrize(

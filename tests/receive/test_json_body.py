@@ -203,3 +203,71 @@ def test_elements_gives_up_when_there_is_too_much_to_look_at(raw, monkeypatch):
     assert len(list(json_body.elements(raw))) >= 4
     monkeypatch.setattr(json_body, "TOKENS_MAX", 6)
     assert refusal(lambda: list(json_body.elements(raw))) == (413, "too_many", "body")
+
+
+ANY = msgspec.json.Decoder()
+
+
+@pytest.mark.parametrize(
+    ("raw", "wanted"),
+    [
+        pytest.param(b'"a"', "a", id="plain"),
+        pytest.param('"é"'.encode(), "é", id="UTF-8"),
+        pytest.param(b'"a\xffb"', "a\ufffdb", id="a byte that is not UTF-8"),
+        pytest.param(b'"\xed\xa0\x80"', "\ufffd" * 3, id="a surrogate in UTF-8"),
+        pytest.param(rb'"\ud83d\ude00"', "\U0001f600", id="a pair"),
+        pytest.param(rb'"\uD83D\uDE00"', "\U0001f600", id="a pair in capitals"),
+        pytest.param(rb'"\ud800"', "\ufffd", id="a high half"),
+        pytest.param(rb'"\uDFFF!"', "\ufffd!", id="a low half"),
+        pytest.param(rb'"\ude00\ud83d"', "\ufffd\ufffd", id="a pair the wrong way round"),
+        pytest.param(rb'"\ud83d\ud83d\ude00"', "\ufffd\U0001f600", id="a half before a pair"),
+        pytest.param(rb'"\ud83d\n\u0041"', "\ufffd\nA", id="a half before other escapes"),
+        pytest.param(rb'"\\ud800"', r"\ud800", id="no escape at all"),
+        pytest.param(rb'"\\\ud800"', "\\\ufffd", id="a half after a backslash"),
+        pytest.param(rb'{"\ud800": 1}', {"\ufffd": 1}, id="in a key"),
+    ],
+)
+def test_text_that_was_cut_is_read_as_go_reads_it(raw, wanted):
+    mended, found = json_body.legible(raw, ANY)
+    assert found == json.loads(mended) == wanted
+    assert json_body.mended(mended) == mended
+
+
+@given(
+    st.text(st.characters(min_codepoint=0xD7FE, max_codepoint=0xE001) | st.sampled_from("a\\"))
+)
+def test_half_pairs_are_mended_and_nothing_else(text):
+    raw = json.dumps(text).encode()
+    found = json_body.legible(raw, ANY)[1]
+    assert found == json.loads(raw).encode("utf-16", "surrogatepass").decode(
+        "utf-16", "replace"
+    )
+
+
+BIG = "9" * 5000
+
+
+@pytest.mark.parametrize(
+    ("text", "field"),
+    [
+        pytest.param('{"labels": {"v": 1e999}}', "labels.v", id="a fraction in a label"),
+        pytest.param(f'{{"a": 1, "b": {BIG}}}', "b", id="a whole number"),
+        pytest.param(f'{{"a": [1, {{"b.c": -{BIG}}}]}}', "a[1].b.c", id="deeper"),
+        pytest.param("[[], [0, -1e999]]", "[1][1]", id="of lists"),
+        pytest.param(f'{{"{"k" * 200}": 1e999}}', "k" * 100, id="a long key"),
+        pytest.param('{"a": 1e999', "[...]", id="and no JSON"),
+    ],
+)
+def test_a_number_beyond_what_we_hold_is_named(text, field):
+    assert refusal(json_body.document, text.encode(), ANY)[2] == field
+    below = field if field.startswith("[") else f".{field}"
+    assert (
+        refusal(json_body.document, text.encode(), ANY, "alerts[3]")[2] == f"alerts[3]{below}"
+    )
+
+
+def test_what_is_no_json_is_told_of_the_part_that_it_is():
+    assert refusal(json_body.legible, b"{", ANY) == (400, "json", "body")
+    assert refusal(json_body.legible, b"{", ANY, "alerts[3]") == (400, "json", "alerts[3]")
+    deep = b"[" * 5000 + b"]" * 5000
+    assert refusal(json_body.legible, deep, ANY, "alerts[3]") == (400, "too_deep", "alerts[3]")

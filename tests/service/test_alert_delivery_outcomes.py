@@ -130,8 +130,8 @@ def test_a_channel_that_is_away_has_one_open_message_a_group(site):
 def test_the_channel_that_forgets_is_told_as_often_as_it_asks():
     (policy,) = Limits().resend
     assert policy.kind == "alertmanager"
-    assert policy.every_ns == alertmanager.RESEND_S * SECOND_NS
-    assert policy.resolved_ns == alertmanager.RESOLVED_FOR_S * SECOND_NS
+    # A few may be lost before what fires ends there.
+    assert 4 * policy.every_ns == alertmanager.FIRES_FOR_NS
 
 
 @pytest.mark.parametrize("by", ["alertname", "n"])

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from heliograph.core import instant
 from tests.service.alert_site import (
     GPU_MEMORY,
     OOM,
@@ -352,6 +353,69 @@ def test_a_generic_webhook(shared_site):
     )
     again = shared_site.post("/v1/alerts/webhook", {"labels": {"x": "y"}})
     assert one(shared_site, again.json())["alert_name"] == "generic_webhook_alert"
+
+
+def test_webhooks_that_differ_in_their_labels_are_several_alerts(site):
+    for label, values in (
+        ("alertname", ("DiskFull", "NetDown")),
+        ("source", ("nagios", "zabbix")),
+    ):
+        made = [
+            site.post("/v1/alerts/webhook", {"labels": {label: value, "h": "1"}}).json()
+            for value in values
+        ]
+        assert [answer["new"] for answer in made] == [True, True]
+        shown = [one(site, answer) for answer in made]
+        assert [alert["labels"][label] for alert in shown] == list(values)
+        assert [alert["source"] for alert in shown] == ["webhook", "webhook"]
+    assert {alert["alert_name"] for alert in listed(site)} == {
+        "DiskFull", "NetDown", "generic_webhook_alert",
+    }  # fmt: skip
+
+
+def test_an_alert_without_a_status_fires_as_long_as_on_the_v2_api(site):
+    post_v2(site, {"labels": {"alertname": "V2"}})
+    bare = site.post("/v1/alerts/metric", [{"labels": {"alertname": "Bare"}}])
+    assert bare.json()["processed"] == 1
+    assert site.post("/v1/alerts/webhook", {"alert_name": "Script"}).status == 201
+    minutes = {
+        one["labels"]["alertname"]: round(_minutes(one["endsAt"]) - _minutes(one["startsAt"]))
+        for one in site.get("/api/v2/alerts").json()
+    }
+    assert minutes == {"V2": 5, "Bare": 5, "Script": 60}
+
+
+def _minutes(text):
+    return instant.parse(text) / 60e9
+
+
+def test_starts_that_are_ahead(site):
+    """Refused or kept where Alertmanager does, the time of arrival elsewhere."""
+    later = at(24 * 3600)
+    refused = site.post("/api/v2/alerts", [{"labels": {"alertname": "A"}, "startsAt": later}])
+    assert (refused.status, refused.json()) == (
+        400, "[0].startsAt: start time must be before end time"
+    )  # fmt: skip
+    post_v2(site, {"labels": {"alertname": "Spanned"}, "startsAt": later, "endsAt": at(90000)})
+    post_v2(site, {"labels": {"alertname": "Known"}})
+    known = [{"labels": {"alertname": "Known"}, "startsAt": later}]
+    assert site.post("/api/v2/alerts", known).status == 400
+    assert (
+        site.post(
+            "/v1/alerts/metric", [{"labels": {"alertname": "Bare"}, "startsAt": later}]
+        ).status
+        == 200
+    )
+    for source, key in (("log", "log_time"), ("trace", "starts_at"), ("webhook", "starts_at")):
+        document = {"rule_name": "Ahead", "alert_name": "Ahead", key: later}
+        assert site.post(f"/v1/alerts/{source}", document).status == 201
+    starts = {(one["alert_name"], one["source"]): one["starts_at"] for one in listed(site)}
+    assert starts.pop(("Spanned", "metric")) == later
+    assert starts.keys() == {
+        ("Known", "metric"), ("Bare", "metric"),
+        ("Ahead", "log"), ("Ahead", "trace"), ("Ahead", "webhook"),
+    }  # fmt: skip
+    assert all(text < at(60) for text in starts.values()), starts
 
 
 def test_what_the_reference_was_given(shared_site, shared_data):

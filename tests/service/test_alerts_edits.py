@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from types import SimpleNamespace
 
 import msgspec
 import pytest
@@ -59,6 +60,50 @@ def test_a_route_that_cannot_be_read_stands_in_no_edits_way(edit, expected):
     turn = Turned()
     edit(RouteBook(Stored(), setup.empty(), lambda _: None), turn)
     assert (turn.routes, turn.written) == (expected, 1)
+
+
+class Kept:
+    """A state that keeps one route."""
+
+    def __init__(self, document):
+        self.document = msgspec.json.encode(document)
+        self.shown = b""
+
+    def read(self, _):
+        return [RouteKept("r", 0, self.document)]
+
+    def execute(self, statement, *_):
+        values = statement.compile().params
+        self.document, self.shown = values["document"], values["shown"]
+        return SimpleNamespace(rowcount=1)
+
+
+class Edit(Turned):
+    """A turn whose writes go to *kept*."""
+
+    def __init__(self, kept):
+        super().__init__()
+        self.kept = kept
+
+    def reload(self, made, _):
+        self.channels = [one.id for one in made.receivers["api/r"].integrations]
+
+    def also(self, write):
+        write(self.kept)
+
+
+def test_an_edited_route_takes_no_channel_for_another():
+    kept = Kept(GOOD)
+    book, turn = RouteBook(kept, setup.empty(), lambda _: None), Edit(kept)
+    (old,) = GOOD["channels"]
+    new = {"type": "webhook", "config": {"url": "https://b.example.org/"}}
+    for channels, expected in (([new, old], [1, 0]), ([new], [1]), ([old, new], [2, 1])):
+        book.replace(turn, "r", {"channels": channels})
+        assert turn.channels == [f"api/r/webhook[{number}]" for number in expected]
+        # … nor after a restart, and nobody sees how.
+        again = book.setup().receivers["api/r"].integrations
+        assert [one.id for one in again] == turn.channels
+        assert json.loads(kept.shown).keys() == {"channels"}
 
 
 def test_a_stored_route_that_is_not_in_force_is_told_of(caplog):

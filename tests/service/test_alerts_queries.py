@@ -108,7 +108,57 @@ def test_each_filter_is_the_field_of_that_name(filled, everything, name):
     for value in {alert[name] for alert in everything} - {""}:
         found = listed(filled, **{name: value})
         assert found == [alert for alert in everything if alert[name] == value], (name, value)
-    assert listed(filled, **{name: "none such"}) == []
+    if name != "source":
+        assert listed(filled, **{name: "none such"}) == []
+
+
+CHOSEN = (
+    ("/v1/alerts", "source", ("", "metric", "log", "trace", "webhook", "event")),
+    ("/v1/alerts/statistics", "source", ("", "metric", "event")),
+    ("/v1/alerts", "status", ("", "firing", "resolved")),
+    ("/v1/notifications", "kind", ("", "sent", "failed", "dead", "held")),
+    (
+        "/v1/notifications",
+        "stage",
+        ("", "inhibit", "mute", "silence", "rate", "route", "compare"),
+    ),
+    ("/v1/alert-rules", "source", ("", "log", "metric", "trace", "event")),
+)
+
+
+@pytest.mark.parametrize(("path", "name", "values"), CHOSEN)
+def test_a_value_that_nothing_can_have_is_refused(filled, path, name, values):
+    for value in values:
+        assert filled.get(path, **{name: value}).status == 200, value
+    assert_problem(filled.get(path, **{name: "bogus"}), 400, field=name)
+
+
+@pytest.mark.parametrize(
+    ("path", "names"),
+    [
+        (
+            "/v1/alerts",
+            (*FILTERS, "status", "starts_after", "starts_before", "offset", "limit"),
+        ),
+        ("/v1/alerts/statistics", (*GROUPS, "date_from", "date_to", "offset", "limit")),
+        ("/v1/notifications", (*endpoint.NOTED, "start", "end", "offset", "limit")),
+        ("/v1/alert-rules", ("source", "enabled", "offset", "limit")),
+        ("/v1/silences", ("state", "offset", "limit")),
+    ],
+)
+def test_a_filter_given_twice_is_refused_by_its_name(filled, path, names):
+    for name in names:
+        answer = filled.ask("GET", f"{path}?{name}=1&{name}=2")
+        assert_problem(answer, 400, field=name)
+        assert "given 2 times" in answer.json()["detail"], name
+
+
+def test_groups_may_be_named_one_by_one(filled):
+    answer = filled.ask("GET", "/v1/alerts/statistics?group_by=hour&group_by=source,severity")
+    assert (
+        answer.json()
+        == filled.get("/v1/alerts/statistics", group_by="hour,source,severity").json()
+    )
 
 
 def test_filters_together(filled, everything):

@@ -1,11 +1,13 @@
 """Rules over the interface: made, changed, removed, and evaluated on what really comes in."""
 
+import contextlib
 import json
 
 import pytest
 
 from heliograph.core import counting
-from tests.service.alert_site import RULE, at, ledger, listed, named, post_v2
+from tests.service.alert_site import RULE, at, in_ledger, listed, named, post_v2, telling
+from tests.service.hooks import Hook
 from tests.service.live import until
 from tests.service.running import NOW_MS, NOW_NS, assert_problem, running
 
@@ -505,12 +507,16 @@ def test_the_timeline_of_a_workload_has_its_alerts(site):
     assert [item["event_type"] for item in between] == ["alert", save]
 
 
-def test_what_a_rule_says_is_in_the_ledger(site):
-    made(site, name="Noted", source="log", rule_config={"pattern": "note me"})
-    site.log(line("note me"))
-    (alert,) = listed(site, alert_name="Noted")
-    lines = ledger(site, alert["id"])
-    assert all(entry["alert_id"] == alert["id"] for entry in lines)
+def test_what_a_rule_says_is_in_the_ledger(tmp_path):
+    hook = Hook()
+    with contextlib.closing(hook), running(tmp_path / "data", alerting=telling(hook)) as site:
+        made(site, name="Noted", source="log", rule_config={"pattern": "note me"})
+        site.log(line("note me"))
+        (alert,) = named(site, "Noted")
+        entry = in_ledger(site, alert["id"], "it is told", kind="sent")
+    assert (entry["alert_id"], entry["channel"]) == (alert["id"], "webhook")
+    (told,) = hook.alerts("firing")
+    assert told["labels"]["alertname"] == "Noted"
 
 
 def test_an_absence_in_an_idle_service_is_one_episode_and_ends_with_its_rule(site):
@@ -535,3 +541,51 @@ def test_bounds_that_rules_reach_are_measured(site):
     listed(site)
     tally = site.measured("heliograph_alerts_rules_tally")
     assert tally['{what="late"}'] == 1
+
+
+def test_a_rule_over_series_names_whose_an_alert_is(ruled):
+    words = {
+        "summary": "{{ .PodName }} of {{ .WorkloadName }} on {{ .NodeName }} {{ $labels.gpu }}"
+    }
+    over = {"name": "RawOver", "source": "metric", "rule_type": "threshold", "annotations": words,
+            "rule_config": {"metric": "raw_v", "op": ">", "value": 0, "window": "1h"}}  # fmt: skip
+    gone = {**over, "name": "RawGone", "rule_type": "absence",
+            "rule_config": {"match": {"metric": "raw_v"}, "window": "2s", "by": ["pod"]}}  # fmt: skip
+    given = {
+        "labels": {"pod": "p-1", "gpu": "3"},
+        "points": [[NOW_MS - 30_000, 1], [NOW_MS, 1]],
+    }
+    tried = ruled.post(f"{RULES}/test", {"rule": over, "series": [given]}).json()
+    rule_id = made(ruled, **over)
+    made(ruled, **gone)
+    # A silence is told of what was heard within its window.
+    at_ms = round(ruled.site.core.clock.now_ns() / 1e6)
+    ruled.write([({"__name__": "raw_v", "pod": "p-1", "gpu": "3"}, [(at_ms, 1.0)])])
+    (fired,) = named(ruled, "RawOver")
+    assert fired["annotations"]["summary"] == "p-1 of w-1 on n-1 3"
+    assert tried["alerts"][0]["annotations"] == fired["annotations"]
+    (silent,) = named(ruled, "RawGone")
+    assert silent["annotations"]["summary"] == "p-1 of w-1 on n-1 "
+    ruled.ask("DELETE", f"{RULES}/{rule_id}")
+    (over,) = later(
+        ruled, lambda: listed(ruled, alert_name="RawOver", status="resolved"), "it is over"
+    )
+    assert over["annotations"]["summary"] == "p-1 of w-1 on n-1 3"
+
+
+def test_a_severity_that_only_the_labels_say_is_the_alerts(site):
+    labels = {"severity": "critical", "team": "a"}
+    given = {"name": "Labelled", "source": "log", "rule_config": {"pattern": "labelled"}}
+    answer = site.post(RULES, {**given, "labels": labels})
+    assert answer.status == 201, answer.body
+    shown = site.get(f"{RULES}/{answer.json()['rule_id']}").json()
+    assert (shown["severity"], shown["labels"]) == ("critical", labels)
+    assert put(site, shown["rule_id"], shown).status == 200
+    site.log(line("labelled"))
+    (alert,) = later(site, lambda: listed(site, alert_name="Labelled"), "the alert")
+    assert (alert["severity"], alert["labels"]["severity"]) == ("critical", "critical")
+    for more, field in (
+        ({"severity": "info", "labels": labels}, "labels.severity"),
+        ({"labels": {"alertname": "Other"}}, "labels.alertname"),
+    ):
+        assert_problem(site.post(RULES, {**given, "name": "L2", **more}), 400, field=field)

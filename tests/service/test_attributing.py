@@ -1,5 +1,6 @@
 """Whose samples are, counted as they come: by series, by time, under the directory of the moment."""
 
+import threading
 from types import SimpleNamespace
 
 import numpy as np
@@ -171,14 +172,14 @@ def test_series_that_share_a_slot_are_told_apart(monkeypatch):
     assert kept.of(batch.series[::-1]).numbers.tolist() == list(range(6, -1, -1))
 
 
-def test_too_many_identities_start_afresh_and_are_counted(monkeypatch, site):
+def test_too_many_identities_start_afresh(monkeypatch, site):
     monkeypatch.setattr(series_identities, "IDENTITIES_MAX", 3)
     for start in range(0, 12, 4):
         rows = [(labels_of(1, str(gpu)), 50) for gpu in range(start, start + 4)]
         site.attributing.count(batch_of(site.table, rows))
 
     assert counted(site.meters) == {("samples", "device"): 1, ("samples", "unknown_device"): 11}
-    assert site.attributing._identities.resets == 2
+    assert len(site.attributing._identities._identities) == 4
 
 
 def test_a_forgotten_series_says_nothing():
@@ -187,3 +188,53 @@ def test_a_forgotten_series_says_nothing():
     assert SeriesIdentities(table.labels).of(np.array([9], np.uint32)).identities == [
         identity.Identity()
     ]
+
+
+class Watched:
+    """A lock that sets *waits* when somebody has to wait for it."""
+
+    def __init__(self, waits):
+        self._lock = threading.Lock()
+        self._waits = waits
+
+    def __enter__(self):
+        if not self._lock.acquire(blocking=False):
+            self._waits.set()
+            self._lock.acquire()
+
+    def __exit__(self, *_):
+        self._lock.release()
+
+
+def test_a_slow_reader_does_not_bring_back_an_older_directory(site, monkeypatch):
+    older, newer = directory_of(("p3", "0", 0, None)), directory_of(("p4", "0", 0, None))
+    begun, overtaken, ended = threading.Event(), threading.Event(), threading.Event()
+    real = site.attributing._attribution.swap
+
+    def swap(directory):
+        if directory is older:
+            begun.set()
+            assert overtaken.wait(60)
+            real(directory)
+        else:
+            real(directory)
+            overtaken.set()
+            assert ended.wait(60)
+
+    def slow():
+        site.attributing.spans(())
+        ended.set()
+
+    monkeypatch.setattr(site.attributing._attribution, "swap", swap)
+    site.attributing._swapping = Watched(overtaken)
+    site.owners.change(older)
+    first = threading.Thread(target=slow)
+    first.start()
+    assert begun.wait(60)
+    site.owners.change(newer)
+    second = threading.Thread(target=site.attributing.spans, args=((),))
+    second.start()
+    first.join()
+    second.join()
+    (span,) = site.attributing.spans(labels_of(1, "0"))[1:]
+    assert span.pod_uid == "p4"

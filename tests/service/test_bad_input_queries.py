@@ -52,6 +52,7 @@ def joined(path, query):
 # path and query, status, field
 ASKED = [
     ("/v1/query/range", 400, "metric"),
+    ("/v1/records?limit=1&limit=2", 400, "limit"),
     ("/v1/query/range?metric=", 400, "metric"),
     (f"{RANGE}&agg=median", 400, "agg"),
     (f"{RANGE}&agg=MEAN", 400, "agg"),
@@ -121,7 +122,7 @@ TAKEN = [
     f"{RANGE}&match[]=" + quote('job!~"(a|a)*' + "b" * 900 + '"'),
     f"{RANGE}&match[]=" + quote('job=~"(((((a*)*)*)*)*)*"'),
     f"{RANGE}&match[]=" + quote("job='; drop table series; --'"),
-    "/v1/records?severity=%00&event_type=canary&session_id=%ff", "/v1/records?limit=1&limit=2",
+    "/v1/records?severity=%00&event_type=canary&session_id=%ff",
     "/v1/records?" + "&".join(f"session_id={i}" for i in range(3000)),
     "/v1/records?start=-9e9&end=9e9", "/v1/records?start=5&end=1",
     "/v1/workloads?name=%25&namespace='--&kind=*&status=%00",

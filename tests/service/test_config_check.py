@@ -1,5 +1,6 @@
 """`heliograph config check` says of a file what `heliograph serve` says before it listens."""
 
+import json
 import logging
 
 import pytest
@@ -215,6 +216,41 @@ def test_a_value_without_which_nothing_goes_is_missed(file, text, told):
     assert checked(path).output.startswith(f"Error: {path}: {told}")
 
 
+@pytest.mark.parametrize("ascii_only", [True, False])
+def test_a_file_that_a_program_wrote_as_json_means_what_it_says(file, ascii_only):
+    alerting = {
+        "route": {
+            "receiver": "on call 🔥",
+            "routes": [{"receiver": "on call 🔥", "matchers": ['team="训练🔥"']}],
+        },
+        "receivers": [
+            {
+                "name": "on call 🔥",
+                "wecom_configs": [{"webhook_url": "http://x/y", "text": "🔥 {{ .Status }}"}],
+            }
+        ],
+    }
+    path = file(json.dumps({"alerting": alerting}, ensure_ascii=ascii_only))
+
+    prepared = alert_wiring.prepared(load(path, {}))
+
+    (one,) = prepared.file.receivers["on call 🔥"].integrations
+    assert one.settings["text"] == "🔥 {{ .Status }}"
+    (matcher,) = prepared.file.tree.file.routes[0].matchers
+    assert matcher.matches({"team": "训练🔥"}.get(matcher.name, ""))
+    assert checked(path).output == f"{path}: ok\n"
+
+
+def test_half_a_character_is_an_error_of_its_key(file, tmp_path):
+    path = file(r'{"alerting": {"external_url": "http://x/\ud83d"}}')
+    told = f"{path}: half a surrogate pair - at $.alerting.external_url"
+
+    with pytest.raises(Unusable, match="half a surrogate pair"):
+        start(path, tmp_path)
+
+    assert (checked(path).exit_code, checked(path).output) == (2, f"Error: {told}\n")
+
+
 RELATIVE = """
 alerting:
   global:
@@ -292,12 +328,16 @@ def test_without_a_file_they_are_looked_for_in_the_working_directory(
     ]
 
 
-def test_templates_that_will_not_be_there_are_told_of(file, tmp_path, caplog):
-    path = file("alerting: {templates: ['no/*.tmpl', good.tmpl, '', more.tmpl]}")
+def test_what_does_nothing_is_told_of(file, tmp_path, caplog):
+    path = file(
+        "alerting: {templates: ['no/*.tmpl', good.tmpl, '', more.tmpl], receivers: [{name: a}], "
+        "route: {receiver: a, labels: {why: b}}}"
+    )
     told = [
         f"alerting.templates[0]: '{path.parent}/no/*.tmpl' matches no file",
         "alerting.templates[2]: '' matches no file",
         f"alerting.templates: {path.parent}/more.tmpl: line 1: break is not in the subset",
+        "alerting.route.labels: labels of routes do nothing here",
     ]
 
     with caplog.at_level(logging.WARNING, "heliograph.service.alert_wiring"):
@@ -312,8 +352,13 @@ def test_templates_that_will_not_be_there_are_told_of(file, tmp_path, caplog):
 SECRETS = """
 state: {url: 'postgresql://me:SECRET@db/x?sslmode=require&password=SECRET'}
 samples: {backend: prometheus, write_url: 'http://me:SECRET@vm/w', query_url: 'http://vm/q?access_token=SECRET&a=b'}
-forward: [{url: 'https://vm/w?api_key=SECRET'}]
+forward:
+- {url: 'https://vm/w?api_key=SECRET'}
+- {url: 'https://vm/w?passwd=SECRET&pwd=SECRET&k=SECRET#t=SECRET', match: ['a="b"']}
+- {url: 'https://vm/in/SECRETSECRET/w?SECRET'}
 alerting:
+  external_url: https://ops.example/heliograph?code=SECRET
+  tracing: {endpoint: 'x:4317', headers: {X: SECRET}}
   global:
     smtp_smarthost: h:25
     smtp_from: a@b.c
@@ -348,10 +393,15 @@ def test_what_is_shown_has_no_secrets(file):
     assert "5378008" not in text
     assert (
         shown["state"]["url"]
-        == "postgresql://me:<secret>@db/x?sslmode=require&password=<secret>"
+        == "postgresql://me:<secret>@db/x?sslmode=<secret>&password=<secret>"
     )
-    assert shown["samples"]["query_url"] == "http://vm/q?access_token=<secret>&a=b"
+    assert shown["samples"]["query_url"] == "http://vm/q?access_token=<secret>&a=<secret>"
+    assert [one["url"] for one in shown["forward"]][1:] == [
+        "https://vm/w?passwd=<secret>&pwd=<secret>&k=<secret>#t=<secret>",
+        "https://vm/in/<secret>/w?<secret>",
+    ]
     alerting = shown["alerting"]
+    assert alerting["external_url"] == "https://ops.example/heliograph?code=<secret>"
     assert alerting["global"]["smtp_smarthost"] == "h:25"
     assert alerting["global"]["http_config"]["basic_auth"] == {
         "username": "me",
@@ -369,7 +419,17 @@ def test_what_is_shown_has_no_secrets(file):
         ("postgresql+psycopg://u:pa/ss@db/h", "postgresql+psycopg://u:<secret>@db/h"),
         ("postgresql://u:p@ss@db/h", "postgresql://u:<secret>@db/h"),
         ("https://tok3n@prom/w", "https://<secret>@prom/w"),
-        ("https://prom/w?a=b&sig=abc", "https://prom/w?a=b&sig=<secret>"),
+        ("https://prom/w?a=b&sig=abc", "https://prom/w?a=<secret>&sig=<secret>"),
+        ("https://prom/w?a=b=c;d=e", "https://prom/w?a=<secret>;d=<secret>"),
+        ("https://prom/w?abc", "https://prom/w?<secret>"),
+        ("https://prom?abc=d", "https://prom?abc=<secret>"),
+        ("https://u:p?w@prom/w", "https://u:<secret>@prom/w"),
+        ("https://prom/api/v1/write/", "https://prom/api/v1/write/"),
+        ("https://prom/T0K3NT0K/write", "https://prom/<secret>/write"),
+        ("https://prom/write/T0K3NT0K?a=b", "https://prom/write/<secret>?a=<secret>"),
+        ("sqlite:////var/lib/heliograph.db", "sqlite:////var/lib/heliograph.db"),
+        ("postgresql://db/heliograph", "postgresql://db/heliograph"),
+        (r"see https?://\S+/workspaces", r"see https?://\S+/workspaces"),
         ("https://prom:9090/w", "https://prom:9090/w"),
         ("me@example.com", "me@example.com"),
     ],

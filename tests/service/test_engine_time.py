@@ -116,4 +116,4 @@ def test_bodies_of_the_v2_api_fire_and_end_by_the_senders_clock(tmp_path):
 def test_the_end_of_a_webhook_without_a_status_is_moved_too():
     times = Times(START_NS, 0, HOUR_S * S_NS)
     alert = {"endsAt": instant.text_of(START_NS - 60 * S_NS)}
-    assert alert_webhook._span(alert, None, times)[1] == START_NS + 59 * 60 * S_NS
+    assert alert_webhook._span(alert, None, "", times)[1] == START_NS + 59 * 60 * S_NS

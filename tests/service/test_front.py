@@ -107,7 +107,7 @@ def sending(application, request):
 def held(connections):
     """The bytes that wait for the task of each of *connections*."""
     read = [one._read for one in list(connections)]
-    return [one.waiting_bytes for one in read if one is not None] or [0]
+    return [len(one._body) for one in read if one is not None] or [0]
 
 
 def posted(body, *, chunk_bytes=None):

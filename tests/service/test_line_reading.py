@@ -1,5 +1,6 @@
 """The short way past lines of noise comes to what going through all of them does."""
 
+from array import array
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -8,7 +9,7 @@ import pytest
 from heliograph.alert.model import Context
 from heliograph.alert.rules import pack
 from heliograph.core.clock import ManualClock
-from heliograph.receive.lines import Line, encode_lines
+from heliograph.receive.lines import Line, LineBlock, encode_lines
 from heliograph.service import line_records
 from heliograph.service.findings import Findings
 from heliograph.service.line_reading import LineReading, Owned
@@ -135,6 +136,41 @@ def test_sessions_come_to_the_same(monkeypatch, name):
     frames = [frame(n, texts[n * 20 : n * 20 + 20]) for n in range(6)]
     short = told(frames, monkeypatch, plainly=True)
     assert short[:2] == told(frames, monkeypatch, plainly=False)[:2]
+
+
+class Looked(array):
+    """A column that knows how often somebody went through it."""
+
+    times = 0
+
+    def __iter__(self):
+        self.times += 1
+        return super().__iter__()
+
+
+def test_lines_of_many_pods_that_are_known_by_name_are_counted_in_one_pass():
+    names = [("", f"p-{n}") for n in range(50)] + [("p-1", "told"), ("", "")]
+    block = LineBlock.of(
+        Line(n, uid, "ns", name, "", "c", "stdout", "x")
+        for n, (uid, name) in enumerate(2 * names)
+    )
+    column, meters = Looked("I", block.source_of.tobytes()), Meters()
+    block.source_of = column
+    asked = []
+
+    def pod_named(_, name, at_ns):
+        asked.append((name, at_ns))
+        return f"{name} of {at_ns}" if name == "p-7" else ""
+
+    Owned(
+        meters, pod_named=pod_named, workload_of={"p-7 of 7": "w", "p-1": "w"}.get
+    ).count_block(block)
+    assert column.times <= 1
+    assert asked == [(f"p-{n % 52}", n) for n in range(104) if n % 52 < 50]
+    assert dict(meters.attributed.items()) == {("lines", "name"): 1, ("lines", "pod_uid"): 2}
+    assert dict(meters.unattributed.items()) == {
+        ("lines", "unknown_pod"): 99, ("lines", "no_identity"): 2
+    }  # fmt: skip
 
 
 def test_a_line_in_pieces_takes_the_long_way():

@@ -1,11 +1,20 @@
-"""A wall clock that jumps: nothing dies, nothing goes round for ever, nothing kept is deleted."""
+"""A wall clock that jumps: nothing dies, nothing goes round for ever, nothing kept is deleted, nor
+rolled up before its time."""
 
+import numpy as np
 import pytest
 
+from heliograph.core import labels as label
 from heliograph.core.clock import ManualClock
+from heliograph.core.samples import SampleBatch
+from heliograph.core.series import SeriesTable
 from heliograph.service import applier, maintenance
 from heliograph.service.believed_time import DOUBT_S, BelievedTime
+from heliograph.service.meters import Meters
+from heliograph.service.sealing import Sealing
 from heliograph.store.protocol import RangeQuery
+from heliograph.store.segments.floors import Retention
+from heliograph.store.segments.store import SegmentStore
 from heliograph.store.state import training
 from tests.service.dying import DAY_NS, HOUR_NS, POD, START_NS, Site, line, saved
 
@@ -16,6 +25,7 @@ JUMPS = {
     "an hour back and ahead": (-HOUR_NS, HOUR_NS),
     "a year ahead and back": (YEAR_NS, -YEAR_NS),
     "a year back and ahead": (-YEAR_NS, YEAR_NS),
+    "two years ahead and back": (2 * YEAR_NS, -2 * YEAR_NS),
     "to and fro": (HOUR_NS, -2 * HOUR_NS, YEAR_NS, -2 * YEAR_NS, YEAR_NS + HOUR_NS),
 }
 
@@ -47,23 +57,45 @@ def test_nothing_is_lost_by_jumps(tmp_path, jumps):
         for _ in range(3):
             clock.advance(5)
             site.round()
-    query = RangeQuery(
-        "seq", (), START_NS - DAY_NS, START_NS + DAY_NS, HOUR_NS, "count", 11_000
-    )
-    counted = {sum(one.value) for one in site.queries.range(query).series}
+        assert samples(site) == {(sent, sent)}
     rows = site.core.state.read(
         lambda tx: training.rows(tx, [POD], start_ns=0, end_ns=2**62, limit=100)
     )
     records = site.core.records.query(limit=100).items
-    assert counted == {sent}
     assert sorted(row.iteration for row in rows) == list(range(1, len(jumps) + 2))
     assert len(records) == len(jumps) + 1
     assert "heliograph_bugs_total{" not in site.core.meters.registry.exposition()
     site.site.close()
     again = Site(tmp_path / "data", clock)
     again.apply()
-    assert {sum(one.value) for one in again.queries.range(query).series} == {sent}
+    again.round()
+    assert samples(again) == {(sent, sent)}
     again.site.close()
+
+
+def samples(site):
+    """Of each series (how many the windows count, how many are there as they were sent)."""
+    span = (START_NS - DAY_NS, START_NS + DAY_NS)
+    hourly = site.queries.range(RangeQuery("seq", (), *span, HOUR_NS, "count", 11_000))
+    raw = site.queries.range(RangeQuery("seq", (), *span, None, "last", 11_000))
+    sizes = {one.labels: len(one.value) for one in raw.series}
+    return {(sum(one.value), sizes.get(one.labels, 0)) for one in hourly.series}
+
+
+def test_a_clock_that_is_ahead_makes_no_sample_late(tmp_path):
+    clock = ManualClock(START_NS)
+    table = SeriesTable(10)
+    store = SegmentStore(tmp_path, table, Retention(), clock)
+    sealing = Sealing(store, Meters(), clock, every_s=3600)
+    clock.set_wall(START_NS + YEAR_NS)
+    number = table.intern(label.pack(label.of({"__name__": "up"})))
+    late = SampleBatch(
+        np.array([number], np.uint32), np.array([START_NS], np.int64), np.ones(1)
+    )
+    sealing.append(late, 1)
+    clock.advance(60)
+    sealing.settle()
+    assert store.stats().samples_in_head == 1
 
 
 def test_deleting_believes_a_jump_ahead_after_a_day():

@@ -150,9 +150,12 @@ def test_rows_are_of_the_pods_that_lines_name(monkeypatch):
         [("u-1", "ns", "p-1", "", "c", "stderr"), ("", "ns", "p-9", "n", "c", "stdout")]
     )
     assert told("u-1", "u-2") == [("p-1", "n-1"), ("p-2", "")]
-    # Bounded: more pods are known by their uids alone.
+    assert bench.feed.counts["names_evicted"] == 0
+    # Bounded: the one unheard for longest is known by its uid alone, for those who ask from now on.
     bench.feed.heard([("u-3", "ns", "p-3", "n-3", "c", "stdout")])
-    assert told("u-3", "u-1") == [("", ""), ("p-1", "n-1")]
+    bench.feed._stream.forget_owners()
+    assert told("u-3", "u-1", "u-2") == [("p-3", "n-3"), ("p-1", "n-1"), ("", "")]
+    assert bench.feed.counts["names_evicted"] == 1
 
 
 @pytest.mark.parametrize(

@@ -34,8 +34,9 @@ def labels_of(number: int) -> label.Labels:
 class Rig:
     """A store, its log (frames), its clock, and the model of what it must answer."""
 
-    def __init__(self, folder, clock, retention=None, cuts=no_cuts):
+    def __init__(self, folder, clock, retention=None, cuts=no_cuts, believed_ns=None):
         self.folder, self.clock = folder, clock
+        self.believed_ns = believed_ns
         self.retention = retention or Retention()
         self.cuts = cuts
         self.frames = []
@@ -46,7 +47,9 @@ class Rig:
 
     def open(self):
         self.table = SeriesTable(10**6)
-        self.store = SegmentStore(self.folder, self.table, self.retention, self.clock)
+        self.store = SegmentStore(
+            self.folder, self.table, self.retention, self.clock, believed_ns=self.believed_ns
+        )
 
     def reopen(self, *, again=3):
         """As after kill -9: a new process, and the log from a little before the cursor."""

@@ -34,7 +34,6 @@ CHANGES = Changes(
     moved=[("a", 1, 1, 1)],
     entries=[entry(1)],
     correlations=[correlation("c", alert(1).id)],
-    correlations_gone=["d"],
     statistics=[delta(0), delta(1, "other")],
     silences=[silence("s")],
 )
@@ -44,7 +43,6 @@ QUERIES = [
     lambda tx: alert_events.close(tx, 1),
     lambda tx: alert_events.one(tx, "a"),
     lambda tx: alert_correlations.of(tx, alert(1).id),
-    lambda tx: alert_correlations.of_all(tx, ["a"]),
     lambda tx: alert_ledger.page(tx, alert_ledger.Filters(alert_id="a")),
     lambda tx: alert_silences.prune(tx, 1),
     lambda tx: alerts.archive(tx, 50),

@@ -188,6 +188,7 @@ def test_extreme_times_share_one_place_and_are_found(store, clock):
     assert store.query(end_ns=1).items == [far[1], far[0]]
     assert store.counts["other"] == len(far)
     assert store.append([*far, near]) == []
+    assert store.counts["other"] == len(far)
 
 
 def test_years_of_days_make_a_bounded_number_of_places(store, clock):
@@ -228,9 +229,10 @@ def test_the_place_of_other_days_is_bounded(store, clock, monkeypatch):
     store.retain(floor_ns=-1, bytes_max=2**40)
 
     assert [r.timestamp_ns for r in store.query().items] == [4, 3, 2]
-    assert store.counts["other_dropped"] == 2
+    assert (store.counts["other_expired"], store.counts["other_dropped"]) == (0, 2)
     store.retain(floor_ns=4, bytes_max=2**40)
     assert [r.timestamp_ns for r in store.query().items] == [4]
+    assert (store.counts["other_expired"], store.counts["other_dropped"]) == (2, 2)
 
 
 def test_a_value_that_cannot_be_stored_is_refused_whole(store, clock):

@@ -412,6 +412,44 @@ def test_a_clock_that_jumps_back_takes_no_floor_with_it(tmp_path, clock):
     rig.check()
 
 
+@pytest.mark.parametrize("believed_s", [-365 * 86400, 0, 6 * 86400, 8 * 86400])
+def test_what_leaves_is_a_matter_of_the_time_that_is_believed(believed_s, tmp_path, clock):
+    now_ns = clock.now_ns()
+    rig = Rig(tmp_path, clock, believed_ns=lambda: now_ns + believed_s * SECOND)
+    rig.send([(labels_of(s), now_ns - s * HOUR_NS, bits_of(s)) for s in range(5)])
+    rig.seal()
+    clock.advance(500 * 86400)
+    rig.maintain()
+    rig.check()
+    rig.reopen()
+    rig.maintain()
+    rig.check()
+    assert (rig.store.raw_floor_ns > now_ns) == (believed_s > 7 * 86400)
+    assert ("raw" not in rig.store.stats().files) == (believed_s > 7 * 86400)
+
+
+def test_samples_of_the_present_are_not_filed_as_far_where_it_is_not_believed(tmp_path, clock):
+    # A machine that began without the time has the right one since, and is believed in a day.
+    begun_ns = clock.now_ns()
+    rig = Rig(tmp_path, clock, believed_ns=lambda: begun_ns)
+    clock.advance(365 * 86400)
+    now_ns = clock.now_ns()
+    ahead_ns = (0, HOUR_NS, 3 * DAY_NS, 300 * DAY_NS)
+    for n in range(6):
+        rig.send([(labels_of(n), now_ns + ahead + n, bits_of(n)) for ahead in ahead_ns])
+        for work in (rig.seal, rig.maintain):
+            work()
+            far = [name for name in rig.store._catalogue.view.raw() if name.is_far]
+            assert far
+            assert min(name.start_ns for name in far) > now_ns + DAY_NS
+    rig.check()
+    # What is far comes near in time.
+    clock.advance(300 * 86400)
+    rig.maintain()
+    rig.check()
+    assert not any(name.is_far for name in rig.store._catalogue.view.raw())
+
+
 def test_readers_see_every_sample_once_while_all_else_goes_on(tmp_path, clock):
     rig = Rig(tmp_path, clock, Retention(2 * HOUR_NS, 10 * HOUR_NS, 400 * DAY_NS))
     sent, acknowledged, problems = [0], [0], []

@@ -42,6 +42,8 @@ CASES = [
      {"backend": "gloo", "missing_ranks": [3], "role": "root"}),
     ("RuntimeError: [../third_party/gloo/gloo/transport/tcp/unbound_buffer.cc:81] Timed out waiting 1800000ms for recv operation to complete", "nccl_timeout", "critical",
      {"timeout_ms": 1800000, "backend": "gloo", "role": "cascade"}),
+    ("[rank1]: RuntimeError: Timed out waiting 1800000ms for recv operation to complete", "nccl_timeout", "critical",
+     {"rank": 1, "timeout_ms": 1800000, "backend": "gloo", "role": "cascade"}),
     ("RuntimeError: [../third_party/gloo/gloo/transport/tcp/pair.cc:525] Connection closed by peer [10.0.0.3]:30123", "nccl_error", "critical",
      {"error": "Connection closed by peer", "role": "cascade"}),
     ("[rank7]: torch.distributed.DistBackendError: NCCL error in: ProcessGroupNCCL.cpp:3384, internal error - please report this issue to the NCCL developers, NCCL version 2.26.2", "nccl_error", "critical",
@@ -72,6 +74,7 @@ CASES = [
 SILENT = [
     "[rank0]:[I ProcessGroupNCCL.cpp:594] [Rank 0] NCCL watchdog thread started",
     "node1:100:200 [0] NCCL WARN NCCL_SOCKET_IFNAME set to eth0 by environment",
+    "NCCL WARN count: 0",
     "NCCL_DEBUG=WARN TORCH_NCCL_HEARTBEAT_TIMEOUT_SEC=600 HCCL_CONNECT_TIMEOUT=1800 HCCL_EXEC_TIMEOUT=1800",
     'node1:100:200 [0] NCCL WARN NUMA auto balancing enabled which can lead to variability in the RCCL performance! Disable by "sudo sysctl kernel.numa_balancing=0"',
     'node1:100:200 [0] NCCL WARN Missing "iommu=pt" from kernel command line which can lead to system instablity or hang!',

@@ -48,6 +48,8 @@ CASES = [
      {"backend": "host", "process": "python3", "pid": 4242, "role": "root"}),
     ("python3 invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, oom_score_adj=984", "oom", "critical",
      {"backend": "host", "process": "python3", "role": "root"}),
+    ("Warning  OOMKilling   kubelet  System OOM encountered, victim process: python, pid: 3321", "oom", "critical",
+     {"backend": "host", "process": "python", "pid": 3321, "role": "root"}),
     ("slurmstepd: error: Detected 1 oom_kill event in StepId=123456.0. Some of the step tasks have been OOM Killed.", "oom", "critical",
      {"backend": "host", "job_id": "123456", "role": "confirmation"}),
     ("slurmstepd: error: Detected 3 oom-kill event(s) in StepId=123456.batch cgroup. Some of your processes may have been killed by the cgroup out-of-memory handler.", "oom", "critical",

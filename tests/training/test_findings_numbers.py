@@ -32,6 +32,8 @@ CASES = [
      {"field": "loss", "value": "inf", "role": "root"}),
     ("Model diverged with loss = NaN", "nan_loss", "critical",
      {"field": "loss", "value": "nan", "role": "root"}),
+    ("FloatingPointError: Loss became infinite or NaN at iteration=123!", "nan_loss", "critical",
+     {"field": "loss", "value": "nan", "iteration": 123, "role": "root"}),
     ("INFO: loss became nan", "nan_loss", "critical",
      {"field": "loss", "value": "nan", "role": "root"}),
 ]  # fmt: skip

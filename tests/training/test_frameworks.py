@@ -244,7 +244,6 @@ NOISE = [
     "lr: 0.1, momentum: 0.9, epochs: 90",
     "10% percentile latency: 1.2 seconds",
     "  total_flos               =  5123GF",
-    "***** train metrics *****",
     "Setting latency: 5 and throughput = 3",
     "ACTIVE_TRAJ_NUM: [1152, 1099, 1097]",
 ]  # fmt: skip

@@ -44,6 +44,27 @@ def test_steps_that_are_counted_within_an_epoch(line, step):
     assert iteration_of(parse_line(line)) == step
 
 
+@pytest.mark.parametrize(
+    ("line", "fields"),
+    [
+        (
+            "{'train_runtime': 98.5, 'train_steps_per_second': 0.5, 'train_loss': 1.25, 'epoch': 3.0}",
+            {"steps_per_second": 0.5, "epoch": 3.0, "extra": {"runtime_s": 98.5, "train_loss": 1.25}},
+        ),
+        ("TrainOutput(global_step=500, training_loss=0.75)", {"current_iteration": 500, "extra": {"train_loss": 0.75}}),
+        ("  train_loss               =       1.25", {"extra": {"train_loss": 1.25}}),
+        ("  train_samples_per_second =     12.5", {"samples_per_second": 12.5}),
+        (
+            "{'loss': 1.25, 'epoch': 3.0, 'train_runtime': 98.5}",
+            {"total_loss": 1.25, "epoch": 3.0, "extra": {"runtime_s": 98.5}},
+        ),
+    ],
+)  # fmt: skip
+def test_the_mean_loss_of_a_run_is_that_of_no_step(line, fields):
+    (row,) = rows(parse_line(line), pod_uid="p", source="log", at_ns=1)
+    assert row.fields == fields
+
+
 def test_epochs_of_a_bar_are_no_runs():
     bar = "Epoch {}:  50%|#####     | {}/3 [00:01<00:01,  9.50it/s, v_num=0, train_loss=0.512]"
     lines = [bar.format(epoch, step) for epoch in range(3) for step in (1, 2, 3)]

@@ -60,7 +60,12 @@ SAVED = [("checkpoint_save_start", 10), ("checkpoint_save_end", 10)]
 AGAIN = [(kind, step) for step in (20, 30) for kind, _ in SAVED]
 # What did not go wrong: checkpoints and ends.
 CALM = {
-    "deepspeed": [("checkpoint_save_start", step) for step in (10, 10, 20, 20)],
+    "deepspeed": [
+        *[("checkpoint_save_start", step) for step in (10, 10, 20, 20)],
+        # Of two processes.
+        *[("training_end", None)] * 2,
+    ],
+    **{name: [("training_end", None)] for name in HF if name != "hf_killed"},
     "lightning_interrupted": [("training_end", "signal")],
     "lightning_resumed": [("checkpoint_load", 100), ("checkpoint_load", 100), ("training_end", "target")],
     "lightning_rich": [("training_end", "target")],

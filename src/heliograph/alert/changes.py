@@ -50,7 +50,6 @@ class Changes(Struct):
     outbox_gone: list[tuple[str, str]] = field(default_factory=list)
     entries: list[Entry] = field(default_factory=list)
     correlations: list[Correlation] = field(default_factory=list)
-    correlations_gone: list[str] = field(default_factory=list)
     statistics: list[StatDelta] = field(default_factory=list)
     silences: list[Silence] = field(default_factory=list)
     alive_ns: int = 0
@@ -66,7 +65,6 @@ class Kept(Struct, frozen=True):
                *told* (firing, maybe) or *outbox*; and those that ended within an hour before
                `alive_ns`. `raw` and `enriched` may be b"". In any order
     silences   all that have not been forgotten, expired ones included
-    correlations   those with a member among *alerts*
     alive_ns   the greatest `Changes.alive_ns` that was written: when the store was last whole
     """
 
@@ -75,5 +73,4 @@ class Kept(Struct, frozen=True):
     told: list[Told] = field(default_factory=list)
     outbox: list[Outgoing] = field(default_factory=list)
     silences: list[Silence] = field(default_factory=list)
-    correlations: list[Correlation] = field(default_factory=list)
     alive_ns: int = 0

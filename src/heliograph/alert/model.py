@@ -15,6 +15,11 @@ from heliograph.core.labels import Labels
 
 SOURCES = ("metric", "log", "trace", "webhook", "event")
 
+_RANKS = {
+    "critical": 0, "page": 0, "high": 1, "error": 1, "warning": 2, "warn": 2, "info": 4, "none": 5,
+}  # fmt: skip
+_OTHER_RANK = 3
+
 
 class Status(StrEnum):
     """Of an episode, at an instant."""
@@ -149,6 +154,16 @@ def _value(labels: Labels, name: str) -> str:
     return ""
 
 
+def rank(severity: str) -> int:
+    """0 for what is critical, more for what is less so; words that nobody knows are in between."""
+    return _RANKS.get(severity.lower(), _OTHER_RANK)
+
+
+def is_urgent(severity: str) -> bool:
+    """Whether what is of *severity* goes before all others."""
+    return rank(severity) == 0
+
+
 class Suppression(Struct, frozen=True):
     """What keeps an alert from being told: ids of silences, of inhibiting alerts, names of mute
     intervals. All empty: nothing does."""
@@ -178,6 +193,8 @@ class Group(Struct, frozen=True):
     route_id     the node of the routing tree, `file/0/2` or `api/<id>`
     flush_ns     when it is next looked at
     flushed      whether it ever was: the first look comes after `group_wait`
+    foreign_name, interval_ns   what Alertmanager calls its route, and how often it is looked at, as of
+                 the last change of either: for ends that are told when the route is no more
     """
 
     key: str
@@ -187,6 +204,8 @@ class Group(Struct, frozen=True):
     flush_ns: int
     created_ns: int
     flushed: bool = False
+    foreign_name: str = ""
+    interval_ns: int = 0
 
 
 class Told(Struct, frozen=True):
@@ -245,7 +264,7 @@ class Message(Struct, frozen=True):
     common_labels, common_annotations   what all alerts share
     truncated      alerts left out by a channel's limit
     message_id     of the earlier message to update in place, or ""
-    foreign_key    the group's key as Alertmanager has it, or ""
+    foreign_key    the group's key as Alertmanager has it where the group is of a file's route
     """
 
     key: str
@@ -294,7 +313,8 @@ class Entry(Struct, frozen=True):
     """One line of the ledger (`GET /v1/notifications`): of one alert and one integration.
 
     kind      `sent`, `failed` (will be tried again), `dead` (given up), or `held`
-    stage     what held it: `inhibit`, `mute`, `silence`, `rate`, `route`, `compare`; "" otherwise
+    stage     what held it: `inhibit`, `mute`, `silence`, `rate`, `route`, `compare`; "" otherwise; of
+              lines that are only asked for also `group_wait`, `group_interval`
     cause     because of what: silence id, inhibiting alert id, interval name, a reason
     """
 
@@ -316,7 +336,7 @@ class Entry(Struct, frozen=True):
 class Correlation(Struct, frozen=True):
     """A group of alerts that belong together; readable from every member.
 
-    members    alert ids, oldest first
+    members    alert ids, oldest first; none where it was joined to another and is gone
     type       time | entity | cross_source | causal
     score      0..1
     reason     joined by "; "

@@ -47,7 +47,6 @@ class Route(Struct, frozen=True):
     group_by     names whose values make a group; () one group, None all labels
     mute_time_intervals, active_time_intervals   names; not inherited
     continue_    the alert goes on to the next sibling
-    labels       (name, template) for who is told, inherited; () for none
     """
 
     id: str
@@ -61,17 +60,6 @@ class Route(Struct, frozen=True):
     active_time_intervals: tuple[str, ...] = ()
     continue_: bool = False
     routes: tuple["Route", ...] = ()
-    labels: Labels = ()
-
-
-def match(route: Route, seen: Mapping[str, str]) -> list[Route]:
-    """The routes that *seen* takes at and below *route*; [] when *route* does not match."""
-    return [trail[-1] for trail in path(route, seen)]
-
-
-def path(route: Route, seen: Mapping[str, str]) -> list[tuple[Route, ...]]:
-    """For each route taken at and below *route*, all routes from *route* down to it."""
-    return list(_trails(_Node(route), seen))
 
 
 def group_labels(route: Route, labels: Labels, seen: Mapping[str, str] | None = None) -> Labels:
@@ -89,6 +77,13 @@ def group_key(route: Route, labels: Labels) -> str:
     """The identity of a group: `file/90c4b7e2:{alertname="OOM"}`."""
     inner = ",".join(f'{name}="{_escaped(value)}"' for name, value in labels)
     return f"{route.id}:{{{inner}}}"
+
+
+def foreign_key(name: str, labels: Labels) -> str:
+    """What Alertmanager calls the group of *labels* of the route that it calls *name*:
+    `{}/{team="ml"}:{alertname="OOM"}`; "" where there is no name."""
+    inner = ", ".join(f"{label}={_go_quoted(value)}" for label, value in labels)
+    return f"{name}:{{{inner}}}" if name else ""
 
 
 def child_id(parent_id: str, matchers: Sequence[Matcher], taken: Container[str]) -> str:
@@ -145,18 +140,13 @@ class Tree:
         """The route of *route_id*, or None when there is none any more."""
         return self._by_id.get(route_id)
 
-    def foreign_key(self, route_id: str, labels: Labels) -> str:
-        """What Alertmanager calls the group of *labels* of a route of the file:
-        `{}/{team="ml"}:{alertname="OOM"}`; "" for other routes."""
-        route = self._foreign.get(route_id)
-        if route is None:
-            return ""
-        inner = ", ".join(f"{name}={_go_quoted(value)}" for name, value in labels)
-        return f"{route}:{{{inner}}}"
+    def foreign_name(self, route_id: str) -> str:
+        """What Alertmanager calls a route of the file: `{}/{team="ml"}`; "" for other routes."""
+        return self._foreign.get(route_id, "")
 
-    def all(self) -> Iterator[Route]:
-        """Every route, parents first."""
-        return iter(self._by_id.values())
+    def foreign_key(self, route_id: str, labels: Labels) -> str:
+        """`foreign_key` of a route's group."""
+        return foreign_key(self.foreign_name(route_id), labels)
 
 
 class _Node:

@@ -78,11 +78,6 @@ class Schedule:
         self._look(now_ns)
         return self._inside
 
-    def next_change_ns(self, now_ns: int) -> int:
-        """No later than the next instant at which `in_force` changes, and after *now_ns*."""
-        self._look(now_ns)
-        return self._end_ns
-
     def _look(self, now_ns: int) -> None:
         if self._start_ns <= now_ns < self._end_ns:
             return

@@ -281,12 +281,7 @@ class Silencer:
         compiled = self._all.get(silence_id)
         return None if compiled is None else compiled.silence
 
-    def silenced_by(
-        self,
-        fingerprint: str,  # noqa: ARG002 - who is asked about; what matchers see decides
-        seen: Mapping[str, str],
-        now_ns: int,
-    ) -> tuple[str, ...]:
+    def silenced_by(self, seen: Mapping[str, str], now_ns: int) -> tuple[str, ...]:
         """Ids of the silences in force at *now_ns* that match *seen*, sorted; () for none."""
         if not self._all:
             return ()
@@ -302,15 +297,6 @@ class Silencer:
         if not found:
             return ()
         return tuple(sorted(one.silence.id for one in found if one.in_force(now_ns)))
-
-    def next_change_ns(self, now_ns: int) -> int | None:
-        """An instant after *now_ns* until which what is in force does not change; None: never."""
-        soonest: int | None = None
-        for one in self._all.values():
-            edge_ns = _next_edge_ns(one, now_ns)
-            if edge_ns is not None and (soonest is None or edge_ns < soonest):
-                soonest = edge_ns
-        return soonest
 
     def _changed(self) -> None:
         self._names = None
@@ -330,17 +316,6 @@ def _needs(one: _Compiled) -> tuple[str, str] | None:
         if matcher.op == "=" and matcher.value:
             return matcher.name, matcher.value
     return None
-
-
-def _next_edge_ns(one: _Compiled, now_ns: int) -> int | None:
-    silence = one.silence
-    if now_ns >= silence.ends_ns:
-        return None
-    if now_ns < silence.starts_ns:
-        return silence.starts_ns
-    if one.schedule is None:
-        return silence.ends_ns
-    return min(silence.ends_ns, one.schedule.next_change_ns(now_ns))
 
 
 def _refused(field: str, detail: str) -> Refused:

@@ -5,13 +5,31 @@ from typing import Any
 
 import click
 
-from heliograph.cli.client import URL_VARIABLE, ask, get, inert, segment, table
+from heliograph.cli.client import URL_VARIABLE, ask, get, get_all, inert, segment
+from heliograph.cli.table import table
 
-FILTERS = ("status", "severity", "source", "alert_name", "workload_id", "pod_name", "node_name")
+SOURCES = ("metric", "log", "trace", "webhook", "event")
 _url = click.option(
     "--url", envvar=URL_VARIABLE, default="http://127.0.0.1:8989", show_default=True
 )
 _as_json = click.option("--json", "as_json", is_flag=True, help="Print the service's answer.")
+
+_ALERT = {
+    "id": str, "status": str, "severity": str, "alert_name": str, "starts_at": str,
+    "ends_at": str | None, "suppressed_by": dict, "workload_name": str, "workload_id": str,
+    "pod_name": str, "node_name": str,
+}  # fmt: skip
+_ENTRY = {
+    "at": str, "receiver": str, "channel": str, "kind": str, "stage": str, "cause": str,
+    "answer": str,
+}  # fmt: skip
+_ONE = {**_ALERT, "labels": dict, "annotations": dict, "notifications": [_ENTRY]}
+_RELATED = {
+    "correlation_type": str, "correlation_score": float | int, "reason": str,
+    "alerts": [{"alert_name": str}],
+}  # fmt: skip
+_COUNTS = ("firing_count", "resolved_count", "avg_duration_seconds")
+_GROUP = {"group": dict, **dict.fromkeys(_COUNTS, float | int)}
 
 
 @click.group()
@@ -25,7 +43,7 @@ def alerts() -> None:
     "--status", type=click.Choice(["firing", "resolved"]), help="Only of this status."
 )
 @click.option("--severity", help="Only of this severity.")
-@click.option("--source", help="metric, log, trace, webhook or event.")
+@click.option("--source", type=click.Choice(SOURCES), help="Only of this source.")
 @click.option("--name", "alert_name", help="Only of this name.")
 @click.option("--workload", "workload_id", help="Only of this workload.")
 @click.option("--pod", "pod_name", help="Only of this pod.")
@@ -34,7 +52,7 @@ def alerts() -> None:
 @_as_json
 def list_(url: str, limit: int, as_json: bool, **filters: str | None) -> None:
     """List alerts, newest first."""
-    answer = get(url, "/v1/alerts", {**filters, "limit": limit})
+    answer = get(url, "/v1/alerts", {**filters, "limit": limit}, _ALERT)
     if as_json:
         click.echo(json.dumps(answer))
         return
@@ -58,8 +76,9 @@ def list_(url: str, limit: int, as_json: bool, **filters: str | None) -> None:
 @_as_json
 def show(url: str, alert_id: str, as_json: bool) -> None:
     """Show one alert: whose it is, who was told, and why not."""
-    alert = ask("GET", url, f"/v1/alerts/{segment(alert_id)}")
-    related = ask("GET", url, f"/v1/alerts/{segment(alert_id)}/correlations")["items"]
+    path = f"/v1/alerts/{segment(alert_id)}"
+    alert = ask("GET", url, path, _ONE)
+    related = ask("GET", url, f"{path}/correlations", {"items": [_RELATED]})["items"]
     if as_json:
         click.echo(json.dumps({**alert, "correlations": related}))
         return
@@ -95,19 +114,23 @@ def show(url: str, alert_id: str, as_json: bool) -> None:
 @_as_json
 def statistics(url: str, as_json: bool, **parameters: str | None) -> None:
     """Count alerts, by day unless told otherwise."""
-    answer = get(url, "/v1/alerts/statistics", parameters)
+    answer = get_all(url, "/v1/alerts/statistics", parameters, _GROUP)
     if as_json:
         click.echo(json.dumps(answer))
         return
     names = list(dict.fromkeys(name for item in answer["items"] for name in item["group"]))
-    counts = ("firing_count", "resolved_count", "avg_duration_seconds")
     table(
         (*names, "firing", "resolved", "mean seconds"),
         (
-            (*(item["group"].get(name) for name in names), *(item[name] for name in counts))
+            (
+                *(item["group"].get(name) for name in names),
+                # Nobody reads beyond a millisecond.
+                *(round(item[name], 3) for name in _COUNTS),
+            )
             for item in answer["items"]
         ),
     )
+    click.echo(f"{len(answer['items'])} of {answer['total']}")
 
 
 def _status(item: dict[str, Any]) -> str:

@@ -1,18 +1,20 @@
 """How commands talk to a running service: over HTTP, with a token from the environment."""
 
 import os
-import sys
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
 import click
 
+from heliograph.cli.answer import NOTHING, fits
+from heliograph.cli.sendable import unsendable
+
 URL_VARIABLE = "HELIOGRAPH_URL"
 TOKEN_VARIABLE = "HELIOGRAPH_TOKEN"  # noqa: S105 - the variable's name
 TIMEOUT_S = 30
-# Columns whose cells are copied from the screen.
-IDS = {"id", "uid"}
+_CREDENTIALS = re.compile(r"//[^/?#]*@")
 
 
 def inert(text: str) -> str:
@@ -20,19 +22,40 @@ def inert(text: str) -> str:
     return "".join(char if char.isprintable() else "?" for char in text)
 
 
-def get(url: str, path: str, parameters: Mapping[str, Any]) -> Any:
-    """The list that GET *path* answers. Ends the command with the service's own words on an error."""
-    answer = ask("GET", url, path, parameters=parameters)
-    if not isinstance(answer, dict) or "items" not in answer:
-        raise click.ClickException(f"{url}: what answers there is no Heliograph")
-    return answer
+def address(url: str) -> str:
+    """*url* as it may be shown."""
+    return inert(_CREDENTIALS.sub("//<secret>@", url))
 
 
-def get_all(url: str, path: str, parameters: Mapping[str, Any]) -> Any:
+def token() -> str | None:
+    """The token of the environment, if any. Ends the command where no header can carry it, which
+    is not shown."""
+    found = os.environ.get(TOKEN_VARIABLE) or None
+    for place, char in enumerate(found or "", 1):
+        if not " " <= char <= "~":
+            raise click.ClickException(
+                f"{TOKEN_VARIABLE}: character {place} of {len(found or '')} is none of a token's"
+            )
+    return found
+
+
+def authorization() -> dict[str, str]:
+    """The header that says who asks; none without a token. Ends the command as `token` does."""
+    given = token()
+    return {"Authorization": f"Bearer {given}"} if given else {}
+
+
+def get(url: str, path: str, parameters: Mapping[str, Any], item: Any = dict) -> Any:
+    """The list that GET *path* answers, of the shape *item* each. Ends the command as `ask` does."""
+    shape = {"items": [item], "total": int}
+    return ask("GET", url, path, shape, parameters=parameters)
+
+
+def get_all(url: str, path: str, parameters: Mapping[str, Any], item: Any = dict) -> Any:
     """The whole list that GET *path* answers, page by page, as one answer."""
-    answer = get(url, path, parameters)
+    answer = get(url, path, parameters, item)
     while len(answer["items"]) < answer["total"]:
-        more = get(url, path, {**parameters, "offset": len(answer["items"])})
+        more = get(url, path, {**parameters, "offset": len(answer["items"])}, item)
         if not more["items"]:
             break
         answer["items"] += more["items"]
@@ -41,52 +64,63 @@ def get_all(url: str, path: str, parameters: Mapping[str, Any]) -> Any:
 
 def segment(name: str) -> str:
     """*name* as one segment of a path: what somebody typed must not lead elsewhere."""
-    return quote(name, safe="")
+    return quote(name, safe="", errors="replace")
 
 
 def ask(
     method: str,
     url: str,
     path: str,
+    shape: Any,
     *,
     parameters: Mapping[str, Any] | None = None,
     document: Any = None,
 ) -> Any:
-    """What *method* *path* answers, None where it is empty. Ends the command with the service's own
-    words on an error, each field that it names on a line."""
+    """What *method* *path* answers, of *shape*. Ends the command with the service's own words on an
+    error, each field that it names on a line, and where what answers is no service of ours."""
     import httpx2
 
-    token = os.environ.get(TOKEN_VARIABLE)
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
     given = {name: value for name, value in (parameters or {}).items() if value is not None}
+    for sent in (given, document):
+        if wrong := unsendable(sent):
+            raise click.ClickException(wrong)
     body = {} if document is None else {"json": document}
     try:
         response = httpx2.request(
             method,
             url.rstrip("/") + path,
             params=given,
-            headers=headers,
+            headers=authorization(),
             timeout=TIMEOUT_S,
             # To load what is trusted takes longer than a request, which without TLS needs none.
             verify=not url.startswith("http://"),
             **body,
         )
-    except httpx2.HTTPError as error:
-        raise click.ClickException(f"{url}: {error}") from error
-    return answered(response, foreign=f"{url}: the answer is no JSON")
+    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+        why = inert(str(error) or type(error).__name__)
+        raise click.ClickException(f"{address(url)}: {why}") from error
+    return answered(response, shape, url)
 
 
-def answered(response: Any, *, foreign: str) -> Any:
-    """What *response* says, None for nothing. ClickException: an error's words, or *foreign* where
-    what answers is no service of ours."""
-    if response.status_code >= 400:
-        raise click.ClickException(f"{response.status_code}: {words(response)}")
-    if not response.content:
+def answered(response: Any, shape: Any, url: str) -> Any:
+    """What *response* of the service at *url* says, of *shape*. ClickException: an error's words, or
+    that what answers there is no service of ours."""
+    status = response.status_code
+    if status >= 400:
+        raise click.ClickException(f"{status}: {words(response)}")
+    if shape is NOTHING and status == 204:
         return None
     try:
-        return response.json()
-    except ValueError as error:
-        raise click.ClickException(foreign) from error
+        answer = response.json()
+    except (ValueError, RecursionError):
+        answer = None
+    if shape is not NOTHING and 200 <= status < 300 and fits(answer, shape):
+        return answer
+    leads = response.headers.get("Location", "").partition("?")[0]
+    said = f"{status}, which leads to {address(leads)}" if leads else status
+    raise click.ClickException(
+        f"{address(url)}: what answers there is no Heliograph (it said {said})"
+    )
 
 
 def words(response: Any) -> str:
@@ -94,8 +128,10 @@ def words(response: Any) -> str:
     try:
         answer = response.json()
         detail = str(answer["detail"])
-        named = [_named(one["field"], one["message"]) for one in answer.get("errors", [])]
-    except (ValueError, KeyError, TypeError):
+        named = [
+            _named(str(one["field"]), str(one["message"])) for one in answer.get("errors", [])
+        ]
+    except (ValueError, KeyError, TypeError, RecursionError):
         return inert(response.text[:200])
     # Its field is what to look for.
     first = [] if any(detail in one for one in named) else [detail]
@@ -105,20 +141,3 @@ def words(response: Any) -> str:
 def _named(field: str, message: str) -> str:
     # Many messages begin with their field.
     return message if message.startswith(field) else f"{field}: {message}"
-
-
-def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Print *rows* under *columns*, a line each; an id is never cut, so that it can be copied."""
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    cells = [["" if cell is None else inert(str(cell)) for cell in row] for row in rows]
-    shown = Table(box=None, pad_edge=False)
-    for name in columns:
-        shown.add_column(name, no_wrap=True, overflow="ignore" if name in IDS else "ellipsis")
-    for row in cells:
-        shown.add_row(*map(escape, row))
-    # A pipe has no width: what reads it wants the lines whole.
-    whole = sum(max(map(len, column)) + 2 for column in zip(columns, *cells, strict=True))
-    Console(width=None if sys.stdout.isatty() else max(80, whole)).print(shown)

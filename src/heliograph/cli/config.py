@@ -9,9 +9,16 @@ import click
 from heliograph.cli.settings import Unusable, load
 from heliograph.core.errors import ConfigError
 
+_SECRET = "<secret>"  # noqa: S105 - what stands in for one
 # A password may have any of the characters that end one elsewhere; without a name it is one, too.
 _PASSWORD = re.compile(r"(://(?:[^/@\s:]*:)?)\S+@")
-_QUERY = re.compile(r"(?i)([?&][^=&\s]*(?:password|secret|token|key|sig|auth)[^=&\s]*=)[^&\s]+")
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)(://[^/?#\s]*)([^?#\s]*)(\S*)")
+# Of a query: what follows a name, and what has none. Names are nothing to go by.
+_VALUE = re.compile(r"([?#&;][^=?#&;]*=|[?#&;])[^#&;]+")
+# Robots and gateways have their tokens in the path; a part that is shorter is a word.
+_TOKEN = re.compile(r"(?<=/)[^/]{8,}")
+# Everybody who is told of an alert has it, and so its path.
+_PUBLIC = "external_url"
 
 
 @click.group()
@@ -50,12 +57,20 @@ def show(path: Path | None, insecure: bool) -> None:
     click.echo(yaml.safe_dump(document, sort_keys=False), nl=False)
 
 
-def _masked(value: Any) -> Any:
-    """*value* without what is secret in its URLs."""
+def _masked(value: Any, key: str = "") -> Any:
+    """*value* of *key* without what is secret in its URLs."""
     if isinstance(value, dict):
-        return {key: _masked(nested) for key, nested in value.items()}
+        return {name: _masked(nested, name) for name, nested in value.items()}
     if isinstance(value, list | tuple):
-        return [_masked(item) for item in value]
-    if isinstance(value, str):
-        return _QUERY.sub(r"\1<secret>", _PASSWORD.sub(r"\1<secret>@", value))
-    return value
+        return [_masked(item, key) for item in value]
+    if not isinstance(value, str):
+        return value
+
+    def url(found: re.Match[str]) -> str:
+        scheme, host, path, query = found.groups()
+        # The path of a database is its name, or a file.
+        if scheme.lower() in {"http", "https"} and key != _PUBLIC:
+            path = _TOKEN.sub(_SECRET, path)
+        return scheme + host + path + _VALUE.sub(rf"\1{_SECRET}", query)
+
+    return _URL.sub(url, _PASSWORD.sub(rf"\1{_SECRET}@", value))

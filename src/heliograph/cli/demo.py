@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from heliograph.cli.client import TOKEN_VARIABLE
+from heliograph.cli.client import token
 from heliograph.cli.settings import Unusable, load
 from heliograph.core.errors import ConfigError
 from heliograph.service.config import Config, host_and_port
@@ -89,8 +89,6 @@ def _serve(config: Config, arguments: list[str]) -> int:
 
 
 def _simulate(url: str, *, seconds: float | None, speed: float, seed: int) -> None:
-    import os
-
     from heliograph.core.clock import SystemClock
     from heliograph.simulator import run
 
@@ -101,7 +99,7 @@ def _simulate(url: str, *, seconds: float | None, speed: float, seed: int) -> No
             seconds=seconds,
             seed=seed,
             speed=speed,
-            token=os.environ.get(TOKEN_VARIABLE),
+            token=token(),
             report=click.echo,
         )
     except ValueError as error:

@@ -16,6 +16,9 @@ from heliograph.cli.upload import Upload
 BODY_BYTES_MAX = 2 << 20
 BODY_ITEMS_MAX = 2000
 REJECTED_SHOWN_MAX = 10
+_TAKEN = {
+    "received": int, "accepted": int, "rejected": [{"index": int, "field": str, "detail": str}],
+}  # fmt: skip
 
 
 def recognizes(path: Path) -> bool:
@@ -32,7 +35,7 @@ def load(path: Path, to: Upload, *, skip: int, tell: Tell) -> Loaded:
             read += count
             continue
         try:
-            answer = to.post("/v1/records", body, "application/x-ndjson")
+            answer = to.post("/v1/records", body, "application/x-ndjson", shape=_TAKEN)
         except click.ClickException as error:
             raise Stopped(error.message, read) from error
         accepted += answer["accepted"]

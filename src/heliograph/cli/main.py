@@ -1,6 +1,10 @@
 """The group of all commands. Modules load on use: `heliograph --help` must not import the server."""
 
+import errno
 import importlib
+import os
+import sys
+from typing import Any
 
 import click
 
@@ -25,9 +29,23 @@ COMMANDS = {
 # Where the command's name is none for a module.
 MODULES = {"import": "import_files"}
 
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
+
 
 class _Commands(click.Group):
     """Looks commands up by the table above."""
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Run a command; output that cannot be written, to a full disk, is an error in words."""
+        try:
+            return super().main(*args, **extra)
+        except OSError as error:
+            if error.errno not in _NO_ROOM:
+                raise
+            # What waits in the buffer would fail again at the end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            click.echo(f"Error: cannot write: {error.strerror}", err=True)
+            sys.exit(1)
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         return list(COMMANDS)

@@ -84,6 +84,7 @@ def asked_of(url: str, counter: str, filters: Mapping[str, Any]) -> list[Line]:
         "GET",
         url,
         "/v1/query/range",
+        {"series": [{"labels": dict, "points": [list]}]},
         parameters={
             "metric": f"memory_{counter}",
             "match[]": _matcher(asked["session_id"]),
@@ -113,9 +114,8 @@ def _matcher(session_id: str | None) -> str | None:
 
 def _end(url: str, asked: Mapping[str, Any], order: str) -> int | None:
     """When the oldest or newest sample was."""
-    found = get(
-        url, "/v1/records", {**asked, "event_type": "sample", "order": order, "limit": 1}
-    )["items"]
+    parameters = {**asked, "event_type": "sample", "order": order, "limit": 1}
+    found = get(url, "/v1/records", parameters, {"timestamp_ns": int | str})["items"]
     return int(found[0]["timestamp_ns"]) if found else None
 
 

@@ -13,6 +13,10 @@ from heliograph.cli.memory_lines import COUNTERS, Line
 # The service counts no further.
 TOTAL_MAX = 10_000
 TERMINAL = "-"
+_RECORD = {
+    "timestamp": str, "severity": str | None, "event_type": str, "session_id": str,
+    "body": str | None, "attributes": dict, "resource": dict, "stage": str | None,
+}  # fmt: skip
 
 
 @click.command()
@@ -60,7 +64,7 @@ def records(
         return
     lines: list[Line] = []
     if plot is None:
-        answer = get(url, "/v1/records", {**filters, "limit": limit})
+        answer = get(url, "/v1/records", {**filters, "limit": limit}, _RECORD)
     else:
         from heliograph.cli import memory_lines
 

@@ -12,14 +12,25 @@ from typing import Any
 
 import click
 
-from heliograph.cli.client import URL_VARIABLE, ask, get_all, inert, segment, table
+from heliograph.cli.answer import NOTHING
+from heliograph.cli.client import URL_VARIABLE, ask, get_all, inert, segment
 from heliograph.cli.each import try_all
+from heliograph.cli.sendable import unsendable
+from heliograph.cli.table import table
 
 _url = click.option(
     "--url", envvar=URL_VARIABLE, default="http://127.0.0.1:8989", show_default=True
 )
 _as_json = click.option("--json", "as_json", is_flag=True, help="Print the service's answer.")
 _file = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+# Of rules; alerts have others.
+_SOURCES = ("log", "metric", "trace", "event")
+# In the order of their columns.
+_RULE = {
+    "name": str, "source": str, "rule_type": str, "severity": str, "enabled": bool, "rule_id": str,
+}  # fmt: skip
+_TRIED = {"alerts": [dict], "warnings": [str]}
 
 # What the service tries a rule on at once.
 LINES_MAX = 10_000
@@ -36,23 +47,17 @@ def rules() -> None:
 
 @rules.command("list")
 @_url
-@click.option("--source", help="log, metric, trace or event.")
+@click.option("--source", type=click.Choice(_SOURCES), help="Only of this source.")
 @_as_json
 def list_(url: str, source: str | None, as_json: bool) -> None:
     """List rules."""
-    answer = get_all(url, "/v1/alert-rules", {"source": source})
+    answer = get_all(url, "/v1/alert-rules", {"source": source}, _RULE)
     if as_json:
         click.echo(json.dumps(answer))
         return
     table(
         ("name", "source", "type", "severity", "enabled", "id"),
-        (
-            [
-                item[key]
-                for key in ("name", "source", "rule_type", "severity", "enabled", "rule_id")
-            ]
-            for item in answer["items"]
-        ),
+        ([item[key] for key in _RULE] for item in answer["items"]),
     )
     click.echo(f"{len(answer['items'])} of {answer['total']}")
 
@@ -70,7 +75,7 @@ def add(url: str, path: Path) -> None:
     _check(url, path, documents)
 
     def make(document: dict[str, Any]) -> str:
-        answer = ask("POST", url, "/v1/alert-rules", document=document)
+        answer = ask("POST", url, "/v1/alert-rules", {"rule_id": str}, document=document)
         return f"{answer['rule_id']}  {inert(str(document.get('name', '')))}"
 
     try_all(_named(documents), make, "made")
@@ -97,7 +102,7 @@ def test(url: str, path: Path, lines: Any, as_json: bool) -> None:
     for name, document in _named(documents):
         tried = {"rule": document, "lines": list(given)}
         try:
-            answer = ask("POST", url, "/v1/alert-rules/test", document=tried)
+            answer = ask("POST", url, "/v1/alert-rules/test", _TRIED, document=tried)
         except click.ClickException as error:
             raise click.ClickException(f"{inert(name)}: {error.message}") from error
         if as_json:
@@ -118,7 +123,7 @@ def delete(url: str, rule_ids: tuple[str, ...]) -> None:
     """Delete rules; those that cannot be are named, and the rest is deleted."""
 
     def remove(rule_id: str) -> str:
-        ask("DELETE", url, f"/v1/alert-rules/{segment(rule_id)}")
+        ask("DELETE", url, f"/v1/alert-rules/{segment(rule_id)}", NOTHING)
         return f"deleted {inert(rule_id)}"
 
     try_all(zip(rule_ids, rule_ids, strict=True), remove, "deleted")
@@ -130,7 +135,7 @@ def _check(url: str, path: Path, documents: list[dict[str, Any]]) -> None:
     wrong = []
     for name, document in _named(documents):
         try:
-            ask("POST", url, "/v1/alert-rules/test", document={"rule": document})
+            ask("POST", url, "/v1/alert-rules/test", _TRIED, document={"rule": document})
         except click.ClickException as error:
             wrong.append(f"{inert(name)}: {error.message}")
     if wrong:
@@ -160,9 +165,10 @@ def _documents(path: Path) -> list[dict[str, Any]]:
     for document in [one for one in read if one is not None] or [None]:
         found += document if isinstance(document, list) else [document]
     for place, one in enumerate(found, 1):
-        if not isinstance(one, dict):
+        wrong = unsendable(one) if isinstance(one, dict) else "not a rule, nor a list of rules"
+        if wrong:
             where = "" if len(found) == 1 else f"rule {place}: "
-            raise click.ClickException(f"{path}: {where}not a rule, nor a list of rules")
+            raise click.ClickException(f"{path}: {where}{wrong}")
     return found
 
 

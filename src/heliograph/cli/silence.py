@@ -8,13 +8,21 @@ import json
 
 import click
 
-from heliograph.cli.client import URL_VARIABLE, ask, get_all, inert, segment, table
+from heliograph.cli.answer import NOTHING
+from heliograph.cli.client import URL_VARIABLE, ask, get_all, inert, segment
 from heliograph.cli.each import try_all
+from heliograph.cli.table import table
 
 _url = click.option(
     "--url", envvar=URL_VARIABLE, default="http://127.0.0.1:8989", show_default=True
 )
 _as_json = click.option("--json", "as_json", is_flag=True, help="Print the service's answer.")
+
+_MADE = {"silence_id": str, "matches_now": int, "warnings": [str]}
+_SILENCE = {
+    "id": str, "state": str, "matchers": [{"name": str, "value": str}], "ends_at": str,
+    "created_by": str, "comment": str,
+}  # fmt: skip
 
 
 @click.group()
@@ -61,7 +69,7 @@ def add(
         "comment": comment,
         "created_by": created_by or getpass.getuser(),
     }
-    answer = ask("POST", url, "/v1/silences", document=document)
+    answer = ask("POST", url, "/v1/silences", _MADE, document=document)
     if as_json:
         click.echo(json.dumps(answer))
         return
@@ -81,7 +89,7 @@ def add(
 @_as_json
 def list_(url: str, state: str, as_json: bool) -> None:
     """List silences."""
-    answer = get_all(url, "/v1/silences", {"state": state})
+    answer = get_all(url, "/v1/silences", {"state": state}, _SILENCE)
     if as_json:
         click.echo(json.dumps(answer))
         return
@@ -106,7 +114,7 @@ def expire(url: str, silence_ids: tuple[str, ...]) -> None:
     """End silences now; those that are unknown are named, and the rest is ended."""
 
     def end(silence_id: str) -> str:
-        ask("DELETE", url, f"/v1/silences/{segment(silence_id)}")
+        ask("DELETE", url, f"/v1/silences/{segment(silence_id)}", NOTHING)
         return f"expired {inert(silence_id)}"
 
     try_all(zip(silence_ids, silence_ids, strict=True), end, "expired")

@@ -1,13 +1,12 @@
 """Bodies to a running service, many after the other: what is not taken now is sent again.
 
     with Upload("http://127.0.0.1:8989") as to:
-        answer = to.post("/v1/records", body, "application/x-ndjson")
+        answer = to.post("/v1/records", body, "application/x-ndjson", shape={"accepted": int})
 
 Overload (429, 503) and a service that does not answer are waited out, as long as `Retry-After` says
 or longer each time; any other refusal ends the command with the service's own words.
 """
 
-import os
 import zlib
 from collections.abc import Callable
 from types import TracebackType
@@ -16,7 +15,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from heliograph.cli.client import TOKEN_VARIABLE, answered, words
+from heliograph.cli.client import address, answered, authorization, words
 from heliograph.core.clock import Clock, SystemClock
 
 TIMEOUT_S = 120.0
@@ -40,14 +39,12 @@ class Upload:
     ) -> None:
         import httpx2
 
-        token = os.environ.get(TOKEN_VARIABLE)
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
         self.url = url.rstrip("/")
         self._clock = clock or SystemClock()
         self._waiting = waiting
         # To pack what never leaves the machine costs more than to carry it.
         self._pack = (urlsplit(url).hostname or "") not in _NEAR
-        self._client = httpx2.Client(headers=headers, timeout=TIMEOUT_S)
+        self._client = httpx2.Client(headers=authorization(), timeout=TIMEOUT_S)
 
     def __enter__(self) -> Self:
         return self
@@ -60,8 +57,10 @@ class Upload:
     ) -> None:
         self._client.close()
 
-    def post(self, path: str, body: bytes, content_type: str = "application/json") -> Any:
-        """The answer to *body*, None where it is empty. Raises ClickException."""
+    def post(
+        self, path: str, body: bytes, content_type: str = "application/json", *, shape: Any
+    ) -> Any:
+        """The answer to *body*, of *shape*. Raises ClickException."""
         import httpx2
 
         headers = {"Content-Type": content_type}
@@ -77,10 +76,10 @@ class Upload:
             try:
                 response = self._client.post(self.url + path, content=body, headers=headers)
             except httpx2.HTTPError as error:
-                why, wait_s = f"{self.url}: {error or type(error).__name__}", 0.0
+                why, wait_s = f"{address(self.url)}: {str(error) or type(error).__name__}", 0.0
                 continue
             if response.status_code not in _LATER:
-                return answered(response, foreign="what answers there is no Heliograph")
+                return answered(response, shape, self.url)
             why = f"{response.status_code}: {words(response)}"
             wait_s = _seconds(response.headers.get("Retry-After", ""))
         raise click.ClickException(f"gave up after {ATTEMPTS_MAX} attempts: {why}")

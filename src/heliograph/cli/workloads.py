@@ -2,7 +2,10 @@
 
 import click
 
-from heliograph.cli.client import URL_VARIABLE, get, table
+from heliograph.cli.client import URL_VARIABLE, get
+from heliograph.cli.table import table
+
+_WORKLOAD = dict.fromkeys(("uid", "name", "namespace", "kind", "status"), str)
 
 # Whoever has sent lines and samples, and nothing else, looks here first.
 NONE = """\
@@ -22,7 +25,10 @@ def workloads(
 ) -> None:
     """List workloads of a running service."""
     answer = get(
-        url, "/v1/workloads", {"namespace": namespace, "status": status, "limit": limit}
+        url,
+        "/v1/workloads",
+        {"namespace": namespace, "status": status, "limit": limit},
+        _WORKLOAD,
     )
     if as_json:
         import json

@@ -38,6 +38,7 @@ SIZE_BYTES_MAX = 2**62
 _T = TypeVar("_T")
 _Place = tuple[str, ...]
 _SIZE = re.compile(r"([0-9]{1,19}) ?([A-Za-z]{0,3})\Z")
+_HALF = re.compile("[\ud800-\udfff]")
 _AT = re.compile(r" - at `(?:key in )?(\$[^`]*)`\Z")
 
 
@@ -136,7 +137,7 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not UTF-8 at byte {error.start}") from error
-    read = document.parse(text, source=str(path))
+    read = _parsed(text, source=str(path))
     if read is None:
         return {}
     if not isinstance(read, dict):
@@ -171,7 +172,30 @@ def _scalar(text: str, expected: Any, *, source: str) -> Any:
         return None
     if {str, Duration, Size, Path} & wanted:
         return text
-    return document.parse(text, source=source)
+    return _parsed(text, source=source)
+
+
+def _parsed(text: str, *, source: str) -> Any:
+    read = document.parse(text, source=source)
+    place = _halved(read, ())
+    if place is not None:
+        raise ConfigError(f"{source}: half a surrogate pair - at {_written(place)}")
+    return read
+
+
+def _halved(raw: Any, place: _Place) -> _Place | None:
+    """Where in *raw* there is half a character, which nothing that is sent or kept can hold."""
+    if isinstance(raw, str):
+        return place if _HALF.search(raw) else None
+    if isinstance(raw, dict):
+        parts = [(value, (*place, str(key))) for key, value in raw.items()]
+        parts = [*((key, place) for key in raw), *parts]
+    elif isinstance(raw, list):
+        parts = [(value, (*place, f"[{index}]")) for index, value in enumerate(raw)]
+    else:
+        return None
+    found = (_halved(part, where) for part, where in parts)
+    return next((one for one in found if one is not None), None)
 
 
 def _given(overrides: Mapping[str, Any]) -> dict[str, Any]:

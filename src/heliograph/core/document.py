@@ -6,7 +6,8 @@
 
 Of YAML 1.1 only what 1.2 kept is read: `true` and `false` are booleans, `yes` and `17:00` and
 `2026-01-01` are text. A key that occurs twice in a mapping is an error, and so is a document
-that grows beyond its bounds when its aliases are followed.
+that grows beyond its bounds when its aliases are followed. The two halves of a character, as JSON
+escapes it (`"\\ud83d\\udd25"`), are that character; half of one alone is left to who asks.
 Source of the scalar forms: YAML 1.2.2, chapter 10.3, "Core Schema".
 """
 
@@ -62,6 +63,9 @@ def parse(text: str, *, source: str) -> Any:
         raise ConfigError(f"{source}: {error}") from error
 
 
+# A character beyond the first 65,536, which YAML's own escapes never write in halves.
+_HALVES = re.compile("[\ud800-\udbff][\udc00-\udfff]")
+
 # The form of what has one, and may be asked for by a tag.
 _WRITTEN_OUT = {tag: shape for tag, (shape, _) in _SCALARS.items()} | {
     "tag:yaml.org,2002:timestamp": yaml.SafeLoader.timestamp_regexp
@@ -87,6 +91,8 @@ class _Loader(yaml.SafeLoader):
         self._depth -= 1
         if node is None:
             return node
+        if isinstance(node, yaml.ScalarNode):
+            node.value = _HALVES.sub(_joined, node.value)
         if not isinstance(event, yaml.AliasEvent):
             parts = [self._sizes[child] for child in _children(node)] or [(0, 0)]
             self._sizes[node] = 1 + sum(n for n, _ in parts), 1 + max(d for _, d in parts)
@@ -139,6 +145,10 @@ _Loader.add_constructor("tag:yaml.org,2002:int", _construct_int)
 # What else 1.1 had, but for instants, is no more read under its tag than without one.
 for _tag in ("binary", "omap", "pairs", "set"):
     del _Loader.yaml_constructors[f"tag:yaml.org,2002:{_tag}"]
+
+
+def _joined(halves: re.Match[str]) -> str:
+    return halves[0].encode("utf-16-le", "surrogatepass").decode("utf-16-le")
 
 
 def _children(node: yaml.Node) -> list[yaml.Node]:

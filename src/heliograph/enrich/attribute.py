@@ -76,11 +76,6 @@ def span_at(spans: tuple[Span, ...], at_ns: int) -> Span:
     return spans[max(bisect_right(spans, at_ns, key=lambda span: span.start_ns) - 1, 0)]
 
 
-def owner_at(spans: tuple[Span, ...], at_ns: int) -> Owner | None:
-    """The owner at *at_ns*."""
-    return span_at(spans, at_ns).owner
-
-
 def cuts(spans: tuple[Span, ...], start_ns: int, end_ns: int) -> tuple[int, ...]:
     """Instants within `(start_ns, end_ns)` at which the owner becomes another one, or none."""
     return tuple(

@@ -8,7 +8,7 @@ from heliograph.enrich.attribute import Span, attribute_identity
 from heliograph.enrich.identity import Identity
 from heliograph.workloads.directory import Directory
 
-# Identities whose spans are kept at once; a full cache starts afresh, and counts it.
+# Identities whose spans are kept at once; a full cache starts afresh.
 IDENTITIES_MAX = 500_000
 
 
@@ -21,14 +21,10 @@ class _View(NamedTuple):
 
 
 class Attribution:
-    """Spans of series under the present directory. Thread-safe.
-
-    cache_resets   how often the cache was full
-    """
+    """Spans of series under the present directory. Thread-safe."""
 
     def __init__(self, directory: Directory) -> None:
         self._view = _View(directory, {})
-        self.cache_resets = 0
 
     @property
     def directory(self) -> Directory:
@@ -51,6 +47,5 @@ class Attribution:
             found = attribute_identity(who, view.directory)
             if len(view.by_identity) >= IDENTITIES_MAX:
                 view.by_identity.clear()
-                self.cache_resets += 1
             view.by_identity[who] = found
         return found

@@ -69,13 +69,15 @@ def read(
     words: Words,
     instant_of: Callable[[str], Any],
     is_url: Callable[[str], bool],
+    horizon_ns: int,
 ) -> Read | None:
     """The alerts of *body*; None when it is not of the usual kind.
 
     *words* are those that are known. *instant_of* gives nanoseconds or None of a time that is not
-    written plainly, NotImplemented where it is none.
+    written plainly, NotImplemented where it is none. An alert without an end that starts after
+    *horizon_ns* is not usual.
     """
-    del body, words, instant_of, is_url
+    del body, words, instant_of, is_url, horizon_ns
     return None
 
 

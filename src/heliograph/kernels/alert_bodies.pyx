@@ -960,7 +960,7 @@ cdef class Words:
                 Py_DECREF(<object> before)
 
 
-def read(bytes body not None, Words words not None, instant_of, is_url):
+def read(bytes body not None, Words words not None, instant_of, is_url, horizon_ns):
     """See the twin."""
     cdef const uint8_t *at = <const uint8_t *> PyBytes_AS_STRING(body)
     cdef const uint8_t *end = at + PyBytes_GET_SIZE(body)
@@ -983,7 +983,7 @@ def read(bytes body not None, Words words not None, instant_of, is_url):
         ends_ns = ends.read(&element.ends, instant_of)
         if starts_ns is NotImplemented or ends_ns is NotImplemented:
             return None
-        if starts_ns is not None and ends_ns is not None and ends_ns < starts_ns:
+        if starts_ns is not None and starts_ns > (horizon_ns if ends_ns is None else ends_ns):
             return None
         digest = PyBytes_FromStringAndSize(NULL, DIGEST_BYTES)
         ab_digest(element.words, 3, _key, <uint8_t *> PyBytes_AS_STRING(digest))

@@ -42,10 +42,12 @@ cdef enum:
     POD_ID = 2
     POD_NAMED = 3
     NODE_NAME = 4
+    CLUSTER_NAME = 5
 
 _ALERT = ("id", "source", "labels", "starts_ns", "created_ns", "context", "entities")
-_REF = ("id", "source", "pod_id", "starts_ns", "owned", "is_cause")
-_CONTEXT = ("workload_uid", "workload_id", "pod_id", "pod_name", "node_name")
+_REF = ("id", "source", "pod_id", "starts_ns", "owned", "namespace", "cluster")
+_CONTEXT = ("workload_uid", "workload_id", "pod_id", "pod_name", "node_name", "cluster_name")
+cdef str _nothing = ""
 cdef Fields _alert = None
 cdef Fields _context = None
 
@@ -56,6 +58,8 @@ cdef class _Keys:
     cdef int64_t[KEYS_MAX] hashes
     cdef int[KEYS_MAX] strengths
     cdef int count, devices
+    # What the labels of an alert say of its pod's.
+    cdef PyObject *namespace
 
     cdef int add(self, str name, int strength) except -1:
         """0: that is one too many."""
@@ -100,6 +104,40 @@ cdef class _Keys:
         )
 
 
+    cdef str name_of(self, tuple labels):
+        """The label `alertname`, or ""; None where a label may say more of what the alert is."""
+        cdef str name, found = ""
+        cdef PyObject *pair
+        cdef Py_ssize_t n, length
+        cdef uint32_t begin
+        self.namespace = <PyObject *> _nothing
+        for n in range(PyTuple_GET_SIZE(labels)):
+            pair = PyTuple_GET_ITEM(labels, n)
+            name = <str> <object> PyTuple_GET_ITEM(<object> pair, 0)
+            length = PyUnicode_GET_LENGTH(name)
+            begin = PyUnicode_READ_CHAR(name, 0) if length else 0
+            # In order: after `p` comes nothing that is looked for.
+            if begin > 112:
+                break
+            if length == 9:
+                if begin == 97 and name == "alertname":
+                    found = <str> <object> PyTuple_GET_ITEM(<object> pair, 1)
+                elif begin == 110 and name == "namespace":
+                    self.namespace = PyTuple_GET_ITEM(<object> pair, 1)
+                    if PyUnicode_GET_LENGTH(<object> self.namespace):
+                        break
+            elif length == 4:
+                if name == "kind":
+                    return None
+            elif length == 10 and (name == "event_type" or name == "error_type"):
+                return None
+            elif begin == 101 and length == 18 and name == "exported_namespace":
+                return None
+            elif begin == 112 and length == 13 and name == "pod_namespace":
+                self.namespace = PyTuple_GET_ITEM(<object> pair, 1)
+        return found
+
+
 cdef inline bint begins(str name, uint32_t a, uint32_t b, uint32_t c, uint32_t d) noexcept:
     return (
         PyUnicode_READ_CHAR(name, 0) == a
@@ -124,39 +162,17 @@ cdef int strength_of(str name) noexcept:
     return POD_NAME if begins(name, 112, 111, 100, 110) else OTHER
 
 
-cdef str name_of(tuple labels):
-    """The label `alertname`, or ""; None where a label may say more of what the alert is."""
-    cdef str name, found = ""
-    cdef PyObject *pair
-    cdef Py_ssize_t n, length
-    for n in range(PyTuple_GET_SIZE(labels)):
-        pair = PyTuple_GET_ITEM(labels, n)
-        name = <str> <object> PyTuple_GET_ITEM(<object> pair, 0)
-        length = PyUnicode_GET_LENGTH(name)
-        # In order: after `k` comes nothing that is looked for.
-        if length and PyUnicode_READ_CHAR(name, 0) > 107:
-            break
-        if length == 9:
-            if name == "alertname":
-                found = <str> <object> PyTuple_GET_ITEM(<object> pair, 1)
-        elif length == 4:
-            if name == "kind":
-                return None
-        elif length == 10 and (name == "event_type" or name == "error_type"):
-            return None
-    return found
-
-
 cdef struct Row:
     # What waits at *uses* ties; a free one has the number of the next in *starts_ns*.
     PyObject *id
     PyObject *source
     PyObject *pod_id
+    PyObject *namespace
+    PyObject *cluster
     int64_t starts_ns
     uint32_t uses
     # Not `bint`, which is four bytes.
     uint8_t owned
-    uint8_t is_cause
 
 
 cdef class Held:
@@ -192,6 +208,8 @@ cdef class Held:
         Py_DECREF(<object> row.id)
         Py_DECREF(<object> row.source)
         Py_DECREF(<object> row.pod_id)
+        Py_DECREF(<object> row.namespace)
+        Py_DECREF(<object> row.cluster)
 
     cdef inline uint64_t place(self, int64_t key) noexcept:
         """Where *key* is, or would be."""
@@ -221,7 +239,9 @@ cdef class Held:
             return True
         return len(self.others) > 0 and key in self.others
 
-    cdef int64_t new_row(self, ref_id, source, pod_id, int64_t starts_ns) except -1:
+    cdef int64_t new_row(
+        self, ref_id, source, pod_id, namespace, cluster, int64_t starts_ns
+    ) except -1:
         """The index of a row that no tie uses yet."""
         cdef int64_t index = self.free
         cdef Py_ssize_t room
@@ -242,11 +262,14 @@ cdef class Held:
         Py_INCREF(ref_id)
         Py_INCREF(source)
         Py_INCREF(pod_id)
+        Py_INCREF(namespace)
+        Py_INCREF(cluster)
         row.id, row.source, row.pod_id = (
             <PyObject *> ref_id, <PyObject *> source, <PyObject *> pod_id
         )
+        row.namespace, row.cluster = <PyObject *> namespace, <PyObject *> cluster
         row.starts_ns, row.uses = starts_ns, 0
-        row.owned = row.is_cause = False
+        row.owned = False
         return index
 
     cdef int make_room(self) except -1:
@@ -323,7 +346,7 @@ cdef class Held:
         cdef Row *row = &self.rows[number - 1]
         return self.ref_of(
             <object> row.id, row.starts_ns, <object> row.source, <object> row.pod_id,
-            row.owned, row.is_cause,
+            <object> row.namespace, <object> row.cluster, bool(row.owned),
         )
 
     def __len__(self):
@@ -350,10 +373,11 @@ cdef class Held:
             <object> self.fields.read(ref, 0),
             <object> self.fields.read(ref, 1),
             <object> self.fields.read(ref, 2),
+            <object> self.fields.read(ref, 5),
+            <object> self.fields.read(ref, 6),
             <object> self.fields.read(ref, 3),
         )
         self.rows[index].owned = <object> self.fields.read(ref, 4)
-        self.rows[index].is_cause = <object> self.fields.read(ref, 5)
         self.put(at, index)
 
     def __delitem__(self, key):
@@ -428,7 +452,7 @@ def begin(
         starts_ns = <object> _alert.read(alert, STARTS)
         if not begin_ns <= starts_ns <= end_ns:
             break
-        name = name_of(<tuple> <object> _alert.read(alert, LABELS))
+        name = keys.name_of(<tuple> <object> _alert.read(alert, LABELS))
         if name is None:
             break
         quiet = PyDict_GetItem(is_quiet, name)
@@ -446,6 +470,8 @@ def begin(
                 <object> _alert.read(alert, ID),
                 <object> _alert.read(alert, SOURCE),
                 <object> _context.read(context, POD_ID),
+                <object> keys.namespace,
+                <object> _context.read(context, CLUSTER_NAME),
                 starts_ns,
             )
             ties.rows[index].owned = keys.count > 1 or keys.strengths[0] != POD_NAME

@@ -5,24 +5,27 @@
     url            one, or all peers with commas between
     http_config, timeout
 
-An Alertmanager forgets what is not repeated: what fires ends four repetitions ahead, and the runner
-repeats it every RESEND_S, what resolved for RESOLVED_FOR_S. Each peer gets all of it, since peers
-do not tell each other of alerts; one that does not answer is tried once more, and then again with the
-next repetition. It is told when one peer took it, as Prometheus has it: a dead peer must not keep a
-resolve from the others. A label name that older versions refuse is written with `_`, and the answer
-says so. Source: Prometheus `rules/alerting.go` and notifier; Alertmanager openapi.yaml.
+An Alertmanager forgets what is not repeated: the engine repeats it (`Limits.resend`), and what fires
+ends FIRES_FOR_NS ahead. Each peer gets all of it, since peers do not tell each other of alerts; one
+that fails is tried once more, and then again with the next repetition. It is told when one peer took
+it, as Prometheus has it: a dead peer must not keep a resolve from the others. The answer names those
+that did not, or not yet: they are told side by side (`beside`), and one that hangs is not waited for.
+A label name that older versions refuse is written with `_`, and the answer says so.
+Source: Prometheus `rules/alerting.go` and notifier; Alertmanager openapi.yaml.
 """
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
 
 from heliograph.alert.model import Delivery, Integration, Message, Status
-from heliograph.core.duration import SECOND_NS
+from heliograph.core.duration import MINUTE_NS
 from heliograph.core.errors import ConfigError, Refused
 from heliograph.notify import facts, kit, outcome
+from heliograph.notify.beside import Beside, Tell
 from heliograph.notify.documents import go_time
 from heliograph.notify.facts import Shown
 from heliograph.notify.guard import parts
@@ -30,10 +33,8 @@ from heliograph.notify.kit import Attempt, Kit
 from heliograph.notify.outcome import Kind
 from heliograph.notify.split import clean
 
-RESEND_S = 60.0
-RESOLVED_FOR_S = 900.0
-# Repetitions that may be lost before a firing alert ends at the receiver.
-LOST_MAX = 4
+# Four repetitions: fewer that are lost end nothing.
+FIRES_FOR_NS = 4 * MINUTE_NS
 ALERTS_PER_REQUEST = 500
 PEERS_MAX = 32
 TRIES = 2
@@ -49,6 +50,7 @@ class Alertmanager:
 
     def __init__(self, kit: Kit) -> None:
         self._kit = kit
+        self._beside = Beside(kit.clock)
 
     def deliver(self, message: Message, integration: Integration) -> Delivery:
         """All alerts to all peers."""
@@ -57,8 +59,16 @@ class Alertmanager:
         except ConfigError as error:
             return kit.refused(error)
         peers = peers_of(attempt.settings.get("url"))
+        if not peers:
+            return Delivery("refused", "url: no peer")
         bodies, renamed = self._bodies(message)
-        came = [self._tell(attempt, peer, bodies) for peer in peers]
+        # Of all requests to a peer together, and of all peers.
+        until_s = self._kit.clock.monotonic_s() + attempt.request_s * len(bodies)
+        tells: dict[str, Tell] = {
+            f"{integration.id} {peer}": partial(self._tell, attempt, peer, bodies, until_s)
+            for peer in peers
+        }
+        came = self._beside.tell(tells, until_s)
         told = [one for one in came if one.outcome == "sent"]
         failed = [(n, one) for n, one in enumerate(came, 1) if one.outcome != "sent"]
         words = [
@@ -69,10 +79,12 @@ class Alertmanager:
             words.append(f"renamed labels: {', '.join(sorted(renamed)[:20])}")
         said = attempt.say("; ".join(words))
         if told:
+            self._kit.counts["peer_missed"] += len(failed)
             return attempt.sent(told[0].status, messages=len(told) * len(bodies), words=said)
         later = [one for _, one in failed if one.outcome == "later"]
         worst = later[0] if later else failed[0][1]
-        return msgspec.structs.replace(worst, answer=said)
+        unsure = any(one.unsure for one in came)
+        return msgspec.structs.replace(worst, answer=said, unsure=unsure)
 
     def deliver_together(
         self, messages: Sequence[Message], integration: Integration
@@ -84,23 +96,31 @@ class Alertmanager:
         """Never."""
         return 0.0
 
-    def _tell(self, attempt: Attempt, peer: str, bodies: Sequence[bytes]) -> Delivery:
-        came = Delivery("refused", "no peer")
-        for body in bodies:
+    def _tell(
+        self, attempt: Attempt, peer: str, bodies: Sequence[bytes], until_s: float
+    ) -> Delivery:
+        came = Delivery("refused", "nothing to say")
+        for number, body in enumerate(bodies):
             for trial in range(TRIES):
                 if trial:
                     self._kit.clock.sleep(PAUSE_S)
-                came = self._post(attempt, peer, body)
-                # A time-out has cost its time already; one more would hold up the others.
+                left_s = until_s - self._kit.clock.monotonic_s()
+                if left_s <= 0:
+                    came = came if trial else Delivery("later", "no time left")
+                    break
+                came = self._post(attempt, peer, body, left_s)
+                # A time-out has cost its time already.
                 if came.outcome != "later" or "Timeout" in came.answer:
                     break
             if came.outcome != "sent":
-                return came
+                # What was in the requests before, it has.
+                return msgspec.structs.replace(came, unsure=came.unsure or number > 0)
         return came
 
-    def _post(self, attempt: Attempt, peer: str, body: bytes) -> Delivery:
+    def _post(self, attempt: Attempt, peer: str, body: bytes, left_s: float) -> Delivery:
         url = f"{peer}/api/v2/alerts"
-        answer = attempt.post(url, body, {"Content-Type": "application/json"})
+        headers = {"Content-Type": "application/json"}
+        answer = attempt.post(url, body, headers, most_s=left_s)
         if not answer.status:
             return attempt.unheard(answer)
         verdict = outcome.of_status(answer.status, answer.body, answer.retry_after_s)
@@ -114,7 +134,7 @@ class Alertmanager:
         alerts = [_alert(one, now_ns, renamed) for one in facts.of(message).alerts]
         chunks = range(0, len(alerts), ALERTS_PER_REQUEST)
         return [
-            msgspec.json.encode(alerts[start : start + ALERTS_PER_REQUEST]) for start in chunks
+            kit.encoded(alerts[start : start + ALERTS_PER_REQUEST]) for start in chunks
         ] or [b"[]"], renamed
 
 
@@ -134,7 +154,7 @@ def _alert(one: Shown, now_ns: int, renamed: set[str]) -> dict[str, Any]:
     alert = one.alert
     firing = one.status is Status.FIRING
     if firing:
-        ends_ns = max(now_ns, alert.starts_ns) + round(LOST_MAX * RESEND_S) * SECOND_NS
+        ends_ns = max(now_ns, alert.starts_ns) + FIRES_FOR_NS
     else:
         ends_ns = max(alert.ends_ns or now_ns, alert.starts_ns)
     # As it was posted: a sender that tells this Alertmanager too must meet the same alert. Only

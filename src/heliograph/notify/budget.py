@@ -9,6 +9,7 @@ are kept, and any span holds at most *messages* of them. Times are monotonic sec
 """
 
 import threading
+from bisect import insort
 from collections import deque
 
 from msgspec import Struct
@@ -63,14 +64,23 @@ class Budget:
 
     def close(self, key: str, now_s: float, span_s: float) -> float:
         """The provider says that it is too much: nothing goes for *span_s*, and for longer each
-        time it says so again. The seconds."""
+        time it says so again; what it says to those that were under way is the same once more. The
+        seconds."""
         with self._lock:
             robot = self._robot(key, now_s)
-            robot.throttled += 1
+            if robot.throttled == 0 or robot.closed_until_s <= now_s:
+                robot.throttled += 1
             longer_s = span_s * 2.0 ** min(robot.throttled - 1, 10)
             wait_s = min(longer_s, max(span_s, CLOSED_S_MAX))
             robot.closed_until_s = max(robot.closed_until_s, now_s + wait_s)
             return wait_s
+
+    def recall(self, key: str, at_s: float, *, parts: int) -> None:
+        """*parts* messages went at *at_s*, before we began to count."""
+        with self._lock:
+            robot = self._robot(key, at_s)
+            for _ in range(parts):
+                insort(robot.sent_s, at_s)
 
     def accepted(self, key: str) -> None:
         """The provider took a message: what it said of too much is over."""

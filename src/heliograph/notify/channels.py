@@ -2,7 +2,7 @@
 
 with contextlib.closing(open_channels(guard, clock, templates, Limits())) as channels:
     delivery = channels["slack"].deliver(message, integration)
-check("webhook", settings, guard)       # before it is kept: Refused, naming the key
+warnings = check("webhook", settings, guard)    # before it is kept: Refused, naming the key
 """
 
 import importlib
@@ -35,6 +35,16 @@ CHANNELS: Mapping[str, str] = {
 TEMPLATE_FILES_MAX = 200
 TEMPLATE_FILE_BYTES_MAX = 64 * 1024
 _TEMPLATE = re.compile(r"\{\{.*?\}\}", re.DOTALL)
+# Settings that are templates, or hold them.
+_SLACK = """title title_link text pretext fallback color footer username fields actions callback_id
+image_url thumb_url icon_emoji icon_url channel message_text"""
+_TEMPLATED = {
+    "webhook": ("url", "payload"),
+    "email": ("to", "from", "headers", "html", "text"),
+    "dingtalk": ("title", "text"),
+    "wecom": ("title", "text"),
+    "slack": tuple(_SLACK.split()),
+}
 _URLS = {
     "webhook": ("url",),
     "dingtalk": ("webhook_url",),
@@ -82,7 +92,7 @@ class Channels(Mapping[str, Channel]):
             self.get(kind)
 
     def close(self) -> None:
-        """Give back what is held; an attempt under way fails."""
+        """Forget what is held; an attempt under way goes on to its end."""
         with self._lock:
             if self._kit is not None:
                 self._kit.poster.close()
@@ -135,8 +145,9 @@ def template_files(globs: tuple[str, ...], folder: Path) -> dict[str, str]:
     return texts
 
 
-def check(kind: str, settings: Mapping[str, Any], guard: Guard | None = None) -> None:
-    """Raises Refused, naming the key, for settings that can never be delivered with.
+def check(kind: str, settings: Mapping[str, Any], guard: Guard | None = None) -> list[str]:
+    """Raises Refused, naming the key, for settings that can never be delivered with; warnings for
+    templates that cannot be read: then what is sent is in our own words, with the fault.
 
     *guard* is given for what came over the API: its URLs must pass it, and it may name no file of
     this machine and no proxy.
@@ -156,6 +167,37 @@ def check(kind: str, settings: Mapping[str, Any], guard: Guard | None = None) ->
         for url in _urls(kind, settings.get(key)):
             if url and not (kind == "webhook" and "{{" in _authority(url)):
                 _check_url(_TEMPLATE.sub("x", url) if kind == "webhook" else url, key, guard)
+    return [
+        f"{place}: {fault}"
+        for key in _TEMPLATED.get(kind, ())
+        for place, text in _texts(settings.get(key), key)
+        if (fault := _fault(text))
+    ]
+
+
+def _texts(given: Any, place: str) -> Iterator[tuple[str, str]]:
+    """Every text of *given*, with the place of each."""
+    if isinstance(given, str):
+        yield place, given
+    elif isinstance(given, Mapping):
+        for name, one in given.items():
+            yield from _texts(one, f"{place}.{name}")
+    elif isinstance(given, list | tuple):
+        for index, one in enumerate(given):
+            yield from _texts(one, f"{place}[{index}]")
+
+
+def _fault(text: str) -> str:
+    """Why *text* cannot be read as a template, or ""."""
+    if "{{" not in text:
+        return ""
+    from heliograph.notify.template_syntax import Unsupported, parse
+
+    try:
+        parse(text)
+    except Unsupported as error:
+        return str(error)
+    return ""
 
 
 def _maker(kind: str) -> "Callable[[Kit], Channel]":

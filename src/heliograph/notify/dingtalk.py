@@ -42,7 +42,8 @@ def dingtalk(kit: Kit) -> Robot:
 def sign(secret: str, timestamp_ms: int) -> str:
     """The signature as the query has it."""
     text = f"{timestamp_ms}\n{secret}"
-    digest = hmac.digest(secret.encode(), text.encode(), "sha256")
+    key = secret.encode("utf-8", "replace")
+    digest = hmac.digest(key, text.encode("utf-8", "replace"), "sha256")
     return quote(b64encode(digest), safe="")
 
 

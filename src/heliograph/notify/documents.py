@@ -13,7 +13,7 @@ import msgspec
 from heliograph.alert.document import document, foreign_fingerprint
 from heliograph.alert.model import Alert, Status
 from heliograph.core import instant
-from heliograph.notify.facts import Facts, Shown, pairs_of, plain
+from heliograph.notify.facts import Facts, Shown, pairs_of, plain, shared
 from heliograph.notify.split import clean
 
 ZERO_TIME = "0001-01-01T00:00:00Z"
@@ -23,13 +23,14 @@ def alertmanager(facts: Facts, *, alerts_max: int = 0) -> dict[str, Any]:
     """The webhook of version 4, of at most *alerts_max* alerts (0: all); it says how many are not."""
     message = facts.message
     shown, left_out = _cut(facts, alerts_max)
+    labels, annotations = shared(facts, shown)
     return {
         "receiver": facts.receiver_pattern,
         "status": facts.status.value,
         "alerts": [_foreign(one) for one in shown],
         "groupLabels": plain(facts.group_labels),
-        "commonLabels": plain(facts.shared_labels),
-        "commonAnnotations": plain(facts.shared_annotations),
+        "commonLabels": plain(labels),
+        "commonAnnotations": plain(annotations),
         "externalURL": clean(message.external_url),
         "version": "4",
         "groupKey": facts.foreign_key,

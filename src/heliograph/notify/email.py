@@ -37,7 +37,6 @@ from heliograph.notify import facts, kit
 from heliograph.notify.facts import Facts
 from heliograph.notify.kit import Attempt, Kit
 from heliograph.notify.mail_body import MailBody
-from heliograph.notify.post import tls_context
 from heliograph.notify.split import clean
 
 IMPLICIT_TLS_PORT = 465
@@ -88,10 +87,8 @@ class Email:
         try:
             attempt = Attempt(self._kit, integration)
             known = facts.of(message)
-            to = recipients(attempt.render("to", known) or attempt.setting("to"), "to")
-            sender = recipients(
-                attempt.render("from", known) or attempt.setting("from"), "from"
-            )[0]
+            to = recipients(_address(attempt, known, "to"), "to")
+            sender = recipients(_address(attempt, known, "from"), "from")[0]
             mail = self._mail(attempt, known, sender, to)
             taken = self._kit.progress.taken(integration.id, message.key)
             left = [one.addr_spec for one in to if one.addr_spec not in taken]
@@ -184,7 +181,7 @@ class Email:
         if not to:
             return {}
         where = smarthost(attempt.setting("smarthost"))
-        context = tls_context(attempt.settings.get("tls_config") or {})
+        context = self._kit.poster.tls.of(attempt.settings.get("tls_config") or {})
         limit_s = self._kit.limits.mail_deadline_s
         lent = self._kit.poster.lends(attempt.setting("smarthost"))
         dialer = self._kit.poster.dialer(guarded=attempt.integration.guarded and not lent)
@@ -304,6 +301,14 @@ def recipients(text: str, key: str) -> list[Address]:
     if len(found) > RECIPIENTS_MAX:
         raise ConfigError(f"{key}: {len(found)} addresses, limit {RECIPIENTS_MAX}")
     return found
+
+
+def _address(attempt: Attempt, known: Facts, key: str) -> str:
+    """What setting *key* makes. Raises ConfigError: for an address nothing can stand in."""
+    made = attempt.render(key, known)
+    if not made and attempt.faults:
+        raise ConfigError(attempt.faults[-1])
+    return made or attempt.setting(key)
 
 
 def one_line(text: str) -> str:

@@ -14,6 +14,7 @@ from urllib.parse import quote_plus
 
 from msgspec import Struct
 
+from heliograph.alert import model
 from heliograph.alert.document import foreign_fingerprint
 from heliograph.alert.model import Alert, Message, Status
 from heliograph.core.labels import Labels
@@ -26,7 +27,6 @@ SUBJECT_CHARS_MAX = 900
 _SPECIAL = re.compile(r"[\\.+*?()|\[\]{}^$]")
 # What an alert is shown with also where no label says it.
 _FROM_ELSEWHERE = ("severity", "workload_id")
-_RANKS = {"critical": 0, "page": 0, "high": 1, "error": 1, "warning": 2, "warn": 2, "info": 4}
 
 
 class Shown(Struct, frozen=True):
@@ -66,7 +66,7 @@ class Facts(Struct, frozen=True):
     @property
     def urgent(self) -> bool:
         """Whether a critical alert fires among them."""
-        return any(rank(one) == 0 for one in self.firing)
+        return any(model.is_urgent(_severity(one)) for one in self.firing)
 
 
 def of(message: Message) -> Facts:
@@ -85,6 +85,17 @@ def of(message: Message) -> Facts:
         shared_labels=shared,
         shared_annotations=pairs_of(message.common_annotations),
     )
+
+
+def shared(facts: Facts, alerts: Sequence[Shown]) -> tuple[Pairs, Pairs]:
+    """The labels and the annotations that *alerts*, some of those of *facts*, share."""
+    if len(alerts) == len(facts.alerts):
+        return facts.shared_labels, facts.shared_annotations
+    labels, annotations = (
+        _in_all([tuple(pairs.items()) for pairs in of_each])
+        for of_each in ([one.labels for one in alerts], [one.annotations for one in alerts])
+    )
+    return Pairs(labels), Pairs(annotations)
 
 
 def _in_order(alerts: list[Shown]) -> list[Shown]:
@@ -110,16 +121,12 @@ def _in_order(alerts: list[Shown]) -> list[Shown]:
 
 def rank(shown: Shown) -> int:
     """0 for what is critical, more for what is less so."""
-    return _RANKS.get(shown.labels.get("severity", "").lower(), 3)
+    return model.rank(_severity(shown))
 
 
-def urgent(message: Message) -> bool:
-    """`Facts.urgent`, without the rest of them."""
-    return any(
-        _RANKS.get(alert.severity.lower()) == 0
-        for alert in message.alerts
-        if alert.status(message.now_ns) is Status.FIRING
-    )
+def _severity(shown: Shown) -> str:
+    """What the engine goes by; the label, of an alert that has no more."""
+    return shown.alert.severity or shown.labels.get("severity", "")
 
 
 def together(messages: Sequence[Message]) -> Message:

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
 from msgspec import Struct, field
 
 from heliograph.alert.model import Delivery, Integration, Message
@@ -14,12 +15,18 @@ from heliograph.notify import secret
 from heliograph.notify.facts import Facts
 from heliograph.notify.lacking import usable
 from heliograph.notify.outcome import Kind, Verdict
-from heliograph.notify.post import Answer, Poster
+from heliograph.notify.post import TIMEOUT_S_MAX, Answer, Poster
 from heliograph.notify.progress import Progress
 from heliograph.notify.protocol import Channel, Limits
-from heliograph.notify.redact import scrub, secrets_of
+from heliograph.notify.redact import ANSWER_CHARS_MAX, scrub, secrets_of
+from heliograph.notify.split import clean
 from heliograph.notify.templates import Templates
 
+# Of an answer's words, so that there is room for the faults of templates beside them.
+WORDS_CHARS_MAX = 300
+# How the answer of what was not sent by itself begins.
+HELD = "held by the provider's rate"
+IN_DIGEST = "in the digest of another"
 OUTCOMES = {
     Kind.DELIVERED: "sent",
     Kind.RETRY: "later",
@@ -80,33 +87,43 @@ class Attempt:
             self.faults.append(self.say(f"template {name}: {made.fault}"))
         return made.text
 
-    def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
-        """`Poster.post` as the settings say."""
+    @property
+    def request_s(self) -> float:
+        """How long a request may take with its answer."""
+        stated_s = seconds(self.settings.get("timeout"))
+        return min(stated_s, TIMEOUT_S_MAX) if stated_s > 0 else self.kit.limits.deadline_s
+
+    def post(
+        self, url: str, body: bytes, headers: Mapping[str, str], *, most_s: float = 3600.0
+    ) -> Answer:
+        """`Poster.post` as the settings say, and in no more than *most_s*."""
         return self.kit.poster.post(
             url,
             body,
             headers=headers,
             http_config=self.settings.get("http_config"),
             guarded=self.integration.guarded,
-            timeout_s=seconds(self.settings.get("timeout")),
+            timeout_s=min(self.request_s, most_s),
         )
 
-    def say(self, text: str, *more: str) -> str:
-        """*text* without secrets, those of *more* too."""
-        return scrub(text, (*sorted(filter(None, more), key=len, reverse=True), *self._secrets))
+    def say(self, text: str, *more: str, chars_max: int = ANSWER_CHARS_MAX) -> str:
+        """*text* without secrets, those of *more* too, at most *chars_max* of it."""
+        secrets = (*sorted(filter(None, more), key=len, reverse=True), *self._secrets)
+        return scrub(text, secrets, chars_max=chars_max)
 
     def unheard(self, answer: Answer) -> Delivery:
         """No answer came."""
         outcome = "refused" if answer.refused else "later"
         words = self.say(answer.failure or "no answer")
-        return Delivery(outcome, words, unsure=answer.unsure)
+        return Delivery(outcome, self._with_faults(words), unsure=answer.unsure)
 
     def judged(self, verdict: Verdict, answer: Answer, *more: str) -> Delivery:
         """What *verdict* says of *answer*, as a delivery."""
+        words = self.say(verdict.words, *more, chars_max=WORDS_CHARS_MAX)
         return Delivery(
             outcome=OUTCOMES[verdict.kind],
             # Who says nothing has at least a number.
-            answer=self.say(verdict.words, *more) or f"HTTP {answer.status}",
+            answer=self._with_faults(words or f"HTTP {answer.status}"),
             status=answer.status,
             retry_after_s=verdict.retry_after_s if OUTCOMES[verdict.kind] == "later" else 0.0,
             unsure=answer.unsure,
@@ -115,14 +132,34 @@ class Attempt:
     def sent(
         self, status: int, *, messages: int = 1, message_id: str = "", words: str = ""
     ) -> Delivery:
-        """The provider took it; faults of templates are told with it."""
-        said = "; ".join([one for one in (words, *self.faults) if one])
-        return Delivery("sent", said[:500], status, 0.0, message_id, messages)
+        """The provider took it."""
+        return Delivery("sent", self._with_faults(words), status, 0.0, message_id, messages)
+
+    def _with_faults(self, words: str) -> str:
+        """*words*, and the faults of templates: they may be why it was refused."""
+        return "; ".join([one for one in (words, *self.faults) if one])[:500]
+
+
+def encoded(document: Any) -> bytes:
+    """*document* as JSON; where a text of it is none that UTF-8 can carry, with that replaced: a
+    message goes out whatever it says."""
+    try:
+        return msgspec.json.encode(document)
+    except UnicodeEncodeError:
+        return msgspec.json.encode(_cleaned(document))
+
+
+def _cleaned(document: Any) -> Any:
+    if isinstance(document, Mapping):
+        return {_cleaned(name): _cleaned(one) for name, one in document.items()}
+    if isinstance(document, list | tuple):
+        return [_cleaned(one) for one in document]
+    return clean(document) if isinstance(document, str) else document
 
 
 def held(wait_s: float) -> Delivery:
     """Our own budget of the provider's rate keeps it back: nothing was sent, and it is no attempt."""
-    return Delivery("later", "held by the provider's rate", retry_after_s=wait_s, messages=0)
+    return Delivery("later", HELD, retry_after_s=wait_s, messages=0)
 
 
 def one_by_one(
@@ -136,7 +173,7 @@ def shared(delivery: Delivery, count: int) -> tuple[Delivery, ...]:
     """What came of a digest, for each of its *count* messages."""
     rest = Delivery(
         delivery.outcome,
-        delivery.answer,
+        "; ".join(filter(None, (IN_DIGEST, delivery.answer)))[:ANSWER_CHARS_MAX],
         delivery.status,
         delivery.retry_after_s,
         # Of one that was sent, counted once; one of 0 that was not is not even an attempt.

@@ -20,7 +20,6 @@ from msgspec import Struct
 
 # A robot that was called too fast is shut out for a while; DingTalk's ban is ten minutes.
 THROTTLED_S = 60.0
-WORDS_CHARS_MAX = 300
 
 
 class Kind(StrEnum):
@@ -36,7 +35,8 @@ class Kind(StrEnum):
 
 
 class Verdict(Struct, frozen=True):
-    """*words* are the provider's, secrets still in them."""
+    """*words* are the provider's, secrets still in them: whole, for half a secret is not known for
+    one."""
 
     kind: Kind
     words: str = ""
@@ -132,7 +132,7 @@ def of_slack(status: int, body: bytes, retry_after_s: float) -> Verdict:
         error = "" if document.get("ok") is True else str(document.get("error", ""))
         good = plain.kind is Kind.DELIVERED and document.get("ok") is True
     else:
-        error = body[:64].decode("utf-8", "replace").strip()
+        error = _words(body)
         good = plain.kind is Kind.DELIVERED and error == "ok"
     if good:
         return Verdict(Kind.DELIVERED, document=document)
@@ -169,6 +169,8 @@ def _of_robot(
     codes: Mapping[int, Kind], status: int, body: bytes, retry_after_s: float
 ) -> Verdict:
     plain = of_status(status, body, retry_after_s)
+    if plain.kind is Kind.THROTTLED:
+        return _throttled(plain.words, retry_after_s)
     if plain.kind is not Kind.DELIVERED:
         return plain
     document = _document(body)
@@ -178,11 +180,16 @@ def _of_robot(
     if code == 0:
         return Verdict(Kind.DELIVERED)
     assert isinstance(document, Mapping)
-    words = f"errcode {code}: {str(document.get('errmsg', ''))[:WORDS_CHARS_MAX]}"
+    words = f"errcode {code}: {document.get('errmsg', '')}"
     kind = codes.get(code, Kind.RETRY)
     if kind is Kind.THROTTLED:
-        return Verdict(kind, words, max(retry_after_s, THROTTLED_S))
+        return _throttled(words, retry_after_s)
     return Verdict(kind, words, retry_after_s)
+
+
+def _throttled(words: str, retry_after_s: float) -> Verdict:
+    """Too much for a robot, in whatever words: a minute at least, also where it names no time."""
+    return Verdict(Kind.THROTTLED, words, max(retry_after_s, THROTTLED_S))
 
 
 def _document(body: bytes) -> Any:
@@ -196,8 +203,8 @@ def _stated(status: int, words: str) -> str:
     """*words* of an answer of *status*; of a failure with its number, which a body may belie."""
     if 200 <= status < 300:
         return words
-    return f"HTTP {status}: {words}"[:WORDS_CHARS_MAX] if words else f"HTTP {status}"
+    return f"HTTP {status}: {words}" if words else f"HTTP {status}"
 
 
 def _words(body: bytes) -> str:
-    return " ".join(body[:WORDS_CHARS_MAX].decode("utf-8", "replace").split())
+    return " ".join(body.decode("utf-8", "replace").split())

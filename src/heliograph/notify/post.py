@@ -14,7 +14,7 @@ import threading
 from base64 import b64encode
 from collections.abc import Mapping
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpcore2
 import httpx2
@@ -27,8 +27,11 @@ from heliograph.notify import outcome
 from heliograph.notify.dialing import Backend, Deadline, Dialer, GuardError
 from heliograph.notify.guard import Guard, parts
 from heliograph.notify.protocol import Limits
+from heliograph.notify.tls import Contexts
 
 CONNECT_S = 5.0
+# What a setting may ask for.
+TIMEOUT_S_MAX = 60.0
 # Clients by what distinguishes them (guard, TLS, proxy); more than these and the oldest goes.
 CLIENTS_MAX = 64
 USER_AGENT = f"heliograph/{__version__}"
@@ -70,15 +73,21 @@ class Answer(Struct, frozen=True):
     unsure: bool = False
 
 
+class _Kept(NamedTuple):
+    context: ssl.SSLContext
+    client: httpx2.Client
+
+
 class Poster:
-    """Sends requests. Thread-safe."""
+    """Sends requests. Thread-safe. *tls* has the contexts, for those that are not HTTP too."""
 
     def __init__(self, guard: Guard, clock: Clock, limits: Limits) -> None:
         self._guard = guard
         self._clock = clock
         self._limits = limits
         self._dialers = {True: Dialer(guard, clock), False: Dialer(None, clock)}
-        self._clients: dict[tuple[Any, ...], httpx2.Client] = {}
+        self.tls = Contexts()
+        self._clients: dict[tuple[Any, ...], _Kept] = {}
         self._lock = threading.Lock()
         for name in _TALKATIVE:
             logger = logging.getLogger(name)
@@ -107,7 +116,7 @@ class Poster:
         Raises nothing: a URL, a file or a network that is wrong is a failure in the answer.
         """
         dialer = self._dialers[guarded]
-        allowed_s = min(timeout_s, 60.0) if timeout_s > 0 else self._limits.deadline_s
+        allowed_s = min(timeout_s, TIMEOUT_S_MAX) if timeout_s > 0 else self._limits.deadline_s
         try:
             parts(url)
             config = http_config or {}
@@ -128,10 +137,8 @@ class Poster:
             return Answer(failure=f"{type(error).__name__}: {error}", unsure=True)
 
     def close(self) -> None:
-        """Give back what is held."""
+        """Forget the clients. Connections belong to attempts, which end by their deadlines."""
         with self._lock:
-            for client in self._clients.values():
-                client.close()
             self._clients.clear()
 
     def _ask(
@@ -162,13 +169,15 @@ class Poster:
         tls = config.get("tls_config") or {}
         proxy = str(config.get("proxy_url") or "")
         key = (guarded, proxy, *sorted((str(k), str(v)) for k, v in tls.items()))
+        context = self.tls.of(tls)
         with self._lock:
-            client = self._clients.get(key)
-            if client is None:
-                if len(self._clients) >= CLIENTS_MAX:
-                    self._clients.pop(next(iter(self._clients))).close()
-                client = self._clients[key] = _open(tls, proxy, dialer)
-            return client
+            kept = self._clients.get(key)
+            if kept is None or kept.context is not context:
+                if kept is None and len(self._clients) >= CLIENTS_MAX:
+                    # Not closed: it may be at work, and keeps no connection.
+                    del self._clients[next(iter(self._clients))]
+                kept = self._clients[key] = _Kept(context, _open(context, proxy, dialer))
+            return kept.client
 
 
 class _Transport(httpx2.HTTPTransport):
@@ -191,28 +200,9 @@ class _Transport(httpx2.HTTPTransport):
             self._pool = httpcore2.ConnectionPool(**ways)
 
 
-def tls_context(config: Mapping[str, Any]) -> ssl.SSLContext:
-    """The TLS of Alertmanager's `tls_config`. Raises ConfigError."""
-    try:
-        context = ssl.create_default_context(cafile=config.get("ca_file") or None)
-        if config.get("ca"):
-            context.load_verify_locations(cadata=str(config["ca"]))
-        if config.get("cert_file"):
-            context.load_cert_chain(str(config["cert_file"]), config.get("key_file") or None)
-        version = str(config.get("min_version") or "").replace("TLS1", "TLSv1_")
-        if version in {"TLSv1_2", "TLSv1_3"}:
-            context.minimum_version = ssl.TLSVersion[version]
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"tls_config: {error}") from error
-    if config.get("insecure_skip_verify") is True:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
-
-
-def _open(tls: Mapping[str, Any], proxy: str, dialer: Dialer) -> httpx2.Client:
+def _open(context: ssl.SSLContext, proxy: str, dialer: Dialer) -> httpx2.Client:
     return httpx2.Client(
-        transport=_Transport(tls_context(tls), proxy, dialer),
+        transport=_Transport(context, proxy, dialer),
         timeout=httpx2.Timeout(60.0, connect=CONNECT_S),
         follow_redirects=False,
         trust_env=False,

@@ -5,7 +5,7 @@ delivery = channels[integration.kind].deliver(message, integration)
 """
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from msgspec import Struct
 
@@ -55,4 +55,14 @@ class Channel(Protocol):
 
         *urgent*: it has a critical alert, for which the last of the budget is kept.
         """
+        ...
+
+
+@runtime_checkable
+class Paced(Protocol):
+    """A channel whose provider counts messages also while we are away."""
+
+    def recall(self, integration: Integration, answer: str | None, ago_s: float) -> None:
+        """An attempt of before this start ended *ago_s* ago with *answer*, as the ledger has it; None:
+        nobody knows how."""
         ...

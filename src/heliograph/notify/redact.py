@@ -50,17 +50,25 @@ def of_url(url: str) -> set[str]:
     found |= {part for part in parts.path.split("/") if len(part) >= _PATH_CHARS_MIN}
     if parts.query:
         found.add(f"{parts.path}?{parts.query}")
-    return found | {
-        spelling for one in tuple(found) for spelling in (quote(one, safe=""), quote_plus(one))
-    }
+    return found | {spelling for one in tuple(found) for spelling in _quoted(one)}
 
 
 def scrub(text: str, secrets: Iterable[str], *, chars_max: int = ANSWER_CHARS_MAX) -> str:
     """*text* on one line, without *secrets* and control characters, at most *chars_max* long."""
+    secrets = tuple(secrets)
     for secret in secrets:
         text = text.replace(secret, SHOWN)
-    text = _CONTROLS.sub(" ", text).encode("utf-8", "replace").decode("utf-8")
+    text = _CONTROLS.sub(" ", _ended(text, secrets)).encode("utf-8", "replace").decode("utf-8")
     return " ".join(text.split())[:chars_max]
+
+
+def _ended(text: str, secrets: Iterable[str]) -> str:
+    """*text* without the beginning of a secret at its end: an answer may break off anywhere."""
+    for secret in secrets:
+        for size in range(len(secret) - 1, _PATH_CHARS_MIN - 1, -1):
+            if text.endswith(secret[:size]):
+                return text[:-size] + SHOWN
+    return text
 
 
 def _collect(settings: Mapping[str, Any], found: set[str]) -> None:
@@ -72,7 +80,7 @@ def _collect(settings: Mapping[str, Any], found: set[str]) -> None:
                 _collect(value, found)
                 _collect_basic(value, found)
         elif isinstance(value, str) and _KEYS.match(key):
-            found |= {value, value.strip(), quote(value, safe=""), quote_plus(value)}
+            found |= {value, value.strip(), *_quoted(value)}
             found.add(base64.b64encode(value.encode("utf-8", "replace")).decode())
         elif _URL_KEYS.match(key):
             urls = value if isinstance(value, list | tuple) else [value]
@@ -106,6 +114,10 @@ def _texts(value: Any) -> list[str]:
     if isinstance(value, list | tuple):
         return [text for inner in value for text in _texts(inner)]
     return []
+
+
+def _quoted(text: str) -> tuple[str, str]:
+    return quote(text, safe="", errors="replace"), quote_plus(text, errors="replace")
 
 
 def _basic(user: str, password: str) -> str:

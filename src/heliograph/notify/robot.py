@@ -5,11 +5,11 @@ passed, answers with `errcode` inside HTTP 200. What differs is a `Make`.
 """
 
 import hashlib
+import re
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import msgspec
 from msgspec import Struct, structs
 
 from heliograph.alert.model import Delivery, Integration, Message
@@ -20,11 +20,14 @@ from heliograph.notify.facts import Facts
 from heliograph.notify.kit import Attempt, Kit
 from heliograph.notify.outcome import Kind, Verdict
 from heliograph.notify.post import Answer
+from heliograph.notify.redact import ANSWER_CHARS_MAX
 from heliograph.notify.split import shorten, split
 from heliograph.notify.wording import Dialect, Room
 
 HALVINGS_MAX = 3
 MESSAGES_TOGETHER_MAX = 200
+# How an answer begins, in the ledger, of which it took more messages than one.
+_POSTED = re.compile(r"(\d{1,4}) messages(?:; |\Z)")
 
 
 class Request(Struct, frozen=True):
@@ -88,6 +91,12 @@ class Robot:
         now_s = self._kit.clock.monotonic_s()
         return self._budget.wait_s(_key(integration), now_s, urgent=urgent)
 
+    def recall(self, integration: Integration, answer: str | None, ago_s: float) -> None:
+        """See `Paced`."""
+        parts = self._make.room.parts_max if answer is None else posted(answer)
+        at_s = self._kit.clock.monotonic_s() - ago_s
+        self._budget.recall(_key(integration), at_s, parts=parts)
+
     def _texts(self, attempt: Attempt, known: Facts) -> list[str]:
         room = self._make.room
         own = attempt.render("text", known, escape=self._make.dialect.escape)
@@ -111,7 +120,7 @@ class Robot:
         taken = progress.taken(integration.id, message.key)
         left = deque(text for text in left if _name(text) not in taken)
         key, halvings, sent, status = _key(integration), 0, 0, 0
-        booked = 0
+        booked = posts = 0
         # Of several parts some may be there already.
         before = bool(taken)
         while left:
@@ -122,11 +131,12 @@ class Robot:
                 wait_s = self._budget.take(key, now_s, parts=booked, urgent=known.urgent)
                 if wait_s > 0:
                     self._kit.counts["held_by_rate"] += 1
-                    return _parted(kit.held(wait_s), some=before or sent > 0)
+                    return _parted(kit.held(wait_s), posts, some=before or sent > 0)
             booked -= 1
+            posts += 1
             answer, verdict, extra = self._post(attempt, title, left[0])
             if verdict is None:
-                return _parted(attempt.unheard(answer), some=before or sent > 0)
+                return _parted(attempt.unheard(answer), posts, some=before or sent > 0)
             status = answer.status
             if verdict.kind is Kind.DELIVERED:
                 progress.take(integration.id, message.key, [_name(left.popleft())])
@@ -142,9 +152,10 @@ class Robot:
                     wait_s = self._budget.close(key, now_s, verdict.retry_after_s)
                     verdict = Verdict(verdict.kind, verdict.words, wait_s)
                     self._kit.counts["throttled"] += 1
-                return _parted(attempt.judged(verdict, answer, *extra), some=before or sent > 0)
+                judged = attempt.judged(verdict, answer, *extra)
+                return _parted(judged, posts, some=before or sent > 0)
         progress.over(integration.id, message.key)
-        return attempt.sent(status or 200, messages=sent)
+        return attempt.sent(status or 200, messages=sent, words=_counted(posts))
 
     def _halved(self, left: deque[str]) -> list[str]:
         size = self._make.room.size
@@ -154,7 +165,7 @@ class Robot:
         self, attempt: Attempt, title: str, text: str
     ) -> tuple[Answer, Verdict | None, tuple[str, ...]]:
         request = self._make.request(attempt, title, text, self._kit.clock.now_ns())
-        body = msgspec.json.encode(request.document)
+        body = kit.encoded(request.document)
         answer = attempt.post(request.url, body, {"Content-Type": "application/json"})
         if not answer.status:
             return answer, None, request.secrets
@@ -162,9 +173,22 @@ class Robot:
         return answer, verdict, request.secrets
 
 
-def _parted(delivery: Delivery, *, some: bool) -> Delivery:
-    """*delivery* of a message of which *some* parts were taken."""
-    return structs.replace(delivery, unsure=delivery.unsure or some)
+def posted(answer: str) -> int:
+    """How many messages the robot was handed in an attempt of which the ledger has *answer*."""
+    if answer.startswith((kit.HELD, kit.IN_DIGEST)):
+        return 0
+    found = _POSTED.match(answer)
+    return int(found[1]) if found else 1
+
+
+def _parted(delivery: Delivery, posts: int, *, some: bool) -> Delivery:
+    """*delivery* of a message of which *some* parts were taken, after so many *posts*."""
+    answer = "; ".join(filter(None, (_counted(posts), delivery.answer)))[:ANSWER_CHARS_MAX]
+    return structs.replace(delivery, answer=answer, unsure=delivery.unsure or some)
+
+
+def _counted(posts: int) -> str:
+    return f"{posts} messages" if posts > 1 else ""
 
 
 def _key(integration: Integration) -> str:

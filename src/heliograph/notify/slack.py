@@ -6,7 +6,7 @@ group is kept up to date in place.
     api_url (or `_file`)      an incoming webhook; answers `ok`
     app_token (or `_file`)    a bot's, with `app_url` and `channel`; answers {"ok": true, "ts", …}
     update_message            whether a later message of a group changes the first (the default with
-                              a token)
+                              a token); what fires again is a new one, for a change calls nobody
     title title_link text pretext fallback color footer username fields actions …   templates
 
 An attachment has at most 3,000 characters and a message about 13,000; a channel takes one message
@@ -20,7 +20,7 @@ from typing import Any
 
 import msgspec
 
-from heliograph.alert.model import Delivery, Integration, Message, Status
+from heliograph.alert.model import Alert, Delivery, Integration, Message, Reason, Status
 from heliograph.core.errors import ConfigError
 from heliograph.notify import facts, kit, outcome, wording
 from heliograph.notify.budget import Budget, Rate
@@ -43,6 +43,7 @@ _GONE = frozenset(
     {"message_not_found", "cant_update_message", "edit_window_closed", "channel_not_found"}
 )
 _TEXTS = ("pretext", "footer", "callback_id", "image_url", "thumb_url")
+_ITEMS = {"fields": ("title", "value"), "actions": ("text", "url")}
 _FACE = ("icon_emoji", "icon_url")
 
 
@@ -74,7 +75,8 @@ class Slack:
             self._kit.counts["held_by_rate"] += 1
             return kit.held(wait_s)
         document = self._document(attempt, known)
-        before = message.message_id if self._updates(attempt) else ""
+        old = message.message_id if self._updates(attempt) else ""
+        before = "" if _again(message) else old
         delivery, verdict = self._post(attempt, document, before)
         if before and verdict is not None and verdict.words in _GONE:
             delivery, verdict = self._post(attempt, document, "")
@@ -82,6 +84,10 @@ class Slack:
             self._kit.counts["malformed"] += 1
             plain = {**document, "attachments": [], "text": _plain(known)}
             delivery, verdict = self._post(attempt, plain, "")
+        ended = _ended(message) if old and not before and delivery.outcome == "sent" else None
+        if ended is not None:
+            # Of the message that is changed no more; should it fail, the new one says it too.
+            self._post(attempt, self._document(attempt, facts.of(ended)), old)
         return delivery
 
     def deliver_together(
@@ -118,7 +124,7 @@ class Slack:
         if stamp:
             url = url.replace("chat.postMessage", "chat.update")
             document = {**document, "channel": channel, "ts": stamp}
-        answer = attempt.post(url, msgspec.json.encode(document), headers)
+        answer = attempt.post(url, kit.encoded(document), headers)
         if not answer.status:
             return attempt.unheard(answer), None
         verdict = outcome.of_slack(answer.status, answer.body, answer.retry_after_s)
@@ -155,10 +161,12 @@ class Slack:
             "mrkdwn_in": attempt.settings.get("mrkdwn_in") or ["fallback", "pretext", "text"],
             **{name: text for name in _TEXTS if (text := made(name))},
         }
-        for name, parts in (("fields", ("title", "value")), ("actions", ("text", "url"))):
-            if items := _items(attempt, known, name, parts):
-                first[name] = items
-        texts = self._texts(attempt, known)
+        faults = len(attempt.faults)
+        items = {name: _items(attempt, known, name, parts) for name, parts in _ITEMS.items()}
+        whole = len(attempt.faults) == faults
+        first |= {name: made for name, made in items.items() if made and whole}
+        # What they lack may be nowhere else: then the text is ours.
+        texts = self._texts(attempt, known, own=whole)
         first["text"] = texts[0] if texts else ""
         rest = [{"text": t, "color": first["color"], "mrkdwn_in": ["text"]} for t in texts[1:]]
         document: dict[str, Any] = {
@@ -174,11 +182,11 @@ class Slack:
             document["link_names"] = True
         return document
 
-    def _texts(self, attempt: Attempt, known: Facts) -> list[str]:
+    def _texts(self, attempt: Attempt, known: Facts, *, own: bool) -> list[str]:
         room = Room(ATTACHMENT_CHARS_MAX, ATTACHMENTS_MAX, utf16_units)
-        own = attempt.render("text", known, escape=inert_slack)
-        if own.strip():
-            made = split(own, room.limit, room.size)
+        text = attempt.render("text", known, escape=inert_slack) if own else ""
+        if text.strip():
+            made = split(text, room.limit, room.size)
             if len(made) <= room.parts_max:
                 return made
             self._kit.counts["template_too_long"] += 1
@@ -187,6 +195,29 @@ class Slack:
             fault = inert_slack(shorten(attempt.faults[0], 200))
             made[-1] = shorten(f"{made[-1]}\n\n({fault})", room.limit, room.size)
         return made
+
+
+def _again(message: Message) -> bool:
+    """Whether an alert of it fires anew, of which the group's message was told before."""
+    if message.reason is not Reason.NEW_ALERTS:
+        return message.reason is Reason.FIRST
+    firing = _of(message, Status.FIRING)
+    over = {one.fingerprint for one in _of(message, Status.RESOLVED)}
+    newest = max(firing, key=lambda one: one.created_ns, default=None)
+    return any(one.fingerprint in over for one in firing) or (
+        # Its end was not to be told.
+        newest is not None and newest.episode > 1
+    )
+
+
+def _ended(message: Message) -> Message | None:
+    """What of *message* is over, as one of its own."""
+    over = _of(message, Status.RESOLVED)
+    return msgspec.structs.replace(message, alerts=over, truncated=0) if over else None
+
+
+def _of(message: Message, status: Status) -> tuple[Alert, ...]:
+    return tuple(one for one in message.alerts if one.status(message.now_ns) is status)
 
 
 def _items(

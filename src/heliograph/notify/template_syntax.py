@@ -99,6 +99,8 @@ _TOKEN = re.compile(
       | (?P<mark>:=|=|\||\(|\)|,)""",
     re.VERBOSE,
 )
+# One that a literal spells alone; Go refuses it too.
+_HALF = re.compile("[\ud800-\udfff]")
 _ESCAPES = {
     "n": "\n",
     "t": "\t",
@@ -377,9 +379,12 @@ def _unquoted(token: _Token) -> str:
     inner = token.text[1:-1]
     if token.kind == "raw":
         return inner
-    return re.sub(
+    text = re.sub(
         r"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|(.))",
         lambda m: chr(int(m[1] or m[2], 16)) if m[1] or m[2] else _ESCAPES.get(m[3], m[0]),
         inner,
         flags=re.DOTALL,
     )
+    if _HALF.search(text):
+        raise Unsupported(f"{token.text[:40]!r} has half a character")
+    return text

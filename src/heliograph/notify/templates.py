@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from heliograph.notify import template_defaults
 from heliograph.notify.facts import Facts, data
+from heliograph.notify.split import clean
 from heliograph.notify.template_run import Run
 from heliograph.notify.template_syntax import Nodes, Parsed, Unsupported, parse
 from heliograph.notify.template_values import Failed
@@ -62,11 +63,6 @@ class Templates:
             except Unsupported as error:
                 self.faults[name] = str(error)
 
-    def fault(self, text: str) -> str:
-        """Why *text* is beyond the subset, or ""."""
-        parsed = self._of(text)
-        return parsed if isinstance(parsed, str) else ""
-
     def render(
         self,
         text: str,
@@ -75,10 +71,10 @@ class Templates:
         *,
         links: bool = False,
     ) -> Rendered:
-        """What *text* makes of *facts*, values escaped; *links*: it is HTML. A text that asks for
-        what a channel says by itself makes "", and so it will."""
+        """What *text* makes of *facts*, values escaped, as UTF-8 can carry it; *links*: it is HTML. A
+        text that asks for what a channel says by itself makes "", and so it will."""
         if "{{" not in text:
-            return Rendered(text)
+            return Rendered(clean(text))
         named = _NAMED.fullmatch(text.strip())
         if named and named[1] in template_defaults.OWN and named[1] not in self._defined:
             return Rendered()
@@ -87,9 +83,10 @@ class Templates:
             return Rendered(fault=parsed)
         defined: Any = {**self._defined, **parsed.defined} if parsed.defined else self._defined
         try:
-            return Rendered(Run(defined, escape, links=links).text(parsed.body, data(facts)))
+            made = Run(defined, escape, links=links).text(parsed.body, data(facts))
         except Failed as error:
             return Rendered(fault=str(error))
+        return Rendered(clean(made))
 
     def _of(self, text: str) -> Parsed | str:
         with self._lock:

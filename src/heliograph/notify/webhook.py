@@ -14,8 +14,6 @@ Source: Alertmanager, `webhook_config`.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import msgspec
-
 from heliograph.alert.model import Delivery, Integration, Message
 from heliograph.core.errors import ConfigError
 from heliograph.notify import documents, facts, kit, outcome
@@ -43,16 +41,20 @@ class Webhook:
         write = FORMATS.get(attempt.setting("format") or "alertmanager", documents.alertmanager)
         document = write(known, alerts_max=int(attempt.settings.get("max_alerts") or 0))
         if attempt.settings.get("payload") is not None:
-            document = _rendered(attempt, known, attempt.settings["payload"]) or document
+            own = _rendered(attempt, known, attempt.settings["payload"])
+            document = document if attempt.faults else own or document
         url = attempt.setting("url")
         if "{{" in url:
             url = attempt.render("url", known)
-        answer = attempt.post(url, msgspec.json.encode(document), _headers(attempt, message))
+            if not url and attempt.faults:
+                return Delivery("refused", attempt.faults[-1])
+        answer = attempt.post(url, kit.encoded(document), _headers(attempt, message))
         if not answer.status:
             return attempt.unheard(answer)
         verdict = outcome.of_status(answer.status, answer.body, answer.retry_after_s)
         if verdict.kind is outcome.Kind.DELIVERED:
-            return attempt.sent(answer.status, words=attempt.say(verdict.words))
+            words = attempt.say(verdict.words, chars_max=kit.WORDS_CHARS_MAX)
+            return attempt.sent(answer.status, words=words)
         return attempt.judged(verdict, answer)
 
     def deliver_together(
@@ -67,10 +69,9 @@ class Webhook:
 
 
 def _rendered(attempt: Attempt, known: facts.Facts, payload: Any) -> Any:
-    """`payload` with every text in it a template; None where one of them fails."""
+    """`payload` with every text in it a template; the faults of the attempt say if one fails."""
     if isinstance(payload, Mapping):
-        made = {str(name): _rendered(attempt, known, one) for name, one in payload.items()}
-        return None if attempt.faults else made
+        return {str(name): _rendered(attempt, known, one) for name, one in payload.items()}
     if isinstance(payload, list):
         return [_rendered(attempt, known, one) for one in payload]
     return attempt.rendered("payload", payload, known) if isinstance(payload, str) else payload

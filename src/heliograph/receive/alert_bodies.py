@@ -8,7 +8,8 @@
 
 The identity is the given labels and, where present, alertname, source, workload_id, pod_name,
 pod_id, node_name, cluster_name, pattern, service_name, operation; a trace's id is not part of it,
-or every slow trace would be an alert of its own.
+or every slow trace would be an alert of its own. A given label `source` stands, and so does a label
+`alertname` where the body has no name beside its labels. A start that is ahead is the time of arrival.
 """
 
 from collections.abc import Mapping
@@ -17,11 +18,10 @@ from typing import Any
 import msgspec
 
 from heliograph.alert.model import Context, Post
-from heliograph.core import instant
 from heliograph.core.errors import Refused
 from heliograph.receive import alerts, json_body
 from heliograph.receive.alert_labels import identity
-from heliograph.receive.alert_webhook import STATUSES, as_text, pairs
+from heliograph.receive.alert_webhook import STATUSES, as_text, instant_of, pairs
 from heliograph.receive.alerts import Times
 
 TEXT_CHARS_MAX = 64 * 1024
@@ -38,7 +38,7 @@ _object = msgspec.json.Decoder(dict[str, Any])
 
 def decode(body: bytes, source: str, times: Times) -> Post:
     """The alert of *body*, of `log`, `trace` or `webhook`. Raises Refused naming the field."""
-    given = json_body.document(body, _object)
+    body, given = json_body.legible(body, _object)
     name = _text(given, "alert_name" if source == "webhook" else "rule_name")
     if not name and source != "webhook":
         raise Refused("required, and not empty", field="rule_name", code="missing")
@@ -49,20 +49,20 @@ def decode(body: bytes, source: str, times: Times) -> Post:
             field="status",
             code="status",
         )
-    starts_ns = _starts_ns(given, source)
-    labels = _labels(given, source, name or DEFAULT_NAME)
-    known = identity(labels, "labels", classic=False)
-    at_ns = times.now_ns if starts_ns is None else min(starts_ns, times.now_ns)
+    starts_ns = _starts_ns(given, source, times.now_ns)
+    # Also of one that fires, where it does not count: what is no time is told at once.
+    ends_ns = instant_of(given.get("ends_at"), "ends_at", alerts.parsed_end)
+    known = identity(_labels(given, source, name), "labels", classic=False)
     return Post(
         source=source,
         labels=known.labels,
         fingerprint=known.fingerprint,
         annotations=_annotations(given, source),
         received_ns=times.now_ns,
-        at_ns=at_ns,
+        at_ns=times.now_ns if starts_ns is None else starts_ns,
         resolve_after_ns=times.resolve_after_ns,
         starts_ns=starts_ns,
-        ends_ns=_ends_ns(given, times.now_ns) if status == "resolved" else None,
+        ends_ns=_ended_ns(ends_ns, times.now_ns) if status == "resolved" else None,
         status=status,
         hints=Context(**{key: _text(given, key) for key in _HINTS}),
         severity=_text(given, "severity") or known.severity or DEFAULT_SEVERITY[source],
@@ -73,8 +73,8 @@ def decode(body: bytes, source: str, times: Times) -> Post:
 def _labels(given: Mapping[str, Any], source: str, name: str) -> dict[str, str | None]:
     labels = pairs(given.get("labels"), "labels")
     for key, value in (
-        ("alertname", name),
-        ("source", source),
+        ("alertname", name or labels.get("alertname") or DEFAULT_NAME),
+        ("source", labels.get("source") or source),
         *((key, _text(given, key)) for key in _IDENTITY),
     ):
         if value:
@@ -99,29 +99,17 @@ def _annotations(given: Mapping[str, Any], source: str) -> Any:
     return alerts.annotations(noted, "annotations")
 
 
-def _starts_ns(given: Mapping[str, Any], source: str) -> int | None:
-    """When it began: what the body names, else None for now."""
+def _starts_ns(given: Mapping[str, Any], source: str, now_ns: int) -> int | None:
+    """When it began, not later than *now_ns*: what the body names, else None for now."""
     for key in ("log_time", "starts_at") if source == "log" else ("starts_at", "start_time"):
         if given.get(key) is not None:
-            return _instant(given[key], key)
+            at_ns = instant_of(given[key], key)
+            return None if at_ns is None else min(at_ns, now_ns)
     return None
 
 
-def _ends_ns(given: Mapping[str, Any], now_ns: int) -> int:
-    said = given.get("ends_at")
-    at_ns = None if said is None else _instant(said, "ends_at")
-    return now_ns if at_ns is None else min(at_ns, now_ns)
-
-
-def _instant(value: object, field: str) -> int | None:
-    if isinstance(value, str):
-        return alerts.instant_of(value, field)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise Refused("expected RFC 3339 text or epoch seconds", field=field, code="time")
-    try:
-        return instant.of_written(value)
-    except (ValueError, OverflowError) as error:
-        raise Refused(str(error), field=field, code="time") from error
+def _ended_ns(ends_ns: int | None, now_ns: int) -> int:
+    return now_ns if ends_ns is None else min(ends_ns, now_ns)
 
 
 def _text(given: Mapping[str, Any], key: str) -> str:

@@ -63,13 +63,13 @@ class Repeats:
     def __len__(self) -> int:
         return len(self._words)
 
-    def glance(self, body: bytes) -> Glance | None:
+    def glance(self, body: bytes, horizon_ns: int) -> Glance | None:
         """What is known of the alerts of *body*; None when it must be read in full, and be refused
-        perhaps."""
-        read = alert_bodies.read(body, self._words, _instant, is_url)
-        return self._glanced(body) if read is None else Glance(*read)
+        perhaps. No alert without an end may start after *horizon_ns*."""
+        read = alert_bodies.read(body, self._words, _instant, is_url, horizon_ns)
+        return self._glanced(body, horizon_ns) if read is None else Glance(*read)
 
-    def _glanced(self, body: bytes) -> Glance | None:
+    def _glanced(self, body: bytes, horizon_ns: int) -> Glance | None:
         """The same for a body of any kind."""
         try:
             alerts = _decoder.decode(body)
@@ -97,7 +97,9 @@ class Repeats:
                 except Refused:
                     found.append(None)
                     continue
-            if starts_ns is not None and ends_ns is not None and ends_ns < starts_ns:
+            if starts_ns is not None and starts_ns > (
+                horizon_ns if ends_ns is None else ends_ns
+            ):
                 found.append(None)
             else:
                 found.append((*words, starts_ns, ends_ns))

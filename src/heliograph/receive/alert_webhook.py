@@ -7,10 +7,11 @@
 
 Each alert's own status counts: a body may mix firing and resolved. What labels and annotations are
 common fills gaps only. A foreign fingerprint is not the identity, the labels are. An alert without
-`status` is one of the v2 API, whose end decides. A start that cannot be read is the time of arrival:
-an alert is not lost to a clock's notation.
+`status` is one of the v2 API, whose end decides, and is refused where that is no time. A start that
+cannot be read, or that is ahead, is the time of arrival: an alert is not lost to a clock.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -28,7 +29,7 @@ STATUSES = ("firing", "resolved")
 class _Body(msgspec.Struct):
     """A webhook body; what it does not name is ignored, and kept with each alert's own document."""
 
-    alerts: list[Any]
+    alerts: list[msgspec.Raw]
     commonLabels: dict[str, Any] | None = None  # noqa: N815 - the format's names
     commonAnnotations: dict[str, Any] | None = None  # noqa: N815
     status: str | None = None
@@ -36,15 +37,16 @@ class _Body(msgspec.Struct):
 
 
 _any = msgspec.json.Decoder()
+_elements = msgspec.json.Decoder(list[msgspec.Raw])
 _body = msgspec.json.Decoder(_Body)
 
 
 def decode(body: bytes, times: Times) -> Posted:
     """The alerts of *body*. Raises Refused when it is neither a webhook body nor an array."""
     if body.lstrip()[:1] == b"[":
-        given, where = _Body(alerts=json_body.document(body, _any)), ""
+        given, where = _Body(alerts=json_body.legible(body, _elements)[1]), ""
     else:
-        given, where = json_body.document(body, _body), "alerts"
+        given, where = json_body.legible(body, _body)[1], "alerts"
     if len(given.alerts) > ALERTS_MAX:
         raise Refused(
             f"{len(given.alerts)} alerts, limit {ALERTS_MAX}",
@@ -54,16 +56,17 @@ def decode(body: bytes, times: Times) -> Posted:
         )
     truncated = max(0, given.truncatedAlerts or 0)
     posted = Posted([], [], [], truncated)
-    for index, alert in enumerate(given.alerts):
+    for index, raw in enumerate(given.alerts):
         try:
-            posted.posts.append(_post(alert, f"{where}[{index}]", given, times))
+            posted.posts.append(_post(bytes(raw), f"{where}[{index}]", given, times))
             posted.places.append(index)
         except Refused as refused:
             posted.unfit.append(unfit(index, refused))
     return posted
 
 
-def _post(alert: object, field: str, given: _Body, times: Times) -> Post:
+def _post(raw: bytes, field: str, given: _Body, times: Times) -> Post:
+    raw, alert = json_body.legible(raw, _any, field)
     if not isinstance(alert, dict):
         raise Refused("expected an object", field=field)
     known = identity(
@@ -78,7 +81,7 @@ def _post(alert: object, field: str, given: _Body, times: Times) -> Post:
             field=f"{field}.status",
             code="status",
         )
-    starts_ns, ends_ns = _span(alert, status, times)
+    starts_ns, ends_ns = _span(alert, status, field, times)
     noted = pairs(alert.get("annotations"), f"{field}.annotations", given.commonAnnotations)
     generator = alert.get("generatorURL")
     return Post(
@@ -87,7 +90,7 @@ def _post(alert: object, field: str, given: _Body, times: Times) -> Post:
         fingerprint=known.fingerprint,
         annotations=alerts.annotations(noted, f"{field}.annotations"),
         received_ns=times.now_ns,
-        at_ns=times.now_ns if starts_ns is None else min(starts_ns, times.now_ns),
+        at_ns=times.now_ns if starts_ns is None else starts_ns,
         # A webhook tells of the end; the v2 API leaves it to the time-out.
         resolve_after_ns=times.resolve_after_ns if status is None else 0,
         starts_ns=starts_ns,
@@ -95,33 +98,42 @@ def _post(alert: object, field: str, given: _Body, times: Times) -> Post:
         status=status or "",
         generator_url=generator[: alerts.URL_BYTES_MAX] if isinstance(generator, str) else "",
         severity=known.severity,
-        raw=msgspec.json.encode(alert),
+        raw=raw,
     )
 
 
 def _span(
-    alert: dict[str, Any], status: str | None, times: Times
+    alert: dict[str, Any], status: str | None, field: str, times: Times
 ) -> tuple[int | None, int | None]:
     """Start and end, as far as the alert's own status lets them count."""
-    starts_ns, ends_ns = _instant(alert.get("startsAt")), _instant(alert.get("endsAt"))
+    ends_ns = instant_of(alert.get("endsAt"), f"{field}.endsAt", alerts.parsed_end)
     ends_ns = alerts.moved(ends_ns, times.ahead_ns)
+    try:
+        starts_ns = instant_of(alert.get("startsAt"), "")
+    except Refused:
+        starts_ns = None
     if status == "firing":
         ends_ns = None
     elif status == "resolved" and (ends_ns is None or ends_ns > times.now_ns):
         ends_ns = times.now_ns
-    if starts_ns is not None and ends_ns is not None:
-        starts_ns = min(starts_ns, ends_ns)
+    if starts_ns is not None:
+        starts_ns = min(starts_ns, times.now_ns, times.now_ns if ends_ns is None else ends_ns)
     return starts_ns, ends_ns
 
 
-def _instant(given: object) -> int | None:
-    """RFC 3339 or epoch seconds; None for what is neither."""
+def instant_of(
+    given: object, field: str, parse: Callable[[str], int | None] | None = None
+) -> int | None:
+    """RFC 3339 or epoch seconds; None for what is absent, or Go's zero. Raises Refused naming
+    *field*."""
+    if given is None or isinstance(given, str):
+        return alerts.instant_of(given, field, parse)
+    if isinstance(given, bool) or not isinstance(given, int | float):
+        raise Refused("expected RFC 3339 text or epoch seconds", field=field, code="time")
     try:
-        if isinstance(given, int | float) and not isinstance(given, bool):
-            return instant.of_written(given)
-        return alerts.instant_of(given if isinstance(given, str) else None, "")
-    except (Refused, ValueError):
-        return None
+        return instant.of_written(given)
+    except (ValueError, OverflowError) as error:
+        raise Refused(str(error), field=field, code="time") from error
 
 
 def pairs(

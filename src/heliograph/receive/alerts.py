@@ -6,7 +6,8 @@
 
 Whether one fires is told by `endsAt` alone: a past end is a resolve, one that is ahead means firing
 until then, and none means firing for the resolve time-out. `0001-01-01T00:00:00Z`, Go's zero, is
-none. A bad alert does not cost the others. Source: Alertmanager's OpenAPI document, v2.
+none. A start may be ahead, but not of the end. A bad alert does not cost the others. Source:
+Alertmanager's OpenAPI document, v2, and its `api/v2/api.go`.
 """
 
 from collections.abc import Callable
@@ -84,6 +85,11 @@ class Times(NamedTuple):
     resolve_after_ns: int
     ahead_ns: int = 0
 
+    @property
+    def horizon_ns(self) -> int:
+        """Until when an alert without an end fires, and so the latest start it may have."""
+        return self.now_ns + self.resolve_after_ns
+
 
 class _Alert(msgspec.Struct, gc=False):
     """One element; what it does not name is ignored."""
@@ -132,7 +138,7 @@ def elements(body: bytes) -> list[msgspec.Raw]:
     if given == b"null":
         # What Go writes of a list that was never made.
         return []
-    found = json_body.document(body, _elements)
+    _, found = json_body.legible(body, _elements)
     if len(found) > ALERTS_MAX:
         raise Refused(
             f"{len(found)} alerts, limit {ALERTS_MAX}",
@@ -171,6 +177,8 @@ def unfit(index: int, refused: Refused) -> Unfit:
 
 def _post(raw: bytes, times: Times) -> Post:
     """The post of *raw*. Raises Refused with a field that goes on from the alert's own."""
+    if not raw.isascii():
+        raw = json_body.mended(raw)
     try:
         alert = _alert.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -178,10 +186,11 @@ def _post(raw: bytes, times: Times) -> Post:
     small = len(raw) <= SMALL_BYTES
     labels, fingerprint, severity = identity(alert.labels, ".labels", classic=True, small=small)
     starts_ns = instant_of(alert.startsAt, ".startsAt")
-    ends_ns = instant_of(alert.endsAt, ".endsAt", _parsed_end)
+    ends_ns = instant_of(alert.endsAt, ".endsAt", parsed_end)
     now_ns = times.now_ns
-    if starts_ns is not None and ends_ns is not None and ends_ns < starts_ns:
-        raise Refused("start time must be before end time", field=".endsAt")
+    if starts_ns is not None and starts_ns > (times.horizon_ns if ends_ns is None else ends_ns):
+        field = ".startsAt" if ends_ns is None else ".endsAt"
+        raise Refused("start time must be before end time", field=field)
     if times.ahead_ns:
         ends_ns = moved(ends_ns, times.ahead_ns)
     return Post(
@@ -254,8 +263,9 @@ def _parsed(text: str) -> int | None:
     return None if text.startswith(_ZERO) else instant.parse(text)
 
 
-def _parsed_end(text: str) -> int | None:
-    """The same of an end, which may be said to be after all that can be counted."""
+def parsed_end(text: str) -> int | None:
+    """Nanoseconds of an end, which may be said to be after all that can be counted. None for Go's
+    zero. Raises ValueError."""
     try:
         return _parsed(text)
     except ValueError:

@@ -5,15 +5,16 @@
     {"log": "a"}{"log": "b"}              concatenated      Fluent Bit `format json_stream`
     {"log": "a"}                          one object
 
-`inflated` undoes the content encoding under a ceiling, `as_utf8` makes the text decodable,
-`document` decodes a body that must be right as a whole, and `elements` takes one apart whose
-parts stand or fall alone. Of a key given twice the last value counts.
+`inflated` undoes the content encoding under a ceiling, `as_utf8` and `mended` make the text
+decodable, `document` decodes a body that must be right as a whole, and `elements` takes one apart
+whose parts stand or fall alone. Of a key given twice the last value counts.
 """
 
+import json
 import re
 import zlib
 from collections.abc import Generator, Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -26,6 +27,8 @@ FIELD = "body"
 GZIP_MEMBERS_MAX = 1000
 # Brackets, commas and strings that `elements` looks at: some two seconds' work.
 TOKENS_MAX = 5_000_000
+# Of a key, where a field is named.
+KEY_CHARS_SHOWN = 100
 _GZIP_WINDOW = 31
 _GZIP_MAGIC = b"\x1f\x8b"
 _CHUNK_BYTES = 64 * 1024
@@ -37,6 +40,15 @@ _UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
 _TOKEN = re.compile(rb'"(?:[^"\\]++|\\(?:.|\Z))*+(?:"|\Z)|[\[\]{},]', re.DOTALL)
 _OPENING, _CLOSING = b"[{", b"]}"
 _LINE = re.compile(rb"[^\n]+")
+# An escape, a pair of surrogates being one; the group is half a pair.
+_ESCAPE = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+    rb"|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
+    re.DOTALL,
+)
+# Digits of the longest whole number that is read.
+_DIGITS_MAX = 4300
+_BEYOND = object()
 
 
 def inflated(body: bytes, *, content_encoding: str | None, decoded_bytes_max: int) -> bytes:
@@ -120,18 +132,72 @@ def as_utf8(raw: bytes) -> tuple[bytes, int]:
     return raw, 0
 
 
-def document(raw: bytes, decoder: "msgspec.json.Decoder[T]") -> T:
-    """The one value of *raw*, of the decoder's type. Raises Refused 400 naming the field."""
+def mended(raw: bytes) -> bytes:
+    """*raw* with U+FFFD for what is not UTF-8 and for half a surrogate pair, as Go reads both: text
+    that somebody cut must not cost what it is about."""
+    if not raw.isascii():
+        raw = raw.decode("utf-8", "replace").encode()
+    if b"\\ud" in raw or b"\\uD" in raw:
+        raw = _ESCAPE.sub(lambda one: b"\\ufffd" if one[1] else one[0], raw)
+    return raw
+
+
+def document(raw: bytes, decoder: "msgspec.json.Decoder[T]", at: str = "") -> T:
+    """The one value of *raw*, of the decoder's type. Raises Refused 400 naming the field, below *at*
+    where *raw* is a part of a body."""
     try:
         return decoder.decode(raw)
     except msgspec.ValidationError as error:
         text, _, path = str(error).partition(" - at `$")
-        field = path.removesuffix("`").removeprefix(".")
-        raise Refused(text, field=field or FIELD) from error
+        path = path.removesuffix("`")
+        if "[...]" in path:
+            path = _beyond(raw) or path
+        raise Refused(text, field=(at + path).removeprefix(".") or FIELD) from error
     except RecursionError as error:
-        raise Refused("nested too deeply", field=FIELD, code="too_deep") from error
+        raise Refused("nested too deeply", field=at or FIELD, code="too_deep") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Refused(f"not JSON: {error}", field=FIELD, code="json") from error
+        raise Refused(f"not JSON: {error}", field=at or FIELD, code="json") from error
+
+
+def legible(raw: bytes, decoder: "msgspec.json.Decoder[T]", at: str = "") -> tuple[bytes, T]:
+    """*raw*, `mended` where it must be, and its value as `document` has it. Raises Refused."""
+    try:
+        return raw, decoder.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raw = mended(raw)
+        return raw, document(raw, decoder, at)
+
+
+def _beyond(raw: bytes) -> str:
+    """The path of the first number in *raw* that is too large to be read; "" where there is none."""
+    try:
+        return _path_of(json.loads(raw, parse_int=_whole, parse_float=_fraction)) or ""
+    except (ValueError, RecursionError):
+        return ""
+
+
+def _whole(text: str) -> object:
+    return _BEYOND if len(text) > _DIGITS_MAX else 0
+
+
+def _fraction(text: str) -> object:
+    return _BEYOND if abs(float(text)) == float("inf") else 0
+
+
+def _path_of(value: Any) -> str | None:
+    """The path of `_BEYOND` in *value*."""
+    if value is _BEYOND:
+        return ""
+    if isinstance(value, dict):
+        inner = ((f".{key[:KEY_CHARS_SHOWN]}", one) for key, one in value.items())
+    elif isinstance(value, list):
+        inner = ((f"[{index}]", one) for index, one in enumerate(value))
+    else:
+        return None
+    for name, one in inner:
+        if (path := _path_of(one)) is not None:
+            return name + path
+    return None
 
 
 def elements(raw: bytes) -> Iterator[bytes]:

@@ -117,6 +117,10 @@ def record_of(given: GivenEvent, arrival_ns: int) -> Record:
     event = given.event
     record = points.record_of_event(event, given.session_id, arrival_ns)
     data = record.attributes
+    if (told := event.extra.get("severity")) is not None:
+        # Beside `data`, and not in it: what the event says within comes first.
+        said = {**data, "severity": data.get("severity", told)}
+        record = record._replace(severity=points.severity_of(event.event_type, said))
     where = {key: data[key] for key in PLACES if isinstance(data.get(key), str) and data[key]}
     if given.named:
         record = record._replace(record_id=record_id(points.BRIDGE, event.event_id))

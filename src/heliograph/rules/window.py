@@ -81,11 +81,6 @@ class Window:
         self._trim(times)
         return self._completed(at_ns)
 
-    def reset(self) -> None:
-        """Forget all occurrences."""
-        self._of.clear()
-        self._merged.clear()
-
     def _trim(self, times: list[Told]) -> None:
         """What this source's watermark leaves behind goes, and what is more than can matter."""
         floor = times[-1][0] - self.span_ns - self.lateness_ns

@@ -77,7 +77,10 @@ class BodiesV2:
         """Whether the bodies of *pieces* were taken, all of them whole: where all of their alerts are
         new, the steps for all together take half as long. Else nothing has changed."""
         after_ns = pieces[0].after_ns
-        fresh = [piece.body.fresh() for piece in pieces if piece.after_ns == after_ns]
+        times = Times(turn.now_ns, after_ns, turn.ahead_ns)
+        fresh = [
+            piece.body.fresh(times.horizon_ns) for piece in pieces if piece.after_ns == after_ns
+        ]
         count = sum(len(one) for one in fresh)
         if (
             len(fresh) < len(pieces)
@@ -85,7 +88,6 @@ class BodiesV2:
             or count + turn.engine.pending > ALERTS_PER_TURN
         ):
             return False
-        times = Times(turn.now_ns, after_ns, turn.ahead_ns)
         posts = alerts.posts_of([*chain.from_iterable(fresh)], times)
         saids = [one[-1] for one in chain.from_iterable(fresh)]
         if turn.engine.take_new(posts, self._enrich.many, saids, turn.now_ns) is None:
@@ -131,7 +133,7 @@ class _Body:
 
     def all_repeats(self, turn: Turn, after_ns: int) -> bool:
         """Whether all are repeats; they are noted as far as they are."""
-        found = self._found()
+        found = self._found(turn.now_ns + after_ns)
         if found is None or None in found:
             return False
         if turn.ahead_ns:
@@ -140,9 +142,9 @@ class _Body:
         self._note_repeats()
         return self._next == len(found)
 
-    def fresh(self) -> "Sequence[Fresh]":
+    def fresh(self, horizon_ns: int) -> "Sequence[Fresh]":
         """What its alerts say, where nothing of any is known and none was taken; else none."""
-        found, glance = self._found(), self._glance
+        found, glance = self._found(horizon_ns), self._glance
         if self._next or glance is None or glance.fresh is None or found is None:
             return ()
         return () if None in glance.fresh else cast("list[Fresh]", glance.fresh)
@@ -163,9 +165,8 @@ class _Body:
 
     def take(self, turn: Turn, after_ns: int) -> bool:
         """Take alerts until there are none left (True), or enough for one transaction."""
-        found = self._found()
-        engine, now_ns = turn.engine, turn.now_ns
-        times = Times(now_ns, after_ns, turn.ahead_ns)
+        engine, times = turn.engine, Times(turn.now_ns, after_ns, turn.ahead_ns)
+        found = self._found(times.horizon_ns)
         if found is None and self._elements is None:
             self._elements = alerts.elements(self._body)
         count = len(found if found is not None else self._elements or ())
@@ -234,9 +235,9 @@ class _Body:
         if digests:
             self._repeats.learn(digests, [post.fingerprint for post in posts], saids)
 
-    def _found(self) -> list[Repeat | None] | None:
+    def _found(self, horizon_ns: int) -> list[Repeat | None] | None:
         if not self._looked:
-            self._glance = self._repeats.glance(self._body)
+            self._glance = self._repeats.glance(self._body, horizon_ns)
             self._looked = True
         return None if self._glance is None else self._glance.found
 

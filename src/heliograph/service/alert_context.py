@@ -6,25 +6,36 @@
 
 Labels are read as those of a series are (`enrich.identity`), so that a metric and the alert about it
 never have two owners. What a sender names itself (`workload_id`, `pod_id`, `node_name`, …) is kept
-as it says; enrichment fills what it left out.
+as it says; enrichment fills what it left out. Where neither a pod nor a workload is found, but the
+node is known, the document says what ran there.
 """
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from itertools import islice
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import msgspec
 
+from heliograph.alert.correlation.ties import WINDOW_NS
 from heliograph.alert.model import NOBODY, Context, Enriched, Post
 from heliograph.core.owner import Hold, Pod, Workload
 from heliograph.enrich import attribute, identity
 from heliograph.enrich.attribute import BY, REASONS, Case, Span
 from heliograph.enrich.identity import Identity
 from heliograph.kernels import alert_strangers
-from heliograph.workloads.directory import Directory
+from heliograph.service.alert_nodes import Nodes
+from heliograph.workloads.directory import Directory, alive
 
 # Devices of a pod that an alert is correlated by; a pod holds 8 or 16.
 DEVICES_MAX = 32
+# Nodes of a workload that an alert about all of it is correlated by: 512 GPUs, 8 each. And pods that
+# are looked at for them, those that started last first.
+WORKLOAD_NODES_MAX = 64
+WORKLOAD_PODS_MAX = 2000
+# Documents of nodes at an instant that are remembered, at some 2 kB.
+OF_NODES_MAX = 2048
 POD_IDS = ("pod_id", "pod_uid", "pod_uuid", "uid")
 _POD_IDS = frozenset(POD_IDS)
 # `instance` is where the metric was read, not always what it is about.
@@ -54,11 +65,20 @@ _PLACES = dict.fromkeys(
 }
 
 
+class _OfNodes(NamedTuple):
+    """Of one directory: its nodes, and documents by node, instant, reason and device."""
+
+    nodes: Nodes
+    documents: dict[tuple[str, int, str | None, Hold | None], bytes]
+
+
 class AlertContext:
     """Enriches posts under the directory of the moment."""
 
     def __init__(self, directory: Callable[[], Directory]) -> None:
         self._directory = directory
+        # Made where an alert asks for it, and gone with its directory.
+        self._of_nodes: WeakKeyDictionary[Directory, _OfNodes] = WeakKeyDictionary()
 
     def __call__(self, post: Post) -> Enriched:
         """What is known of *post* at its own time."""
@@ -105,7 +125,40 @@ class AlertContext:
             hints.cluster_name or said.get("cluster_name") or said.get("cluster") or "",
         )
         entities = _entities(context, who, pod, holds, directory)
-        return Enriched(context, entities, _document(span, pod, holds, workload, directory))
+        if workload is not None and not (
+            context.pod_name or context.pod_id or context.node_name
+        ):
+            entities += _nodes_of(workload, post.at_ns, directory)
+        device = _device(case, post.at_ns)
+        node = context.node_name
+        if node and workload is None and pod is None and node in directory.nodes:
+            document = self._of_node(node, post.at_ns, span.reason, device, directory)
+        else:
+            document = _document(span, pod, holds, workload, device, directory)
+        return Enriched(context, entities, document)
+
+    def _of_node(
+        self,
+        node: str,
+        at_ns: int,
+        reason: str | None,
+        device: Hold | None,
+        directory: Directory,
+    ) -> bytes:
+        """The document of an alert about *node*. When a node fails, many alerts say so of one instant:
+        they have one document."""
+        known = self._of_nodes.get(directory)
+        if known is None:
+            known = self._of_nodes[directory] = _OfNodes(Nodes(directory), {})
+        key = node, at_ns, reason, device
+        document = known.documents.get(key)
+        if document is None:
+            found = _of_device(device) | known.nodes.described(node, at_ns, directory)
+            document = msgspec.json.encode(found | _attributed(None, reason))
+            if len(known.documents) >= OF_NODES_MAX:
+                known.documents.clear()
+            known.documents[key] = document
+        return document
 
     def of_pod(self, pod_uid: str, pod_name: str, node: str) -> Context:
         """Whose a line or a record is that names its pod so; what nobody knows is ""."""
@@ -194,16 +247,29 @@ def _entities(
     return tuple(dict.fromkeys(found)) if len(found) > 1 else tuple(found)
 
 
+def _nodes_of(workload: Workload, at_ns: int, directory: Directory) -> tuple[str, ...]:
+    """The nodes on which *workload* runs, or ran when what it may be related to began."""
+    begin_ns = at_ns - WINDOW_NS
+    found: set[str] = set()
+    for pod in islice(reversed(directory.pods_of(workload.uid)), WORKLOAD_PODS_MAX):
+        if pod.node and pod.start_ns <= at_ns and (pod.end_ns is None or pod.end_ns > begin_ns):
+            found.add(f"node:{pod.node}")
+            if len(found) == WORKLOAD_NODES_MAX:
+                break
+    return tuple(sorted(found))
+
+
 def _document(
     span: Span,
     pod: Pod | None,
     holds: Sequence[Hold],
     workload: Workload | None,
+    device: Hold | None,
     directory: Directory,
 ) -> bytes:
-    if workload is None and pod is None:
+    if workload is None and pod is None and device is None:
         return _ALONE[span.by or "", span.reason or ""]
-    found: dict[str, Any] = {}
+    found = _of_device(device)
     if workload is not None:
         found |= {
             "workload_name": workload.name,
@@ -220,6 +286,27 @@ def _document(
             "pod_gpu_allocated": sum(hold.device.type == "gpu" for hold in holds),
         }
     return msgspec.json.encode(found | _attributed(span.by, span.reason))
+
+
+def _device(case: Case, at_ns: int) -> Hold | None:
+    """The device that labels name, as it was held at *at_ns*: by the strongest identifier."""
+    held = [match for match in case.matches if alive(match.hold, at_ns)]
+    return min(held, key=lambda match: match.strength).hold if held else None
+
+
+def _of_device(hold: Hold | None) -> dict[str, Any]:
+    if hold is None:
+        return {}
+    device = hold.device
+    found = {
+        "device_type": device.type,
+        "device_id": device.id,
+        "device_uuid": device.uuid,
+        "device_serial": device.serial,
+        "device_partition": device.partition,
+        "device_node": hold.node,
+    }
+    return {name: value for name, value in found.items() if value}
 
 
 def _attributed(by: str | None, reason: str | None) -> dict[str, str]:

@@ -12,7 +12,7 @@ Reads = Callable[[], list[tuple[tuple[str, ...], float]]]
 
 
 class Counted(Protocol):
-    """Something that counts what happened, by name."""
+    """Something that counts what happened, by name, perhaps while others read."""
 
     @property
     def counts(self) -> Counter[str]:
@@ -25,6 +25,7 @@ def add(
     alerting: Alerting,
     deliveries: Deliveries,
     channels: Counted,
+    correlator: Counted,
     rules: Sequence[Counted],
 ) -> None:
     """Add them to *registry*; they are read when it is asked for. *rules* evaluate."""
@@ -39,19 +40,19 @@ def add(
     gauge(
         "heliograph_alerts_engine_tally",
         "What the engine did since the start, bounds reached among it.",
-        _of(alerting.counts),
+        _of(lambda: {**alerting.counts(), **_sum([correlator])}),
         what,
     )
     gauge(
         "heliograph_alerts_channels_tally",
         "What channels did since the start: split, shortened, throttled, fell back.",
-        _of(lambda: dict(channels.counts)),
+        _of(lambda: _sum([channels])),
         what,
     )
     gauge(
         "heliograph_alerts_rules_tally",
         "Bounds that rules reached since the start: late, evicted, left out, dropped.",
-        _of(lambda: sum((one.counts for one in rules), Counter())),
+        _of(lambda: _sum(rules)),
         what,
     )
     gauge(
@@ -64,6 +65,15 @@ def add(
         "Attempts being made.",
         lambda: [((), float(deliveries.in_flight))],
     )
+
+
+def _sum(counted: Sequence[Counted]) -> Mapping[str, int]:
+    """The counts of all of *counted*. Copies, each made at once: a sum of counters goes through them by
+    itself, and fails where another thread counts something for the first time."""
+    found: Counter[str] = Counter()
+    for one in counted:
+        found.update(Counter(one.counts))
+    return found
 
 
 def _of(read: Callable[[], Mapping[str, int]]) -> Reads:

@@ -63,8 +63,8 @@ class AlertMeters:
             f"{PREFIX}rule_firings_total", "Posts that rules made.", ("source",)
         )
 
-    def count(self, changes: Changes) -> None:
-        """Count what a committed turn changed."""
+    def count(self, changes: Changes, now_ns: int) -> None:
+        """Count what a committed turn, of the instant *now_ns*, changed."""
         sums: dict[str, tuple[int, int]] = {}
         for delta in changes.statistics:
             firing, resolved = sums.get(delta.source, (0, 0))
@@ -75,7 +75,8 @@ class AlertMeters:
         for correlation in changes.correlations:
             self.correlations.add(1, correlation.type)
         for outgoing in changes.outbox:
-            if not outgoing.attempts:
+            # Others are only written again: postponed, or at their next attempt.
+            if outgoing.created_ns == now_ns:
                 self.planned.add(1, outgoing.reason)
         for entry in changes.entries:
             self.entries.add(1, entry.channel, entry.kind, entry.stage)

@@ -44,9 +44,13 @@ class AlertPosts:
         taking = _Taking(decode, self._enrich, self._resolve_after().other_ns)
         return in_turns(self._alerting, taking.piece, taking.answer)
 
-    def awaited(self, decode: Callable[[Times], Posted]) -> Awaitable[Answer]:
-        """As `submit`, for tasks of an event loop, which it serves at half the cost."""
-        taking = _Taking(decode, self._enrich, self._resolve_after().other_ns)
+    def awaited(
+        self, decode: Callable[[Times], Posted], *, v2: bool = False
+    ) -> Awaitable[Answer]:
+        """As `submit`, for tasks of an event loop, which it serves at half the cost. *v2*: what has
+        no end and no status fires as long as on the v2 API."""
+        after = self._resolve_after()
+        taking = _Taking(decode, self._enrich, after.v2_ns if v2 else after.other_ns)
         return awaited_in_turns(self._alerting, taking.piece, taking.answer)
 
     def take(self, posts: list[Post]) -> "Future[Answer]":

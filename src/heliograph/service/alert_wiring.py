@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from heliograph.alert.config import configuration
 from heliograph.alert.config.setup import Setup
 from heliograph.alert.correlation import causes
 from heliograph.alert.correlation.correlate import Correlator
@@ -79,6 +80,7 @@ class AlertSide(NamedTuple):
     posts: AlertPosts
     bodies: BodiesV2
     deliveries: Deliveries
+    correlator: Correlator
     channels: channels.Channels
     rules: RuleBook
     routes: RouteBook
@@ -101,12 +103,8 @@ def build(around: Around, opened: ExitStack) -> AlertSide:
     open_channels.open(
         {one.kind for receiver in setup.receivers.values() for one in receiver.integrations}
     )
-    engine = Engine.load(
-        setup,
-        state.read(alerts.load),
-        clock.now_ns(),
-        correlator=Correlator(table),
-    )
+    correlator = Correlator(table)
+    engine = Engine.load(setup, state.read(alerts.load), clock.now_ns(), correlator=correlator)
     deliveries = Deliveries(
         open_channels,
         around.supervisor,
@@ -117,6 +115,7 @@ def build(around: Around, opened: ExitStack) -> AlertSide:
             for alert in state.read(lambda tx: alert_events.many(tx, ids, documents=True))
         },
     )
+    deliveries.recall(setup, state)
     alerting = Alerting(engine, state, around.supervisor, meters, clock, deliveries=deliveries)
     opened.callback(alerting.close)
     opened.callback(deliveries.close)
@@ -138,6 +137,7 @@ def build(around: Around, opened: ExitStack) -> AlertSide:
         posts,
         bodies,
         deliveries,
+        correlator,
         open_channels,
         rules,
         routes,
@@ -151,8 +151,10 @@ def prepared(config: Config) -> Prepared:
     """All that a start makes of *config* for alerts before it touches a disk or a net, other than
     the files it names: `config check` does no more and no less. Raises ConfigError naming the key."""
     file = alert_setup(config)
-    _check_channels(config, file)
+    told = _check_channels(config, file)
     templates, warnings = _templates(file)
+    warnings += told
+    warnings += configuration.unheeded({"route": config.alerting.route})
     return Prepared(file, _guard(config, file), templates, _causes(config), warnings)
 
 
@@ -216,21 +218,25 @@ def _applying(
     return RuleApplying(feed, take)
 
 
-def _check_channels(config: Config, file: Setup) -> None:
-    """Refuse channels of the configuration that can never be delivered to. Raises ConfigError."""
+def _check_channels(config: Config, file: Setup) -> list[str]:
+    """Refuse channels of the configuration that can never be delivered to; warnings of templates
+    that cannot be read. Raises ConfigError."""
+    warnings: list[str] = []
     for number, receiver in enumerate(file.receivers.values()):
         seen: Counter[str] = Counter()
         for one in receiver.integrations:
             key = f"{one.kind}_configs"
             given = config.alerting.receivers[number][key][seen[key]]
-            _check(one, given, f"alerting.receivers[{number}].{key}[{seen[key]}]")
+            place = f"alerting.receivers[{number}].{key}[{seen[key]}]"
+            warnings += [f"{place}.{told}" for told in _check(one, given, place)]
             seen[key] += 1
+    return warnings
 
 
-def _check(one: Integration, given: Mapping[str, Any], place: str) -> None:
-    """Refuse *one*, which the file has as *given* at *place*."""
+def _check(one: Integration, given: Mapping[str, Any], place: str) -> list[str]:
+    """Refuse *one*, which the file has as *given* at *place*, or warn of it."""
     try:
-        channels.check(one.kind, one.settings)
+        return channels.check(one.kind, one.settings)
     except Refused as refused:
         setting = refused.field.partition(".")[0]
         before = f"{place}."

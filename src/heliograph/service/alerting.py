@@ -378,7 +378,7 @@ class Alerting:
         self._rest.add(rest)
         self._write_rest()
         changes.entries += rest
-        self._meters.count(changes)
+        self._meters.count(changes, turn.now_ns)
         return None
 
     def _write_rest(self) -> None:

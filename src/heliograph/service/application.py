@@ -232,7 +232,15 @@ def _alert_endpoints(
         *alert_v2.endpoints(alert_v2.Reading(side.alerting, clock.now_ns())),
         *silences.endpoints(silences.Silencing(around, side.alerting, limits.list)),
         *alert_rules.endpoints(
-            alert_rules.Ruling(around, side.rules, flow.executors, clock, limits.list)
+            alert_rules.Ruling(
+                around,
+                side.rules,
+                flow.executors,
+                clock,
+                limits.list,
+                core.owners,
+                flow.patterns,
+            )
         ),
         *alert_routes.endpoints(
             alert_routes.Routing(
@@ -310,6 +318,7 @@ def _add_alert_gauges(core: Core, flow: Flow) -> None:
         side.alerting,
         side.deliveries,
         side.channels,
+        side.correlator,
         [side.applying.feed, side.ticker],
     )
 

@@ -54,6 +54,7 @@ class Attributing:
         self._attribution = Attribution(owners.directory())
         self._identities = SeriesIdentities(table.labels)
         self._verdicts = _Verdicts(self._attribution.directory, [])
+        self._swapping = threading.Lock()
         self._lock = threading.Lock()
         self._census = Census(0, {})
         self._census_at_s = float("-inf")
@@ -110,11 +111,14 @@ class Attributing:
             return ()
 
     def _current(self) -> Attribution:
-        # The number first: a change in between is seen by the next caller.
-        changed = self._owners.changed
-        if self._seen != changed:
-            self._attribution.swap(self._owners.directory())
-            self._seen = changed
+        if self._seen != self._owners.changed:
+            # One after the other: an older directory must not take the place of a newer one.
+            with self._swapping:
+                # The number first: a change in between is seen by the next caller.
+                changed = self._owners.changed
+                if self._seen != changed:
+                    self._attribution.swap(self._owners.directory())
+                    self._seen = changed
         return self._attribution
 
 

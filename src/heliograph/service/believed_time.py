@@ -13,7 +13,7 @@ DOUBT_S = 24 * 3600.0
 
 
 class BelievedTime:
-    """The time of *clock*, for one thread that looks at it often."""
+    """The time of *clock*, for one thread at a time that looks at it often."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

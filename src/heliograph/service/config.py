@@ -258,7 +258,7 @@ def alert_setup(config: Config) -> Setup:
 def shown(config: Config) -> dict[str, Any]:
     """*config* as it is written, with `<secret>` for each secret of its channels."""
     document: dict[str, Any] = to_builtins(config)
-    for key in ("global", "receivers"):
+    for key in ("global", "receivers", "tracing"):
         document["alerting"][key] = routing_rules.masked_settings(document["alerting"][key])
     return document
 

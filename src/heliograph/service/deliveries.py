@@ -2,7 +2,7 @@
 
     in a turn       ready ─► budget of the provider ─► begin (silences once more)
     after it        a worker thread for each: the attempt is on disk before it is made
-    worker          deliver, blocking ─► settle, in the engine's next turn
+    worker          deliver, blocking ─► settle, in the engine's next turn; there its place is free
 
 A channel that hangs takes its own places only: each integration has a few, and the others go on. A
 burst for one robot that its rate cannot carry becomes a digest.
@@ -11,20 +11,24 @@ burst for one robot that its rate cannot carry becomes a digest.
 import logging
 import threading
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from msgspec import structs
 
+from heliograph.alert.config.setup import Setup
 from heliograph.alert.engine.engine import Engine
 from heliograph.alert.model import Alert, Delivery, Integration, Message, Outgoing
 from heliograph.core.clock import Clock
+from heliograph.core.duration import SECOND_NS
 from heliograph.core.errors import Unavailable
-from heliograph.notify.protocol import Channel
+from heliograph.notify.protocol import Channel, Paced
 from heliograph.service.alert_meters import AlertMeters
 from heliograph.service.alerting import Alerting, Turn
 from heliograph.service.supervisor import Supervisor
 from heliograph.service.workers import WORKERS_MAX, Workers
+from heliograph.store.state import alert_attempts
+from heliograph.store.state.state import State
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +40,8 @@ CROWDED = AT_ONCE_MAX // 2
 # How long a stop waits for the attempts that run.
 CLOSE_S = 3.0
 REPORT_AGAIN_S = 1.0
+# What a provider may count still when we start: longer than the span of any rate.
+RECALLED_NS = 120 * SECOND_NS
 
 
 # Ids → alerts with their documents, of those that are stored.
@@ -85,24 +91,53 @@ class Deliveries:
         self._workers = Workers("notify")
         self._closing = False
         self._busy: Counter[str] = Counter()
+        # Places of attempts whose outcome is in the turn that runs; free when that is on disk, so
+        # that no crash forgets more outcomes than there are places. Of the engine's thread.
+        self._settled: Counter[str] = Counter()
         self._lock = threading.Lock()
         self._begun: list[_Begun] = []
 
     @property
     def in_flight(self) -> int:
-        """Attempts being made."""
+        """Attempts being made, or whose outcome is not on disk yet."""
         with self._lock:
             return sum(self._busy.values())
 
     @property
     def full(self) -> Collection[str]:
         """Integrations that have no room for an attempt now; `EVERY` where no worker is free."""
-        with self._lock:
-            all_busy = sum(self._busy.values())
-            if all_busy >= AT_ONCE_MAX:
-                return EVERY
-            most = _most(all_busy)
-            return frozenset(name for name, busy in self._busy.items() if busy >= most)
+        taken = self._taken()
+        all_busy = taken.total()
+        if all_busy >= AT_ONCE_MAX:
+            return EVERY
+        most = _most(all_busy)
+        return frozenset(name for name, busy in taken.items() if busy >= most)
+
+    def recall(self, setup: Setup, state: State) -> None:
+        """Take what was sent shortly before this start off the rates of those who count it: what the
+        ledger has, and what a crash left in flight, of which nobody knows how much went out."""
+        paced: dict[str, tuple[Paced, Integration]] = {}
+        for receiver in setup.receivers.values():
+            for one in receiver.integrations:
+                channel = self._channels.get(one.kind)
+                if isinstance(channel, Paced):
+                    paced[one.id] = channel, one
+        if not paced:
+            return
+        now_ns = self._clock.now_ns()
+        kinds = {one.kind for _, one in paced.values()}
+        found = state.read(lambda tx: alert_attempts.since(tx, now_ns - RECALLED_NS, kinds))
+        told: list[tuple[str, str | None, int]] = [
+            (one.integration, one.answer, now_ns - one.at_ns) for one in found
+        ]
+        left = Counter(state.read(alert_attempts.in_flight))
+        for name, count in left.items():
+            # A digest is many.
+            told += [(name, None, 0)] * min(count, PER_INTEGRATION)
+        for name, answer, ago_ns in told:
+            if name in paced:
+                pacer, one = paced[name]
+                pacer.recall(one, answer, max(ago_ns, 0) / SECOND_NS)
 
     def close(self) -> None:
         """Begin no more attempts, and wait a little for those that run: their outcome still reaches
@@ -126,14 +161,24 @@ class Deliveries:
     def send(self, alerting: Alerting) -> None:
         """Hand what was begun to the workers."""
         begun, self._begun = self._begun, []
+        with self._lock:
+            self._busy -= self._settled
+        self._settled.clear()
         for one in begun:
             with self._lock:
                 self._busy[one.integration.id] += 1
             self._workers.submit(lambda one=one: self._attempt(alerting, one))  # type: ignore[misc]
 
     def drop(self) -> None:
-        """What was begun is not on disk: it stays in the outbox."""
+        """What was begun is not on disk: it stays in the outbox. Nor is what was settled: it will be
+        again."""
         self._begun = []
+        self._settled.clear()
+
+    def _taken(self) -> Counter[str]:
+        """Places that are taken, by integration."""
+        with self._lock:
+            return self._busy - self._settled
 
     def _begin_one(
         self, engine: Engine, integration: Integration, found: list[Outgoing], now_ns: int
@@ -142,8 +187,9 @@ class Deliveries:
         together = channel.together_max if len(found) >= channel.together_from else 1
         # The worst first: of a burst, what is critical has the budget before the rest.
         found.sort(key=lambda one: (not engine.urgent(one), one.due_ns))
-        all_busy = self.in_flight + len(self._begun)
-        busy = self._busy.get(integration.id, 0)
+        taken = self._taken()
+        all_busy = taken.total() + len(self._begun)
+        busy = taken[integration.id]
         for some in _cut(found, together):
             if all_busy >= AT_ONCE_MAX or busy >= _most(all_busy):
                 return
@@ -185,15 +231,7 @@ class Deliveries:
         for (_, message), delivery in zip(one.messages, found, strict=True):
             self._meters.attempts.add(1, integration.kind, delivery.outcome)
             self._meters.unnamed.add(message.truncated, integration.kind)
-        with self._lock:
-            self._busy[integration.id] -= 1
-            if not self._busy[integration.id]:
-                del self._busy[integration.id]
-        outcomes = [
-            (outgoing, message.key, delivery)
-            for (outgoing, message), delivery in zip(one.messages, found, strict=True)
-        ]
-        self._report(alerting, outcomes)
+        self._report(alerting, one, found)
 
     def _filled(self, message: Message) -> Message:
         """*message* with what its alerts were posted as and what is known of them beyond: the engine
@@ -210,12 +248,11 @@ class Deliveries:
         )
         return structs.replace(message, alerts=alerts)
 
-    def _report(
-        self, alerting: Alerting, outcomes: Iterable[tuple[Outgoing, str, Delivery]]
-    ) -> None:
+    def _report(self, alerting: Alerting, one: _Begun, found: Sequence[Delivery]) -> None:
         def settle(turn: Turn) -> None:
-            for outgoing, key, delivery in outcomes:
-                turn.engine.settle(outgoing, delivery, turn.now_ns, key=key)
+            for (outgoing, message), delivery in zip(one.messages, found, strict=True):
+                turn.engine.settle(outgoing, delivery, turn.now_ns, key=message.key)
+            self._settled[one.integration.id] += 1
 
         def report() -> None:
             alerting.submit(settle, urgent=True).result()

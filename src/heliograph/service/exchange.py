@@ -69,11 +69,6 @@ class Exchange:
         self._wanted: asyncio.Future[None] | None = None
 
     @property
-    def waiting_bytes(self) -> int:
-        """What came of the body and was not taken yet."""
-        return len(self._body)
-
-    @property
     def whole(self) -> bool:
         """Whether all of the body came."""
         return not self._more

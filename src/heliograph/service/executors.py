@@ -1,5 +1,5 @@
-"""Where blocking work of requests runs: readers, one thread for lines, a few for wandb runs, one
-for changes of owners, and a few for what waits for others."""
+"""Where blocking work of requests runs: readers, one thread for lines, one for wandb runs, one for
+changes of owners, and a few for what waits for others."""
 
 import asyncio
 from collections.abc import Callable
@@ -12,7 +12,6 @@ T = TypeVar("T")
 
 READERS = 4
 WAITERS = 4
-RUNNERS = 4
 
 
 class Executors:

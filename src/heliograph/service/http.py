@@ -4,8 +4,10 @@ An endpoint cannot be declared without its permission, and a path that is not in
 answered only to those who hold a token: a new route fails closed.
 """
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from itertools import chain
 from typing import NamedTuple
 
@@ -210,11 +212,23 @@ async def read_body(request: Request, around: Surroundings) -> bytes:
 async def read_document(request: Request, around: Surroundings) -> bytes:
     """The whole body without its content encoding. Raises Refused as `read_body` and
     `json_body.inflated` do."""
-    return json_body.inflated(
-        await read_body(request, around),
-        content_encoding=header(request, b"content-encoding"),
-        decoded_bytes_max=around.body_bytes_max,
+    return await read_inflated(request, around, around.body_bytes_max)
+
+
+async def read_inflated(
+    request: Request, around: Surroundings, decoded_bytes_max: int
+) -> bytes:
+    """The same, of at most *decoded_bytes_max*."""
+    body = await read_body(request, around)
+    encoding = header(request, b"content-encoding")
+    inflated = partial(
+        json_body.inflated,
+        body,
+        content_encoding=encoding,
+        decoded_bytes_max=decoded_bytes_max,
     )
+    # Of few bytes may come very many: not here, where all other requests wait.
+    return await asyncio.to_thread(inflated) if encoding else inflated()
 
 
 async def _whole_body(request: Request, limit: int) -> bytes:

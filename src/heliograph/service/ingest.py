@@ -15,7 +15,6 @@ from typing import Any, NamedTuple, TypeVar
 from heliograph.core.clock import Clock
 from heliograph.core.errors import Unavailable
 from heliograph.service.awaited import Answers, Asked
-from heliograph.service.meters import Meters
 from heliograph.service.supervisor import Supervisor
 from heliograph.store.log.log import Log
 
@@ -48,14 +47,12 @@ class Ingest:
         self,
         log: Log,
         supervisor: Supervisor,
-        meters: Meters,
         clock: Clock,
         *,
         committed: Callable[[], None],
     ) -> None:
         self._log = log
         self._supervisor = supervisor
-        self._meters = meters
         self._clock = clock
         self._committed = committed
         self._urgent: deque[_Request] = deque()
@@ -93,7 +90,7 @@ class Ingest:
             return None
         try:
             requests = work()
-            return Done(self._not_kept(requests) if requests else None)
+            return Done(self._not_kept() if requests else None)
         finally:
             self._mine.release()
 
@@ -167,18 +164,16 @@ class Ingest:
     def _commit(self, appended: list[tuple[Asked, Any]]) -> None:
         if not appended:
             return
-        error = self._not_kept(len(appended))
+        error = self._not_kept()
         for done, result in appended:
             if error is None:
                 done.set_result(result)
             else:
                 done.set_exception(error)
 
-    def _not_kept(self, requests: int) -> Exception | None:
-        """Make what was appended of *requests* durable; why not, where it could not be."""
+    def _not_kept(self) -> Exception | None:
+        """Make what was appended durable; why not, where it could not be."""
         error = self._supervisor.attempt(self._log.commit, where="commit")
         if error is None:
             self._committed()
-        else:
-            self._meters.refused_for_now.add(requests, "log")
         return error

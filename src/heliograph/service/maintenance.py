@@ -1,7 +1,7 @@
 """The maintenance thread: roll-ups and compaction, retention of everything, trimming the log.
 
-Each task is small, idempotent and retried at the next round: a store that is unavailable costs a
-round, not the thread.
+Each task is small, idempotent and retried at the next round (the copy of the state after a minute):
+a store that is unavailable costs a round, not the thread.
 """
 
 import logging
@@ -44,6 +44,8 @@ log = logging.getLogger(__name__)
 ROUND_S = 5.0
 DIRTY_PER_ROUND = 200
 BACKUP_EVERY_S = 3600.0
+# A copy that the disk has no room for takes the last of it for a while, so not at each round.
+BACKUP_RETRY_S = 60.0
 PRUNES_PER_ROUND = 20
 # A series that had no sample for this long gives its place in the table to new ones.
 SERIES_IDLE_NS = 2 * HOUR_NS
@@ -227,5 +229,6 @@ class Maintenance:
     def _backup(self) -> None:
         now_s = self._clock.monotonic_s()
         if now_s >= self._backup_due_s and self._upkeep.state.on_sqlite:
-            self._backup_due_s = now_s + BACKUP_EVERY_S
+            self._backup_due_s = now_s + BACKUP_RETRY_S
             self._upkeep.state.backup()
+            self._backup_due_s = now_s + BACKUP_EVERY_S

@@ -194,7 +194,7 @@ class Meters:
             POINTS_BUCKETS,
         )
         self.wandb_metrics_stored = counter(
-            "wandb_metrics_store_total", "Wandb values taken.", ("workload_uid",)
+            "wandb_metrics_store_total", "Wandb steps taken.", ("workload_uid",)
         )
         self.wandb_metrics_errors = counter(
             "wandb_metrics_store_error_total", "Wandb values not taken.", ("workload_uid",)
@@ -221,6 +221,6 @@ class Meters:
         )
         self.framework_detection_errors = registry.counter(
             "framework_detection_error_total",
-            "Detections that could not be read.",
+            "Detections that named no framework.",
             ("source", "error_type"),
         )

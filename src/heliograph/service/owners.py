@@ -86,9 +86,8 @@ class Owners:
             change = apply(self._stored, now_ns)
             if change.empty:
                 return change
-            if len(self._stored.pods) + len(change.pods) > self._pods_max and any(
-                pod.uid not in self._stored.pods for pod in change.pods
-            ):
+            new = {pod.uid for pod in change.pods} - self._stored.pods.keys()
+            if new and len(self._stored.pods) + len(new) > self._pods_max:
                 raise Unavailable(
                     f"{len(self._stored.pods)} pods are known, limit {self._pods_max}",
                     code="owners_full",

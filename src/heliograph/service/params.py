@@ -22,8 +22,11 @@ OFFSET_MAX = 1_000_000
 
 
 def text(request: Request, name: str, default: str = "") -> str:
-    """The parameter as it came, or *default*."""
-    return request.query_params.get(name, default)
+    """The parameter as it came, or *default*. Given twice it is refused: which one is meant?"""
+    given = request.query_params.getlist(name)
+    if len(given) > 1:
+        raise Refused(f"{name} is given {len(given)} times", field=name)
+    return given[0] if given else default
 
 
 def instant_ns(request: Request, name: str, default_ns: int) -> int:

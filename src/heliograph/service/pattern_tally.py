@@ -109,11 +109,6 @@ class PatternTally:
             found = list(self._gaps.values())
         return sorted(found, key=lambda gap: (-gap.lines, gap.framework, gap.shape))
 
-    @property
-    def touched(self) -> bool:
-        """Whether there are hits to write."""
-        return bool(self._hits)
-
     def write(self, tx: Connection) -> None:
         """Add the hits since `settle` to those that are stored."""
         log_patterns.add_hits(

@@ -6,7 +6,8 @@ from typing import Any
 
 import msgspec
 
-from heliograph.alert.config import routing_rules, setup
+from heliograph.alert.config import channel_numbers, routing_rules, setup
+from heliograph.alert.config.channel_numbers import Numbered
 from heliograph.alert.config.setup import Setup
 from heliograph.alert.model import Integration, Receiver
 from heliograph.alert.routes import Route
@@ -19,14 +20,19 @@ from heliograph.store.state.state import State
 log = logging.getLogger(__name__)
 
 Document = Mapping[str, Any]
+# Beside the keys of a stored document: the numbers of its channels.
+NUMBERS = "channel_numbers"
 
 
 class RouteBook:
     """Keeps routes in state. *file* is the setup of the configuration; *check* raises Refused for a
-    channel that may not be: an address that the guard refuses, a template that is none.
+    channel that may not be, as an address that the guard refuses, and warns of templates that are
+    none.
     """
 
-    def __init__(self, state: State, file: Setup, check: Callable[[Integration], None]) -> None:
+    def __init__(
+        self, state: State, file: Setup, check: Callable[[Integration], Sequence[str]]
+    ) -> None:
         self._state = state
         self._file = file
         self._check = check
@@ -36,8 +42,9 @@ class RouteBook:
         be read, because the file lost what it names, is left out, and a warning says so."""
         return self._with(self._state.read(alert_routes.load))
 
-    def check(self, document: Document, route_id: str | None = None) -> None:
-        """Look at the channels of *document*, names resolved, as it would stand over *route_id*.
+    def check(self, document: Document, route_id: str | None = None) -> Sequence[str]:
+        """Look at the channels of *document*, names resolved, as it would stand over *route_id*;
+        warnings for who wrote it.
 
         It may take seconds, so it is not done in a turn. Raises Refused.
         """
@@ -45,12 +52,17 @@ class RouteBook:
             before = _of(self._state.read(alert_routes.load), route_id)
             document = self._unmasked(document, before)
         _, receiver, _ = routing_rules.from_document("new", document, self._file)
+        warnings: list[str] = []
         for index, integration in enumerate(receiver.integrations):
             try:
-                self._check(integration)
+                warnings += [
+                    routing_rules.place_of(document, index, told)
+                    for told in self._check(integration)
+                ]
             except Refused as refused:
                 field = routing_rules.place_of(document, index, refused.field)
                 raise _placed(refused, field) from refused
+        return warnings
 
     def create(self, turn: Turn, route_id: str, document: Document) -> Sequence[str]:
         """Make a route, tried after all others; warnings for who wrote it. Raises Refused."""
@@ -75,7 +87,8 @@ class RouteBook:
         before = _of(kept, route_id)
         document = self._unmasked(document, before)
         warnings = self._read(route_id, document)
-        changed = before._replace(document=msgspec.json.encode(document))
+        numbers = channel_numbers.of(document, _numbered(before))
+        changed = before._replace(document=msgspec.json.encode({**document, NUMBERS: numbers}))
         self._put_into_force(turn, [changed if one is before else one for one in kept])
         turn.also(
             lambda tx: alert_routes.replace(
@@ -105,7 +118,7 @@ class RouteBook:
 
     @staticmethod
     def _unmasked(document: Document, before: RouteKept) -> Document:
-        found: Document = routing_rules.unmasked(document, msgspec.json.decode(before.document))
+        found: Document = routing_rules.unmasked(document, _numbered(before).document)
         return found
 
     def _read(self, route_id: str, document: Document) -> Sequence[str]:
@@ -122,9 +135,10 @@ class RouteBook:
         routes: list[Route] = []
         receivers: list[Receiver] = []
         for one in kept:
+            document, numbers = _numbered(one)
             try:
                 route, receiver, _ = routing_rules.from_document(
-                    one.id, msgspec.json.decode(one.document), self._file
+                    one.id, document, self._file, numbers
                 )
             except Refused as refused:
                 # It stays in the list, and nobody who looks there would know.
@@ -136,6 +150,14 @@ class RouteBook:
             routes.append(route)
             receivers.append(receiver)
         return setup.with_api_routes(self._file, routes, receivers)
+
+
+def _numbered(kept: RouteKept) -> Numbered:
+    """The document of *kept*, and the numbers of its channels: those of places, where it was never
+    edited."""
+    document = msgspec.json.decode(kept.document)
+    numbers = document.pop(NUMBERS, None)
+    return Numbered(document, numbers or channel_numbers.first(document))
 
 
 def _of(kept: Sequence[RouteKept], route_id: str) -> RouteKept:

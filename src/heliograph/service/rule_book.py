@@ -14,7 +14,7 @@ import msgspec
 from msgspec import structs
 
 from heliograph.alert.rules import decode as rule_decode
-from heliograph.alert.rules.rule import Rule, watches_alike
+from heliograph.alert.rules.rule import Rule
 from heliograph.core.clock import Clock
 from heliograph.core.errors import Refused
 from heliograph.store.state import alert_rules
@@ -28,10 +28,11 @@ Document = Mapping[str, Any]
 
 
 class Rules(NamedTuple):
-    """The rules of one moment, by id, built-in ones first."""
+    """The rules of one moment, by id, built-in ones first; and what they are decoded of, JSON."""
 
     version: int
     by_id: Mapping[str, Rule]
+    documents: Mapping[str, bytes] = {}
 
     @property
     def enabled(self) -> Sequence[Rule]:
@@ -59,6 +60,9 @@ class RuleBook:
         self._clock = clock
         self._builtin = builtin
         self._pack = {rule.id: rule for rule in pack}
+        self._packed = {
+            rule_id: msgspec.json.encode(document) for rule_id, document in builtin.items()
+        }
         self._lock = threading.Lock()
         self._rules = Rules(0, {})
         self._reload()
@@ -66,6 +70,15 @@ class RuleBook:
     def rules(self) -> Rules:
         """The rules in force."""
         return self._rules
+
+    def read(self, rule_id: str, document: bytes) -> Rule | None:
+        """The rule that *document*, of `Rules.documents`, is or was; None where it cannot be read."""
+        if document == self._packed.get(rule_id):
+            return self._pack[rule_id]
+        try:
+            return self._decoded(rule_id, document)
+        except Refused:
+            return None
 
     def create(self, document: Document, created_by: str) -> Rule:
         """Make a rule of *document*. Raises Refused: what is wrong with it, a name that is there."""
@@ -99,7 +112,8 @@ class RuleBook:
                 status=409,
             )
         with self._lock:
-            self._write(lambda tx: alert_rules.remove(tx, rule_id))
+            # What it remembers goes when what it said is ended: see `rule_memory`.
+            self._write(lambda tx: alert_rules.remove(tx, rule_id, forget=False))
             self._reload()
 
     def one(self, rule_id: str) -> Shown:
@@ -152,12 +166,10 @@ class RuleBook:
             created_by=created_by,
         )
         with self._lock:
-            before = self._rules.by_id.get(rule.id)
             if new:
                 self._write(lambda tx: alert_rules.create(tx, row))
             else:
-                forget = before is None or not watches_alike(before, rule)
-                self._write(lambda tx: alert_rules.replace(tx, row, forget=forget))
+                self._write(lambda tx: alert_rules.replace(tx, row, forget=False))
             self._reload()
         return rule
 
@@ -175,15 +187,22 @@ class RuleBook:
     def _stored_ids(self) -> set[str]:
         return {row.id for row in self._state.read(alert_rules.load)}
 
+    def _decoded(self, rule_id: str, document: bytes) -> Rule:
+        """The rule of a stored *document*. Raises Refused."""
+        return rule_decode.decode(
+            msgspec.json.decode(document),
+            rule_id=rule_id,
+            builtin=rule_id in self._pack,
+            kept=True,
+        )
+
     def _reload(self) -> None:
         made: dict[str, Rule] = {}
+        documents = dict(self._packed)
         for row in self._state.read(alert_rules.load):
             try:
-                made[row.id] = rule_decode.decode(
-                    msgspec.json.decode(row.document),
-                    rule_id=row.id,
-                    builtin=row.id in self._pack,
-                )
+                made[row.id] = self._decoded(row.id, row.document)
+                documents[row.id] = row.document
             except Refused as error:
                 # Stored by a version that knew more, or allowed it; it shows in no list, and is kept.
                 log.warning(
@@ -192,4 +211,4 @@ class RuleBook:
                 )
         names = {rule.name for rule in made.values()}
         by_id = {rule.id: rule for rule in self._pack.values() if rule.name not in names}
-        self._rules = Rules(self._rules.version + 1, {**by_id, **made})
+        self._rules = Rules(self._rules.version + 1, {**by_id, **made}, documents)

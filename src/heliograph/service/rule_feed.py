@@ -11,15 +11,13 @@ gives the same posts with the same `seq`, which the engine knows already.
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import NamedTuple
 
 import numpy as np
-from msgspec import structs
 from numpy.typing import NDArray
 from sqlalchemy import Connection
 
 from heliograph.alert.model import Context, Post
-from heliograph.alert.rules.rule import AHEAD_NS, Said, StateRow, clock_of, known, watches_alike
+from heliograph.alert.rules.rule import AHEAD_NS, Rule, Said, StateRow, clock_of, watches_alike
 from heliograph.alert.rules.stream import RuleStream
 from heliograph.core.clock import Clock
 from heliograph.core.record import Record
@@ -27,19 +25,20 @@ from heliograph.core.training import TrainingRow
 from heliograph.kernels.log_shapes import Plan
 from heliograph.receive.lines import Line, LineBlock, Source, source
 from heliograph.rules.patterns import Hit
+from heliograph.service import rule_memory
 from heliograph.service.line_parses import Read
-from heliograph.service.line_records import speaker
 from heliograph.service.rule_book import RuleBook
+from heliograph.service.rule_said import Speaker, said_by, speaker_of, told_by
 from heliograph.store.state import rule_states
 from heliograph.store.state.state import State
-from heliograph.training import clean
-from heliograph.training.clean import PREFIX_CHARS_MAX, uncolored
+from heliograph.training.clean import uncolored
 from heliograph.training.parse import Parsed
 
 TICK_EVERY_S = 1.0
 # Pods, as they are named, whose owners are remembered; one more, and all are forgotten.
 CONTEXTS_MAX = 20_000
-# Pods of which it is remembered what their lines call them; of others rows know but the uid.
+# Pods of which it is remembered what their lines call them: those heard last. Of others rows know
+# but the uid.
 NAMED_MAX = 100_000
 # Plans of which it is remembered which lines need no look; one more, and all are forgotten.
 GUARDS_MAX = 8192
@@ -50,16 +49,6 @@ _COLOUR = re.compile(rb"\[\d{0,3}(?:;\d{1,3}){0,15}m")
 Span = tuple[int, int]
 Guard = Sequence[Span] | None
 Places = NDArray[np.intp]
-
-
-class _Speaker(NamedTuple):
-    """What is the same for all lines of one source: by whose clock they are, whose they are, their
-    labels, and all that is known of them as labels."""
-
-    client: str
-    context: Context
-    labels: Mapping[str, str]
-    values: Mapping[str, str]
 
 
 class RuleFeed:
@@ -87,9 +76,10 @@ class RuleFeed:
         self._moment = moment
         self._owned_at = moment()
         self._contexts: dict[tuple[str, str, str], Context] = {}
-        self._speakers: dict[tuple[str, Source], _Speaker] = {}
+        self._speakers: dict[tuple[str, Source], Speaker] = {}
         # Name and node of a pod, as its lines tell them.
         self._named: dict[str, tuple[str, str]] = {}
+        self._names_evicted = 0
         # By the number of a plan: the digits that are zeros where no rule is about a line.
         self._guards: dict[int, Guard] = {}
         self._colours: dict[int, bool] = {}
@@ -97,9 +87,12 @@ class RuleFeed:
         self._posts: list[Post] = []
         self._earlier: Counter[str] = Counter()
         self._rules = book.rules()
-        self._stream = self._opened(
-            StateRow(*row) for row in self._state.read(rule_states.load)
-        )
+        rows, documents = rule_memory.load(state)
+        before = rule_memory.as_they_were(book, self._rules, rows, documents, over_series=False)
+        # The rules whose document is kept, or will be with the cursor.
+        self._noted = {rule_id for rule_id in before if rule_id in documents}
+        self._noting: set[str] = set()
+        self._stream = self._taken_over(before, rows)
         self._tick_due_s = clock.monotonic_s() + TICK_EVERY_S
 
     def refresh(self) -> None:
@@ -116,26 +109,17 @@ class RuleFeed:
         rules = self._book.rules()
         if rules.version == self._rules.version:
             return
-        now_ns = self._clock.now_ns()
-        before = {rule.id: rule for rule in self._rules.enabled}
-        stays = {
-            rule.id
-            for rule in rules.enabled
-            if rule.id in before and watches_alike(before[rule.id], rule)
+        before = {
+            rule.id: rule
+            for rule in self._rules.enabled
+            if not rule_memory.is_over_series(rule)
         }
-        gone = [rule for rule in self._rules.enabled if rule.id not in stays]
-        states = self._stream.everything()
+        states, bounds = self._stream.everything(), self._stream.bounds()
         self._drain(self._stream)
-        leaving = RuleStream(
-            gone, since_ns=now_ns, states=[row for row in states if row.rule_id not in stays]
-        )
-        leaving.retire(now_ns)
-        self._posts.extend(leaving.drain()[0])
         self._rules = rules
-        earlier = self._earlier + self._stream.bounds() + leaving.bounds()
-        self._stream = self._opened([row for row in states if row.rule_id in stays])
+        self._stream = self._taken_over(before, states)
+        self._earlier = self._earlier + bounds
         self._guards.clear()
-        self._earlier = earlier
 
     def heard(self, sources: Iterable[Source]) -> None:
         """Note what *sources* of lines call their pods: rows know but a uid, which nobody may have
@@ -143,12 +127,16 @@ class RuleFeed:
         for pod_uid, _, pod_name, node, *_ in sources:
             if not (pod_uid and pod_name):
                 continue
-            before = self._named.get(pod_uid)
+            # Taken out and put back: they are in the order in which they were last heard.
+            before = self._named.pop(pod_uid, None)
             # Of two that ship its lines, one may know no node.
-            named = pod_name, node or (before[1] if before else "")
-            if named != before and (before or len(self._named) < NAMED_MAX):
-                self._named[pod_uid] = named
-                self._stream.forget_owners(pod_uid)
+            named = self._named[pod_uid] = pod_name, node or (before[1] if before else "")
+            if named == before:
+                continue
+            self._stream.forget_owners(pod_uid)
+            if len(self._named) > NAMED_MAX:
+                del self._named[next(iter(self._named))]
+                self._names_evicted += 1
 
     def wanted(self, read: Read) -> list[Hit]:
         """The places of those lines of *read* that rules may be about, and these, for `line`. What one
@@ -219,12 +207,7 @@ class RuleFeed:
         teller = source(line)
         client, context, labels, values = self._speaker(pod_uid, teller)
         said = Said(line.at_ns, client, context, labels, text, teller)
-        told = {} if parsed is None else speaker(parsed)
-        if (
-            "rank" not in told
-            and (rank := clean.speaker(text[:PREFIX_CHARS_MAX]).rank) is not None
-        ):
-            told = {**told, "rank": str(rank)}
+        told = told_by(text, parsed)
         self._stream.line(hits, said, values=values, told=told, seq=seq, arrival_ns=arrival_ns)
 
     def rows(self, rows: Sequence[TrainingRow], seq: int, arrival_ns: int) -> None:
@@ -248,23 +231,7 @@ class RuleFeed:
 
     def record(self, record: Record, seq: int, arrival_ns: int) -> None:
         """Evaluate one record that was not known before."""
-        resource = record.resource
-
-        def text(*names: str) -> str:
-            return next((str(resource[name]) for name in names if resource.get(name)), "")
-
-        pod_uid, node = text("pod_uid", "pod_id"), text("node", "node_name")
-        context = self._context(pod_uid, text("pod_name"), node)
-        if not context.workload_id and (workload := text("workload_id")):
-            context = structs.replace(context, workload_id=workload)
-        client = (
-            pod_uid
-            or _pod(text("namespace", "pod_namespace"), text("pod_name"))
-            or node
-            or text("workload_id", "workload_uid")
-            or record.session_id
-        )
-        said = Said(record.timestamp_ns, client, context, {}, record.body or "")
+        said = said_by(record, self._context)
         self._stream.record(record, said, seq=seq, arrival_ns=arrival_ns)
 
     def tick(self) -> None:
@@ -285,8 +252,10 @@ class RuleFeed:
 
     @property
     def counts(self) -> Counter[str]:
-        """Bounds reached since the start, under the rules of the moment and those before them."""
-        return self._earlier + self._stream.bounds()
+        """Bounds reached since the start, under the rules of the moment and those before them; and
+        `names_evicted`, pods whose names were given up for room. Any thread may ask."""
+        own = Counter(names_evicted=self._names_evicted)
+        return self._earlier + self._stream.bounds() + own
 
     @property
     def touched(self) -> bool:
@@ -294,14 +263,17 @@ class RuleFeed:
         return bool(self._rows)
 
     def write(self, tx: Connection) -> None:
-        """Write the states that changed, of rules that are still there."""
-        known = self._rules.by_id
-        rows = [row for row in self._rows if row.rule_id in known]
-        rule_states.put(tx, rows, now_ns=self._clock.now_ns())
+        """Write the states that changed, and whose they are."""
+        documents = self._rules.documents
+        kept = {row.rule_id for row in self._rows if row.state is not None}
+        self._noting = kept & documents.keys() - self._noted
+        noted = [rule_memory.noted(rule_id, documents[rule_id]) for rule_id in self._noting]
+        rule_states.put(tx, [*self._rows, *noted], now_ns=self._clock.now_ns())
 
     def settle(self) -> None:
         """States are written."""
         self._rows = []
+        self._noted |= self._noting
 
     def _guard(self, plan: Plan) -> Guard:
         number = plan.number
@@ -311,18 +283,13 @@ class RuleFeed:
             self._guards[number] = self._stream.guard(*_shown(plan))
         return self._guards[number]
 
-    def _speaker(self, pod_uid: str, teller: Source) -> _Speaker:
+    def _speaker(self, pod_uid: str, teller: Source) -> Speaker:
         found = self._speakers.get((pod_uid, teller))
         if found is None:
             if len(self._speakers) >= CONTEXTS_MAX:
                 self._speakers.clear()
-            _, namespace, pod_name, node, container, stream = teller
-            context = self._context(pod_uid, pod_name, node)
-            labels = {"namespace": namespace, "container": container, "stream": stream}
-            # Not the node's: of what a node ships, one pod may tell times of its own.
-            client = pod_uid or _pod(namespace, pod_name) or node
-            values = known(Said(0, client, context, labels))
-            found = self._speakers[pod_uid, teller] = _Speaker(client, context, labels, values)
+            found = speaker_of(pod_uid, teller, self._context)
+            self._speakers[pod_uid, teller] = found
         return found
 
     def _of_pod(self, pod_uid: str) -> Context:
@@ -342,18 +309,33 @@ class RuleFeed:
         self._posts.extend(posts)
         self._rows.extend(rows)
 
-    def _opened(self, states: Iterable[StateRow]) -> RuleStream:
+    def _taken_over(self, before: Mapping[str, Rule], states: Sequence[StateRow]) -> RuleStream:
+        """The stream of the rules of the moment, of those *before* it and their *states*; what those
+        said that are no more, or are others now, ends."""
+        now_ns = self._clock.now_ns()
+        stays = {
+            rule.id
+            for rule in self._rules.enabled
+            if rule.id in before and watches_alike(before[rule.id], rule)
+        }
+        gone = {rule_id: rule for rule_id, rule in before.items() if rule_id not in stays}
+        leaving = RuleStream(
+            [*gone.values()],
+            since_ns=now_ns,
+            states=[row for row in states if row.rule_id in gone],
+        )
+        leaving.retire(now_ns)
+        self._posts.extend(leaving.drain()[0])
+        self._earlier = self._earlier + leaving.bounds()
+        if gone:
+            self._rows.extend(rule_memory.forgotten(states, gone))
+            self._noted -= gone.keys()
         return RuleStream(
             self._rules.enabled,
-            since_ns=self._clock.now_ns(),
+            since_ns=now_ns,
             resolve_after_ns=self._resolve_after_ns,
-            states=states,
+            states=[row for row in states if row.rule_id in stays],
         )
-
-
-def _pod(namespace: str, name: str) -> str:
-    """By whose clock something was told whose pod is known by its name only."""
-    return f"{namespace}/{name}" if name else ""
 
 
 def _without_zeros(

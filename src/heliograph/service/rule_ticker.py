@@ -17,10 +17,12 @@ from heliograph.alert.rules.rule import Rule, Series, StateRow, watches_alike
 from heliograph.core.clock import Clock
 from heliograph.core.errors import HeliographError, Refused
 from heliograph.core.samples import STALE
+from heliograph.service import rule_memory
 from heliograph.service.alert_meters import AlertMeters
 from heliograph.service.alert_posts import Enrich
 from heliograph.service.alerting import ALERTS_PER_TURN, Alerting, Turn
 from heliograph.service.rule_book import RuleBook
+from heliograph.service.rule_said import alert_owner
 from heliograph.service.storable import put_storable
 from heliograph.service.supervisor import Supervisor
 from heliograph.store.protocol import RangeQuery, SampleQueries
@@ -60,6 +62,7 @@ class RuleTicker:
         self._queries = queries
         self._alerting = alerting
         self._enrich = enrich
+        self._whose = alert_owner(enrich)
         self._supervisor = supervisor
         self._meters = meters
         self._clock = clock
@@ -69,16 +72,18 @@ class RuleTicker:
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
         self.counts: Counter[str] = Counter()
-        kept = pieces.joined(StateRow(*row) for row in state.read(rule_states.load))
+        rules = book.rules()
+        rows, documents = rule_memory.load(state)
+        kept = pieces.joined(rows)
         self._states = {rule_id: one for rule_id, (one, _) in kept.items()}
         # Rows that a state takes.
         self._row_counts = {rule_id: count for rule_id, (_, count) in kept.items()}
-        # By id, as they were when they were last evaluated: before the start, those with a state.
-        self._evaluated = {
-            rule.id: rule
-            for rule in book.rules().enabled
-            if rule.id in self._states and rule_metrics.query(rule, self._since_ns)
-        }
+        # By id, as they were when they were last evaluated, also before the start.
+        self._evaluated = rule_memory.as_they_were(
+            book, rules, rows, documents, over_series=True
+        )
+        # Those whose document is kept.
+        self._noted = {rule_id for rule_id in self._evaluated if rule_id in documents}
 
     def start(self) -> None:
         """Begin to evaluate."""
@@ -91,21 +96,27 @@ class RuleTicker:
             self._thread.join()
 
     def _run(self) -> None:
+        # What was changed just before the last end is not known to be over.
+        self._retire()
         while not self._closing.wait(self._every_s):
             self._retire()
-            for rule in self._book.rules().enabled:
+            rules = self._book.rules()
+            for rule in rules.enabled:
                 if self._closing.is_set():
                     return
                 asked = rule_metrics.query(rule, self._clock.now_ns())
+                document = rules.documents.get(rule.id)
                 if asked is not None:
                     error = self._supervisor.attempt(
-                        lambda rule=rule, asked=asked: self._evaluate(rule, asked),  # type: ignore[misc]
+                        lambda rule=rule, asked=asked, document=document: self._evaluate(  # type: ignore[misc]
+                            rule, asked, document
+                        ),
                         where="rules",
                     )
                     self._meters.rule_evaluations.add(1, rule.source)
                     self._meters.rule_failures.add(error is not None, rule.source)
 
-    def _evaluate(self, rule: Rule, asked: Query) -> None:
+    def _evaluate(self, rule: Rule, asked: Query, document: bytes | None) -> None:
         before = self._states.get(rule.id, b"")
         answer = rule_metrics.evaluate(
             rule,
@@ -114,12 +125,13 @@ class RuleTicker:
             now_ns=self._clock.now_ns(),
             since_ns=self._since_ns,
             resolve_after_ns=self._resolve_after_ns,
+            whose=self._whose,
         )
         self._evaluated[rule.id] = rule
         self.counts["series_left_out"] += answer.left_out
         if not answer.posts and answer.state == before:
             return
-        self._say(rule.id, answer.posts, answer.state)
+        self._say(rule.id, answer.posts, answer.state, document)
 
     def _retire(self) -> None:
         """End what rules said that are no more, or are another one now."""
@@ -129,7 +141,10 @@ class RuleTicker:
             if now is not None and watches_alike(now, rule):
                 continue
             posts = rule_metrics.retire(
-                rule, self._states.get(rule_id, b""), now_ns=self._clock.now_ns()
+                rule,
+                self._states.get(rule_id, b""),
+                now_ns=self._clock.now_ns(),
+                whose=self._whose,
             )
             error = self._supervisor.attempt(
                 lambda rule_id=rule_id, posts=posts: self._say(rule_id, posts, b""),  # type: ignore[misc]
@@ -138,9 +153,21 @@ class RuleTicker:
             if error is None:
                 del self._evaluated[rule_id]
 
-    def _say(self, rule_id: str, posts: Sequence[Post], state: bytes) -> None:
-        """Have the engine take *posts*, and keep *state* with the last of them."""
+    def _say(
+        self,
+        rule_id: str,
+        posts: Sequence[Post],
+        state: bytes,
+        document: bytes | None = None,
+    ) -> None:
+        """Have the engine take *posts*, and keep *state* with the last of them; beside it the
+        *document* of its rule."""
         rows = pieces.cut(rule_id, state, before=self._row_counts.get(rule_id, 0))
+        count = sum(row.state is not None for row in rows)
+        if not state:
+            rows += rule_memory.forgotten([], [rule_id])
+        elif document is not None and rule_id not in self._noted:
+            rows.append(rule_memory.noted(rule_id, document))
         *first, last = list(batches.cut(posts, ALERTS_PER_TURN)) or [[]]
         for few in first:
             self._hand_over(few)
@@ -153,8 +180,10 @@ class RuleTicker:
             self._transact([], rows)
         if state:
             self._states[rule_id] = state
-            self._row_counts[rule_id] = sum(row.state is not None for row in rows)
+            self._row_counts[rule_id] = count
+            self._noted.add(rule_id)
         else:
+            self._noted.discard(rule_id)
             self._states.pop(rule_id, None)
             self._row_counts.pop(rule_id, None)
 

@@ -7,6 +7,7 @@ frames again, which a reader does not notice: equal samples collapse.
 from heliograph.core.clock import Clock
 from heliograph.core.errors import Unavailable
 from heliograph.core.samples import SampleBatch
+from heliograph.service.believed_time import BelievedTime
 from heliograph.service.meters import Meters
 from heliograph.store.protocol import SampleStore
 
@@ -24,6 +25,8 @@ class Sealing:
         self._store = store
         self._meters = meters
         self._clock = clock
+        # By a clock that is ahead all samples would be late, and each few seconds a file.
+        self._believed = BelievedTime(clock)
         self._every_s = every_s
         self._due_s = clock.monotonic_s() + every_s
         self._retry_s = 0.0
@@ -40,13 +43,12 @@ class Sealing:
     def settle(self, *, closing: bool = False) -> None:
         """Seal if it is due, or for good when *closing*. A full disk makes it later, not lost."""
         now_s = self._clock.monotonic_s()
-        due = now_s >= self._due_s or self._store.should_seal(self._clock.now_ns())
+        due = now_s >= self._due_s or self._store.should_seal(self._believed.now_ns())
         if not closing and (not due or now_s < self._retry_s):
             return
         self._due_s = now_s + self._every_s
         try:
             self._store.seal()
         except Unavailable:
-            self._meters.refused_for_now.add(1, "seal")
             self._retry_s = now_s + RETRY_S
         self._meters.stage_seconds.observe(self._clock.monotonic_s() - now_s, "seal")

@@ -18,7 +18,7 @@ from heliograph.enrich.identity import Identity
 # Slot id % size remembers one series, 8 bytes: ids grow for ever, this does not. A collision,
 # which is rare as the ids in use are close together, reads the labels once more.
 SLOTS = 1 << 19
-# Identities kept at once, about 500 bytes each; beyond it all is forgotten, and counted.
+# Identities kept at once, about 500 bytes each; beyond it all is forgotten.
 IDENTITIES_MAX = 200_000
 
 
@@ -35,7 +35,7 @@ class Numbered(NamedTuple):
 class SeriesIdentities:
     """Numbers of the identities of series; *labels_of* raises KeyError for one that was forgotten.
 
-    Thread-safe. resets  how often there were too many identities
+    Thread-safe.
     """
 
     def __init__(self, labels_of: Callable[[int], Labels]) -> None:
@@ -47,7 +47,6 @@ class SeriesIdentities:
         self._numbers: dict[Identity, int] = {}
         self._identities: list[Identity] = []
         self._lock = threading.Lock()
-        self.resets = 0
 
     def of(self, series: NDArray[np.uint32]) -> Numbered:
         """The identities of *series*, (n,); a forgotten series says nothing."""
@@ -79,4 +78,3 @@ class SeriesIdentities:
         self._series.fill(0)
         self._numbers = {}
         self._identities = []
-        self.resets += 1

@@ -2,8 +2,9 @@
 
 Runs are computed when they are asked for, from all rows of the workload's pods, so that a row that
 comes late puts itself where it belongs. The computation is kept until something changed; one that
-took long is kept for twenty times what it took, so that a busy page costs a bounded share of a
-core. Rows that come meanwhile count to the last run that is known.
+took long is kept for twenty times what all that was asked for lately took, so that a busy page of
+many workloads costs a bounded share of a core. Rows that come meanwhile count to the last run that
+is known.
 """
 
 import threading
@@ -11,6 +12,7 @@ from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from functools import reduce
+from itertools import takewhile
 from typing import NamedTuple
 
 from heliograph.core.clock import Clock
@@ -32,6 +34,8 @@ KEPT_MAX = 500
 STEP_NS_MAX = 60 * 10**9
 STEP_ROWS_MAX = 1000
 AGE_PER_COST = 20
+# How long a workload that was asked for counts as one that will be asked for again.
+ASKED_S_MAX = 300.0
 # What takes less is computed anew at any change: what was written is read at once.
 COST_S_MIN = 0.1
 ROWS_READ_MAX = training.READ_ROWS_MAX - 1
@@ -56,6 +60,7 @@ class _Kept(NamedTuple):
     stored: float
     changed: int
     at_s: float
+    asked_s: float
     cost_s: float
     runs: list[Run]
 
@@ -70,6 +75,7 @@ class Trainings:
         self._owners = owners
         self._clock = clock
         self._stored = stored
+        # In the order in which they were asked for last.
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -80,22 +86,36 @@ class Trainings:
         kept = self._kept.get(uid)
         if kept is not None and (
             (kept.stored, kept.changed) == (stored, changed)
-            or (kept.cost_s > COST_S_MIN and now_s - kept.at_s < AGE_PER_COST * self._cost_s())
+            or (
+                kept.cost_s > COST_S_MIN
+                and now_s - kept.at_s < AGE_PER_COST * self._cost_s(now_s)
+            )
         ):
+            self._keep(uid, kept._replace(asked_s=now_s), kept)
             return kept.runs
         found = self._computed(uid)
         cost_s = self._clock.monotonic_s() - now_s
+        self._keep(uid, _Kept(stored, changed, now_s, now_s, cost_s, found), None)
+        return found
+
+    def _keep(self, uid: str, one: _Kept, before: _Kept | None) -> None:
+        """Keep *one*, asked for last; in place of *before*, where that is not None, and no other."""
         with self._lock:
-            self._kept[uid] = _Kept(stored, changed, now_s, cost_s, found)
+            if before is not None and self._kept.get(uid) is not before:
+                return
+            self._kept[uid] = one
             self._kept.move_to_end(uid)
             while len(self._kept) > KEPT_MAX:
                 self._kept.popitem(last=False)
-        return found
 
-    def _cost_s(self) -> float:
-        """What all that is kept took: a page of many workloads costs no more than one of few."""
+    def _cost_s(self, now_s: float) -> float:
+        """What all that was asked for lately took: a page of many workloads costs no more than one
+        of few."""
         with self._lock:
-            return sum(kept.cost_s for kept in self._kept.values())
+            lately = takewhile(
+                lambda kept: now_s - kept.asked_s <= ASKED_S_MAX, reversed(self._kept.values())
+            )
+            return sum(kept.cost_s for kept in lately)
 
     def rows(self, uid: str, run: str, *, start_ns: int, end_ns: int) -> tuple[list[Row], bool]:
         """Rows by run, iteration and time; and whether there were more than ROWS_READ_MAX.

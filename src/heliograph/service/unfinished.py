@@ -2,8 +2,14 @@
 
 What is in state is always as of that cursor, so that a replay joins each piece to what was there
 before it, and a line comes out the same however often its pieces are read.
+
+A row's text is what printed the line, as a JSON array of the six names of a `Source`, a newline and
+the beginning; its key is `sha256` and their hash, for a key that is long is kept in part only. Rows
+of before have the names in the key, and are written anew with the first change.
 """
 
+import hashlib
+import json
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
@@ -16,8 +22,11 @@ from heliograph.store.state.partials import Partial
 
 # A beginning of a line to which nothing was added for this long will get no end.
 SILENT_S_MAX = 3600.0
-# Between the parts of a line's origin in the table of unfinished lines; no name contains it.
-WHO_SEPARATOR = "\x1f"
+# Between the parts of a key; no name contains it.
+SEPARATOR = "\x1f"
+_HASHED = "sha256"
+# Of a name in a row, at most: a row has an end. Those of Kubernetes have 253 at most.
+NAME_CHARS_MAX = 1000
 
 
 class Whole(NamedTuple):
@@ -37,10 +46,19 @@ class Changes(NamedTuple):
     def write(self, tx: Connection) -> None:
         """Make the table so."""
         size = partials.BATCH_MAX
-        for start in range(0, len(self.begun), size):
-            partials.put(tx, self.begun[start : start + size])
+        # First, so that there never are too many, and the table lets none go.
         for start in range(0, len(self.ended), size):
             partials.delete(tx, self.ended[start : start + size])
+        for start in range(0, len(self.begun), size):
+            partials.put(tx, self.begun[start : start + size])
+
+
+class Lost(NamedTuple):
+    """Lines of which something was lost: *cut* were longer than a line may be, of *evicted* the
+    beginning was given up for room."""
+
+    cut: int
+    evicted: int
 
 
 class Unfinished:
@@ -51,11 +69,16 @@ class Unfinished:
 
     def __init__(self, stored: Iterable[Partial], clock: Clock) -> None:
         self._clock = clock
-        self._joining = PartialLines(map(_line_of, stored), limit=partials.PARTIALS_MAX)
-        self._stored = {source(line): line for line in self._joining.unfinished()}
+        rows = [(row, _line_of(row)) for row in stored]
+        self._joining = PartialLines((line for _, line in rows), limit=partials.PARTIALS_MAX)
+        self._stored = {
+            source(line): line for row, line in rows if row[:3] == _key(source(line))
+        }
+        self._of_before = [row[:3] for row, line in rows if row[:3] != _key(source(line))]
+        self._lost = Lost(0, 0)
         # By the monotonic clock, so that no jump of the wall clock gives up what is awaited, and
         # by arrival, so that lines of last week may be imported.
-        self._since_s = dict.fromkeys(self._stored, clock.monotonic_s())
+        self._since_s = {source(line): clock.monotonic_s() for _, line in rows}
         self._joined: tuple[int, list[Whole]] = (0, [])
         self.touched = 0
 
@@ -85,6 +108,12 @@ class Unfinished:
         old = [name for name, since_s in self._since_s.items() if since_s < silent_s]
         return len(self._joining.give_up(old)) if old else 0
 
+    def lost(self) -> Lost:
+        """What was lost since this was asked last."""
+        now, before = Lost(self._joining.cut, self._joining.evicted), self._lost
+        self._lost = now
+        return Lost(now.cut - before.cut, now.evicted - before.evicted)
+
     def changes(self) -> Changes:
         """What state does not know yet."""
         now = self._now()
@@ -92,7 +121,7 @@ class Unfinished:
             _partial_of(line) for name, line in now.items() if line != self._stored.get(name)
         ]
         ended = [_key(name) for name in self._stored if name not in now]
-        return Changes(begun, ended)
+        return Changes(begun, [*self._of_before, *ended])
 
     def settle(self) -> None:
         """State knows everything now."""
@@ -101,7 +130,7 @@ class Unfinished:
             name: self._since_s[name] if line == self._stored.get(name) else now_s
             for name, line in now.items()
         }
-        self._stored, self.touched = now, 0
+        self._stored, self._of_before, self.touched = now, [], 0
 
     def _now(self) -> dict[Source, Line]:
         if not self.touched and len(self._joining) == len(self._stored):
@@ -110,25 +139,35 @@ class Unfinished:
 
 
 def _key(name: Source) -> tuple[str, str, str]:
-    *who, container, stream = name
-    return WHO_SEPARATOR.join(who), container, stream
+    # In ASCII, whatever the names are.
+    hashed = hashlib.sha256(json.dumps(name).encode()).hexdigest()
+    return f"{_HASHED}{SEPARATOR}{hashed}", "", ""
 
 
 def _partial_of(line: Line) -> Partial:
-    return Partial(*_key(source(line)), line.text, line.at_ns)
+    name = source(line)
+    told = json.dumps([one[:NAME_CHARS_MAX] for one in name])
+    return Partial(*_key(name), f"{told}\n{line.text}", line.at_ns)
 
 
-def _line_of(partial: Partial) -> Line:
-    who = partial.pod_uid.split(WHO_SEPARATOR)
-    pod_uid, namespace, pod_name, node = who if len(who) == 4 else (partial.pod_uid, "", "", "")
+def _line_of(row: Partial) -> Line:
+    who = row.pod_uid.split(SEPARATOR)
+    if who[0] == _HASHED and len(who) == 2:
+        told, _, text = row.text.partition("\n")
+        pod_uid, namespace, pod_name, node, container, stream = json.loads(told)
+        return Line(
+            *(row.at_ns, pod_uid, namespace, pod_name, node, container, stream, text),
+            partial=True,
+        )
+    pod_uid, namespace, pod_name, node = who if len(who) == 4 else (row.pod_uid, "", "", "")
     return Line(
-        partial.at_ns,
+        row.at_ns,
         pod_uid,
         namespace,
         pod_name,
         node,
-        partial.container,
-        partial.stream,
-        partial.text,
+        row.container,
+        row.stream,
+        row.text,
         partial=True,
     )

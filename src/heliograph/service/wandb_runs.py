@@ -3,8 +3,8 @@
 Whose a run is (`wandb_places`) is looked up when it is first heard of, and again whenever something
 comes of it after the directory changed; of runs that nothing comes of any more, now and then.
 
-Who changes a run holds it (`held`) from reading to writing; runs are held apart from each other, so
-that many wait for the same commits together.
+Who changes a run holds it (`held`) from reading to writing; a sweep holds no run but the one that it
+looks at.
 """
 
 from collections import OrderedDict
@@ -179,9 +179,14 @@ class WandbRuns:
             self._swept_ns = now_ns
             looked = list(self._looked.items())
         before_ns = now_ns - SILENT_AFTER_NS
-        for run in self._state.read(lambda tx: wandb_runs.quiet(tx, before_ns)):
-            with self.held(run.uid):
-                self.saved(self.ended(run, wandb_runs.SILENT, run.heard_ns))
+        for quiet in self._state.read(lambda tx: wandb_runs.quiet(tx, before_ns)):
+            with self.held(quiet.uid):
+                # Again: who held it meanwhile may have heard of it.
+                run = self._kept.get(quiet.uid) or self.read(quiet.uid)
+                if run is None or run.heard_ns >= before_ns:
+                    continue
+                if run.state == wandb_runs.RUNNING:
+                    self.saved(self.ended(run, wandb_runs.SILENT, run.heard_ns))
         for uid, changed in looked:
             if changed != self._owners.changed:
                 with self.held(uid):

@@ -23,6 +23,7 @@ from heliograph.service.alert_archive import AlertArchive
 from heliograph.service.applier import Applier, RuleApplying, Stores
 from heliograph.service.attributing import Attributing
 from heliograph.service.backpressure import Backpressure
+from heliograph.service.believed_time import BelievedTime
 from heliograph.service.config import MIB, Config, ForwardConfig, span_ns
 from heliograph.service.derived import Derived
 from heliograph.service.embedded_query import EmbeddedQueries
@@ -109,6 +110,7 @@ def _core(config: Config, clock: Clock, opened: ExitStack) -> Core:
             _retention(config),
             clock,
             seal_after_s=span_ns(config.samples.seal, "samples.seal") / 1e9,
+            believed_ns=BelievedTime(clock).now_ns,
         )
         opened.callback(segments.close)
     durable = _log(data_dir, table, state, segments, clock)
@@ -184,7 +186,7 @@ def _flow(config: Config, core: Core, queries: SampleQueries, opened: ExitStack)
     upkeep = LogUpkeep(core.log, core.state, core.table, applier, forwards, core.segments)
     maintenance = _maintenance(config, core, upkeep)
     opened.callback(maintenance.close)
-    ingest = Ingest(core.log, core.supervisor, core.meters, core.clock, committed=applier.wake)
+    ingest = Ingest(core.log, core.supervisor, core.clock, committed=applier.wake)
     upkeep.use(ingest)
     derived.use(ingest)
     opened.callback(ingest.close)

@@ -1,7 +1,8 @@
 """Lines that hold a dict of numbers, as Python or JSON print it.
 
     {'loss': 2.9859, 'grad_norm': 0.97, 'learning_rate': 4.17e-05, 'epoch': 0.16}      HF Trainer
-    {'train_runtime': '158.8', 'train_loss': '1.567', 'memory/max_active (GiB)': '2.42'}  Axolotl
+    {'train_runtime': '158.8', 'train_loss': '1.567', 'memory/max_active (GiB)': '2.42'}  Axolotl,
+                                                                           of its whole run
     [INFO|…] llamafactory.train.callbacks:143 >> {'loss': 1.4, 'throughput': 1234.5}
     (PPOTrainer pid=7) Global step 12: {'policy_loss': -0.01, 'kl': 0.02, 'actor_lr': 5e-07}
     {"current_steps": 5, "total_steps": 900, "loss": 1.2, "lr": 5e-05, "epoch": 0.01}
@@ -12,12 +13,15 @@ that tells of an evaluation, of settings or of data is none: it has no measure o
 """
 
 import re
+from collections.abc import Set as AbstractSet
 
 from heliograph.training import evaluations, reading
 from heliograph.training import fields as fields_of
 from heliograph.training import framework as frameworks
 from heliograph.training.outcome import Outcome
 
+# What Transformers prints when a run is over: its means.
+SUMMARY = "dict_summary"
 PAIRS_MAX = 512
 # The words before a dict that can be about it.
 ABOUT_CHARS_MAX = 80
@@ -66,7 +70,14 @@ def read(text: str, named: reading.Named = fields_of.named) -> Outcome | None:
         fields["current_iteration"] = int(step[1])
         if step[2]:
             fields["target_iteration"] = int(step[2])
-    return Outcome(fields, name, "dict", head, read_here)
+    rule = SUMMARY if _sums_up({key for key, _ in pairs}) else "dict"
+    return Outcome(fields, name, rule, head, read_here)
+
+
+def _sums_up(keys: AbstractSet[str]) -> bool:
+    """Whether a dict of *keys* is of a whole run: steps tell how long it runs too, and their loss."""
+    told = {"train_loss", "train_samples_per_second"}
+    return "train_runtime" in keys and "loss" not in keys and not keys.isdisjoint(told)
 
 
 def _pairs(text: str, start: int) -> list[tuple[str, str]]:

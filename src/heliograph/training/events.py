@@ -42,6 +42,8 @@ _KINDS = (
     lifecycle,
     exceptions,
 )
+# Of a line whose values are those of a whole run.
+TRAINING_OVER = Event("training_end", event.INFO, {})
 RULES = frozenset(f"event_{rule}" for kind in _KINDS for rule in kind.RULES)
 
 of_fields = numbers.of_fields

@@ -30,6 +30,8 @@ from heliograph.training.outcome import Outcome
 
 # Nothing but a loss, which may be an evaluation's.
 LOSS = "lone_loss"
+# Of a whole run, which is over: its means.
+OUTPUT, TABLE = "lone_output", "lone_table"
 # Its line says too that a checkpoint was saved.
 PROGRESS = "lone_progress"
 _BATCH = re.compile(
@@ -239,7 +241,7 @@ _READERS = (
     (_BATCH, _batch, frameworks.COMPOSER, "lone_batch"),
     (_BATCH_ROW, _batch_row, frameworks.COMPOSER, "lone_row"),
     (_ROW, _row, frameworks.COMPOSER, "lone_row"),
-    (_TABLE, _row, frameworks.HF_TRAINER, "lone_table"),
+    (_TABLE, _row, frameworks.HF_TRAINER, TABLE),
     (_THROUGHPUT, _throughput, frameworks.VLLM, "lone_vllm"),
     (_LATENCY, _latency, frameworks.VLLM, "lone_vllm"),
     (_SERVING, _serving, frameworks.VLLM, "lone_vllm"),
@@ -252,6 +254,6 @@ _READERS = (
     (_OF_RANK, _of_rank, frameworks.UNKNOWN, LOSS),
     (_MLLOG, _mllog, frameworks.UNKNOWN, "lone_mllog"),
     (_MEMORY_USED, _memory_used, frameworks.AXOLOTL, "lone_memory"),
-    (_OUTPUT, _output, frameworks.HF_TRAINER, "lone_output"),
+    (_OUTPUT, _output, frameworks.HF_TRAINER, OUTPUT),
     (_PROGRESS, _progress, frameworks.MEGATRON_LM, PROGRESS),
 )

@@ -40,10 +40,11 @@ RULES = frozenset(
             "spaced_step",
             "spaced_headless",
             "dict",
+            dicts.SUMMARY,
             "bar",
             "lone_batch",
             "lone_row",
-            "lone_table",
+            lone.TABLE,
             "lone_vllm",
             "lone_overflow",
             "lone_tune",
@@ -52,11 +53,13 @@ RULES = frozenset(
             lone.LOSS,
             "lone_mllog",
             "lone_memory",
-            "lone_output",
+            lone.OUTPUT,
             lone.PROGRESS,
         ),
     }
 ) | (events.RULES)
+# Of a whole run, which is over.
+SUMMARIES = frozenset({dicts.SUMMARY, lone.OUTPUT, lone.TABLE})
 
 
 class Parsed(NamedTuple):
@@ -167,7 +170,11 @@ def _with_bar(found: Outcome | None, drawn: reading.Reading, bar: bars.Bar) -> O
 def of_values(fields: dict[str, Any], framework: str, rule: str, head: str) -> Parsed:
     """A performance line of *fields*, with the rank that *head* names and what they tell."""
     label = _put_speaker(fields, head)
-    return Parsed("performance", framework, fields, events.of_fields(fields), rule, label)
+    told = events.of_fields(fields)
+    # Of the table's lines, one each.
+    if rule in SUMMARIES and (rule == dicts.SUMMARY or "total_loss" in fields):
+        told = (*told, events.TRAINING_OVER)
+    return Parsed("performance", framework, fields, told, rule, label)
 
 
 def _beside(bar: Parsed | None, happened: Parsed | None) -> Parsed | None:

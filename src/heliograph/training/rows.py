@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from heliograph.core.training import TrainingRow
-from heliograph.training.parse import Parsed
+from heliograph.training.parse import SUMMARIES, Parsed
 
 MARKERS = frozenset({"training_start", "training_end"})
 # What counts steps within an epoch.
@@ -22,6 +22,8 @@ def rows(parsed: Parsed, *, pod_uid: str, source: str, at_ns: int) -> tuple[Trai
     streams of their own too.
     """
     if parsed.kind == "performance":
+        if parsed.rule in SUMMARIES:
+            parsed = parsed._replace(fields=_of_run(parsed.fields))
         return (_row(parsed, pod_uid, source, at_ns, iteration_of(parsed), None),)
     found: tuple[TrainingRow, ...] = ()
     for event in parsed.events:
@@ -46,6 +48,14 @@ def iteration_of(parsed: Parsed) -> int | None:
     done = int(epoch) - (parsed.framework in COUNT_EPOCHS_FROM_1)
     step = max(done, 0) * int(target) + iteration
     return step if step < 2**63 else None
+
+
+def _of_run(fields: dict[str, Any]) -> dict[str, Any]:
+    """*fields* of a whole run: its mean loss is none of a step, beside which it would be a jump."""
+    if "total_loss" not in fields:
+        return fields
+    rest = {name: value for name, value in fields.items() if name != "total_loss"}
+    return {**rest, "extra": {**fields.get("extra", {}), "train_loss": fields["total_loss"]}}
 
 
 def one_step(rows: Iterable[TrainingRow]) -> TrainingRow:

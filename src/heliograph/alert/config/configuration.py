@@ -9,10 +9,11 @@
 
 What Alertmanager refuses is refused, with the path of what is wrong; so is a kind of receiver that
 we lack, by its name. Beyond Alertmanager: `dingtalk_configs`, `wecom_configs`,
-`alertmanager_configs`, `resolve_after`. `tracing` is its own business and passed over.
+`alertmanager_configs`. `tracing` is its own business and passed over, `resolve_after` the service's.
+`labels` of routes, which its later versions have, do nothing here, and `unheeded` says so.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from msgspec import structs
@@ -25,7 +26,7 @@ from heliograph.alert.inhibition import Inhibition, Source
 from heliograph.alert.intervals import Intervals
 from heliograph.alert.model import Integration, Receiver
 from heliograph.alert.routes import API, FILE, Route, Tree, child_id
-from heliograph.core.duration import HOUR_NS, MINUTE_NS
+from heliograph.core.duration import MINUTE_NS
 from heliograph.core.matcher import Matcher
 
 PLACE = "alerting"
@@ -76,7 +77,6 @@ def parse(document: Any, *, external_url: str = "", place: str = PLACE) -> Setup
     elif found:
         fail(f"{place}.route", "required: receivers without a route are told nothing")
     rules = fields.items(top.get("inhibit_rules"), f"{place}.inhibit_rules")
-    resolve_after = top.get("resolve_after")
     return setup.completed(
         Setup(
             tree=Tree(file=route),
@@ -86,16 +86,29 @@ def parse(document: Any, *, external_url: str = "", place: str = PLACE) -> Setup
             ),
             intervals=named,
             resolve_timeout_ns=defaults.get("resolve_timeout", 5 * MINUTE_NS),
-            resolve_after_ns=(
-                HOUR_NS
-                if resolve_after is None
-                else fields.span_ns(resolve_after, f"{place}.resolve_after")
-            ),
             external_url=external_url,
             templates=tuple(fields.texts(top.get("templates"), f"{place}.templates")),
             defaults=defaults,
         )
     )
+
+
+def unheeded(document: Mapping[str, Any], *, place: str = PLACE) -> list[str]:
+    """What a *document* that `parse` takes asks for in vain, for whoever wrote it."""
+    found = list(_labelled(document.get("route"), f"{place}.route"))
+    if not found:
+        return []
+    more = f"; there are {len(found)} routes with some" if len(found) > 1 else ""
+    return [f"{found[0]}.labels: labels of routes do nothing here{more}"]
+
+
+def _labelled(route: Any, place: str) -> Iterator[str]:
+    """The places of *route* and those below it that have labels."""
+    given = fields.mapping(route, place)
+    if given.get("labels"):
+        yield place
+    for index, child in enumerate(fields.items(given.get("routes"), f"{place}.routes")):
+        yield from _labelled(child, f"{place}.routes[{index}]")
 
 
 def matchers_of(document: Mapping[str, Any], prefix: str, place: str) -> tuple[Matcher, ...]:
@@ -108,7 +121,11 @@ def matchers_of(document: Mapping[str, Any], prefix: str, place: str) -> tuple[M
                 fail(here, f"invalid label name {name!r}")
             if value is None and op == "=~":
                 fail(f"{here}.{name}", "a pattern is missing")
-            found.append(_matcher(name, op, fields.text(value, here), f"{here}.{name}"))
+            one = _matcher(name, op, fields.text(value, here), f"{here}.{name}")
+            if key == "match_re":
+                # So has it Alertmanager, in the keys of groups too.
+                one = _matcher(name, op, f"^(?:{one.value})$", f"{here}.{name}")
+            found.append(one)
     here = f"{place}.{prefix}matchers"
     for index, line in enumerate(fields.texts(document.get(f"{prefix}matchers"), here)):
         try:
@@ -252,7 +269,7 @@ def _route(
     for key in ("group_interval", "repeat_interval"):
         if spans[key] == 0:
             fail(f"{place}.{key}", "cannot be zero")
-    labels = _labels(given.get("labels"), f"{place}.labels")
+    _check_labels(given.get("labels"), f"{place}.labels")
     route = Route(
         id=route_id,
         receiver=fields.text(given.get("receiver"), f"{place}.receiver") or parent.receiver,
@@ -264,7 +281,6 @@ def _route(
         mute_time_intervals=_names(given, "mute_time_intervals", place),
         active_time_intervals=_names(given, "active_time_intervals", place),
         continue_=_continues(given, place),
-        labels=tuple(sorted({**dict(parent.labels), **labels}.items())),
     )
     below: dict[str, Route] = {}
     for index, child in enumerate(fields.items(given.get("routes"), f"{place}.routes")):
@@ -298,9 +314,9 @@ def group_by(
     return tuple(sorted(names))
 
 
-def _labels(value: Any, place: str) -> dict[str, str]:
-    given = fields.mapping(value, place)
-    return {name: fields.text(one, f"{place}.{name}") for name, one in given.items()}
+def _check_labels(value: Any, place: str) -> None:
+    for name, one in fields.mapping(value, place).items():
+        fields.text(one, f"{place}.{name}")
 
 
 def _names(given: Mapping[str, Any], key: str, place: str) -> tuple[str, ...]:

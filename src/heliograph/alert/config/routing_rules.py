@@ -13,11 +13,11 @@ still goes where it went, or whoever may edit could have the secrets sent to a s
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from heliograph.alert import matching
-from heliograph.alert.config import configuration, fields, receivers
+from heliograph.alert.config import channel_numbers, configuration, fields, receivers
 from heliograph.alert.config.fields import PlaceError
 from heliograph.alert.config.setup import Setup
 from heliograph.alert.model import Integration, Receiver
@@ -69,18 +69,21 @@ _CREDENTIALS = ("basic_auth", "authorization", "bearer_token", "http_headers")
 
 
 def from_document(
-    route_id: str, document: Any, setup: Setup
+    route_id: str, document: Any, setup: Setup, numbers: Sequence[int] | None = None
 ) -> tuple[Route, Receiver, list[str]]:
     """The route and receiver that *document* describes, and warnings for who wrote it.
 
-    *setup* lends the time intervals and the mail server of the file. Raises Refused that names the
-    field at fault.
+    *setup* lends the time intervals and the mail server of the file; *numbers* of its channels, of a
+    route that was edited. Raises Refused that names the field at fault.
     """
     given = _top(document)
     stated = given.get("matchers")
     matchers, warnings = matching.from_documents([] if stated is None else stated)
     name = f"{API}{route_id}"
-    receiver = Receiver(name, _integrations(name, given.get("channels"), setup))
+    channels = _integrations(
+        name, given.get("channels"), setup, numbers or channel_numbers.first(given)
+    )
+    receiver = Receiver(name, channels)
     for key in ("mute_time_intervals", "active_time_intervals"):
         for one in _read(lambda key=key: fields.texts(given.get(key), key)):
             if one not in setup.intervals:
@@ -248,12 +251,13 @@ def _masks(value: Any, place: str, *, secret: bool = False) -> list[str]:
     return [place] if secret and value == MASK else []
 
 
-def _integrations(name: str, channels: Any, setup: Setup) -> tuple[Integration, ...]:
+def _integrations(
+    name: str, channels: Any, setup: Setup, numbers: Sequence[int]
+) -> tuple[Integration, ...]:
     if not isinstance(channels, list) or not channels:
         raise _refused("channels", "required: a list of {type, config}")
     if len(channels) > CHANNELS_MAX:
         raise _refused("channels", f"{len(channels)} channels, limit {CHANNELS_MAX}")
-    counts: dict[str, int] = {}
     found = []
     for index, channel in enumerate(channels):
         field = f"channels[{index}]"
@@ -273,10 +277,9 @@ def _integrations(name: str, channels: Any, setup: Setup) -> tuple[Integration, 
         )
         if "app_token" in settings and not settings.get("channel"):
             raise _refused(f"{place}.channel", "required beside a token, which knows none")
-        number = counts[kind] = counts.get(kind, -1) + 1
         found.append(
             Integration(
-                id=f"{name}/{kind}[{number}]",
+                id=f"{name}/{kind}[{numbers[index]}]",
                 receiver=name,
                 kind=kind,
                 settings=settings,

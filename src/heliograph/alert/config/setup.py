@@ -14,7 +14,7 @@ from heliograph.alert.inhibition import Inhibition
 from heliograph.alert.intervals import Intervals
 from heliograph.alert.model import Receiver
 from heliograph.alert.routes import API, Route, Tree
-from heliograph.core.duration import HOUR_NS, MINUTE_NS
+from heliograph.core.duration import MINUTE_NS
 
 
 class Setup(Struct, frozen=True):
@@ -24,7 +24,6 @@ class Setup(Struct, frozen=True):
     receivers           by name; those of the API are called `api/<route id>`
     intervals           by name
     resolve_timeout_ns  an alert of the v2 API without an end resolves after so long without news
-    resolve_after_ns    so does one of /v1's log, trace and webhook intake
     original            YAML that amtool reads: the routes as they are, secrets as placeholders
     templates           globs of template files, as the file has them
     defaults            `global:` as decoded, for channels that come over the API
@@ -35,7 +34,6 @@ class Setup(Struct, frozen=True):
     inhibitions: tuple[Inhibition, ...] = ()
     intervals: Mapping[str, Intervals] = {}
     resolve_timeout_ns: int = 5 * MINUTE_NS
-    resolve_after_ns: int = HOUR_NS
     external_url: str = ""
     original: str = ""
     templates: tuple[str, ...] = ()

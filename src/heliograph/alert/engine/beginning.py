@@ -7,9 +7,11 @@ what a step needs is at hand then.
 from collections.abc import Iterable, Sequence
 from functools import partial
 
+from heliograph.alert.engine.flush import ROUTE, Hold
 from heliograph.alert.engine.groups import NOWHERE, Members, Place, Places
+from heliograph.alert.engine.ledger import NO_CHANNEL
 from heliograph.alert.engine.state import State
-from heliograph.alert.model import Alert
+from heliograph.alert.model import Alert, Group, Status
 from heliograph.core.errors import Unavailable
 from heliograph.kernels import alert_columns
 
@@ -28,6 +30,7 @@ def begin(
     state.tally.begun(alerts)
     members = alert_columns.gathered(places, slots, state.book.groups)
     _join(state, members.values(), now_ns)
+    note_cut(state, now_ns)
     if state.setup.inhibitions:
         for alert in alerts:
             state.inhibitor.update(alert.id, state.seen(alert), True)
@@ -48,6 +51,19 @@ def join(state: State, slot: int, places: Sequence[Place], now_ns: int) -> None:
     book = state.book
     _join(state, [(place, [slot]) for place in places], now_ns)
     book.groups[slot] += tuple(place.key for place in places)
+    note_cut(state, now_ns)
+
+
+def note_cut(state: State, now_ns: int) -> None:
+    """Have the ledger say of which alerts routes were left out; those that were not taken after all
+    are none."""
+    most = state.limits.groups_per_alert
+    for alert_id, (count, receiver) in state.cut.items():
+        if state.book.slot(alert_id) is not None:
+            hold = Hold(ROUTE, f"takes {count} routes, limit {most}: the others are left out")
+            nowhere = Group("", "", receiver, (), now_ns, now_ns)
+            state.ledger.held(alert_id, nowhere, NO_CHANNEL, hold, Status.FIRING, now_ns)
+    state.cut.clear()
 
 
 def places(state: State, alerts: Sequence[Alert]) -> list[Places]:
@@ -77,6 +93,7 @@ def _placed(state: State, alert: Alert, asked: tuple[str | None, ...]) -> Places
     cut = len(routes) > state.limits.groups_per_alert
     if cut:
         state.counts["groups_cut"] += 1
+        state.cut[alert.id] = len(routes), routes[state.limits.groups_per_alert].receiver
         routes = routes[: state.limits.groups_per_alert]
     some = tuple([groups.place(route, alert.labels, seen) for route in routes])
     found = Places(some, tuple([place.key for place in some])) if some else NOWHERE

@@ -14,6 +14,7 @@ import sys
 from array import array
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import chain, compress
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -34,7 +35,6 @@ _GROWTH = 1024
 # milliseconds that one turn's senders wait for.
 _AHEAD = 8192
 
-
 # Cold, groups, flags, and the numbers of one slot.
 _Saved: TypeAlias = tuple[Any, ...]
 
@@ -54,7 +54,7 @@ class Book:
         self._cold = Pages()
         self._updated = array("q")
         self._created = array("q")
-        self._wake = array("q")
+        self.wake = array("q")
         self._said = array("q")
         self._episode = array("q")
         self._flags = bytearray()
@@ -65,7 +65,7 @@ class Book:
         # The same objects, which grow where they are.
         self._into = Columns(
             *(self.starts, self.ends, self.count, self.seq, self._updated, self._created),
-            *(self._wake, self._said, self._episode, self._flags, self.ids, self.fingerprints),
+            *(self.wake, self._said, self._episode, self._flags, self.ids, self.fingerprints),
             *(self._by_id, self._latest),
         )
         self._free = array("I")
@@ -75,6 +75,8 @@ class Book:
         # Slots that `change` was called for; those that are new have the slot of the episode before.
         self._saved: dict[int, _Saved] = {}
         self._new: dict[int, int | None] = {}
+        # What was over and in no group when it was committed, the longest so first.
+        self.idle: dict[int, None] = {}
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -107,8 +109,7 @@ class Book:
         over: Sequence[bool] | None = None,
         ended_ns: int = 0,
     ) -> list[int]:
-        """Slots for *alerts*, in order, which are found by what matchers see of them; *saids* as of
-        `said_of`.
+        """Slots for *alerts*, in order, found by what matchers see of them; *saids* as of `said_of`.
 
         *over*: the end of which was taken note of, None: of none; those are kept for *ended_ns*.
         """
@@ -122,6 +123,8 @@ class Book:
             alerts, saids, over, ended_ns, slots, self._into, self._new
         )
         self._next_ns = min(self._next_ns, first_ns)
+        for slot in compress(slots, over or ()):
+            self.keep(slot, self._updated[slot] + ended_ns)
         self._cold.put_all(slots, pieces)
         self._pairs.put_all(alerts, slots)
         self.firing += len(alerts) - (sum(over) if over is not None else 0)
@@ -191,7 +194,7 @@ class Book:
         self.ends[slot] = ends_ns
         self._updated[slot] = now_ns
         self.count[slot] += 1
-        self._wake[slot] = ends_ns
+        self.wake[slot] = ends_ns
         self._flags[slot] = _FIRED | _GUESS if guess else _FIRED
         self._next_ns = min(self._next_ns, ends_ns)
 
@@ -227,7 +230,7 @@ class Book:
             return None
         else:
             end_ns = max(ends_ns, old_ns)
-        self.ends[slot] = self._wake[slot] = end_ns
+        self.ends[slot] = self.wake[slot] = end_ns
         self._updated[slot] = now_ns
         self.count[slot] += 1
         if not flags & _FIRED:
@@ -257,6 +260,8 @@ class Book:
             self.keep(slot, self.ends[slot])
         self._cold.put(slot, cold.packed(alert))
         self._said[slot] = cold.said_of(alert)
+        # Its severity may be another, and matchers see that.
+        self._pairs.put(slot, cold.seen_of(alert).items())
 
     def end(self, slot: int, ended_ns: int, now_ns: int) -> None:
         """Note that the episode in *slot* is over, to be kept for *ended_ns*; `change` was called."""
@@ -265,11 +270,11 @@ class Book:
         # An update that is not before the end is how a start knows that it was noted.
         self._updated[slot] = max(self._updated[slot], now_ns)
         self._flags[slot] |= _OVER
-        self.keep(slot, self.ends[slot] + ended_ns)
+        self.keep(slot, self._updated[slot] + ended_ns)
 
     def keep(self, slot: int, until_ns: int) -> None:
         """Look at the episode in *slot* at *until_ns*, whether it ends or may be forgotten."""
-        self._wake[slot] = until_ns
+        self.wake[slot] = until_ns
         self._next_ns = min(self._next_ns, until_ns)
 
     def due_ns(self) -> int:
@@ -277,11 +282,10 @@ class Book:
         return self._next_ns
 
     def due(self, now_ns: int, slots_max: int) -> list[int]:
-        """Slots that end, or may be forgotten, by *now_ns*; those that come first before. When there
-        are more than *slots_max*, the rest is due still."""
-        if now_ns < self._next_ns or not self._wake:
+        """Slots that end or may be forgotten by *now_ns*, the first *slots_max*; the rest stays due."""
+        if now_ns < self._next_ns or not self.wake:
             return []
-        wake = np.frombuffer(self._wake, dtype=np.int64)
+        wake = np.frombuffer(self.wake, dtype=np.int64)
         found = np.flatnonzero(wake <= now_ns)
         found = found[np.argsort(wake[found], kind="stable")]
         slots: list[int] = found[:slots_max].tolist()
@@ -309,6 +313,9 @@ class Book:
 
     def commit(self) -> None:
         """What there is, is stored."""
+        flags, changed = self._flags, chain(self._saved, self._new)
+        over = [slot for slot in changed if flags[slot] & _OVER]
+        self.idle |= {slot: None for slot in over if not self.groups[slot]}
         self._saved.clear()
         self._new.clear()
         self._cold.pack()
@@ -320,21 +327,22 @@ class Book:
         gone = [self.ids[slot] for slot in self._new]
         for slot, before in reversed(self._new.items()):
             self.firing -= not self.over(slot)
-            fingerprint = self.fingerprints[slot]
             self._by_id.remove(self.ids[slot])
             if before is None:
-                self._latest.remove(fingerprint)
+                self._latest.remove(self.fingerprints[slot])
             else:
-                self._latest.put(fingerprint, before)
+                self._latest.put(self.fingerprints[slot], before)
             self._vacate(slot)
         back = list(self._saved)
         for slot, (kept, groups, flags, *numbers) in self._saved.items():
             self.firing += self.over(slot) - bool(flags & _OVER)
             self._cold.restore(slot, kept)
             self.groups[slot], self._flags[slot] = groups, flags
+            self._pairs.put(slot, cold.seen_of(self.cold(slot)).items())
             for column, number in zip(self._columns(), numbers, strict=True):
                 column[slot] = number
-            self._next_ns = min(self._next_ns, self._wake[slot])
+        # What was due is due again.
+        self._next_ns = min(self.wake, default=FOREVER_NS)
         self.commit()
         return gone, back
 
@@ -366,7 +374,7 @@ class Book:
         self._cold.grow(more)
         yield
         for column in self._columns():
-            nothing = FOREVER_NS if column is self._wake else 0
+            nothing = FOREVER_NS if column is self.wake else 0
             column.frombytes(nothing.to_bytes(8, sys.byteorder) * more)
             yield
         self._pairs.grow(more)
@@ -382,9 +390,9 @@ class Book:
     def _vacate(self, slot: int) -> None:
         self.ids[slot] = self.fingerprints[slot] = ""
         self.groups[slot] = ()
+        self.idle.pop(slot, None)
         self._cold.put(slot, b"")
-        self._episode[slot] = 0
-        self._wake[slot] = FOREVER_NS
+        self._episode[slot], self._flags[slot], self.wake[slot] = 0, 0, FOREVER_NS
         self._pairs.put(slot, ())
         self._free.append(slot)
 

@@ -29,6 +29,7 @@ from heliograph.alert.engine import (
     taking,
     telling,
     views,
+    waiting,
 )
 from heliograph.alert.engine.book import FOREVER_NS
 from heliograph.alert.engine.limits import Limits
@@ -38,6 +39,7 @@ from heliograph.alert.model import (
     Alert,
     Delivery,
     Enriched,
+    Entry,
     Group,
     Integration,
     Message,
@@ -45,14 +47,13 @@ from heliograph.alert.model import (
     Post,
     Silence,
     Suppression,
+    is_urgent,
 )
 from heliograph.core.duration import HOUR_NS
 from heliograph.core.matcher import Matcher
 
 DEFAULTS = Limits()
 EVERYTHING = 2**62
-# The severity that goes before others where a channel has no room for all.
-URGENT = "critical"
 
 
 class Engine:
@@ -200,7 +201,7 @@ class Engine:
         state = self._state
         ends_ns = state.book.due_ns()
         times = [ends_ns if ends_ns < FOREVER_NS else None]
-        times += [state.groups.due_ns(), state.outbox.due_ns(but), resends.due_ns(state)]
+        times += [state.groups.due_ns(), state.outbox.due_ns(but), state.resends.due_ns()]
         return min((one for one in times if one is not None), default=None)
 
     # What is to be written
@@ -234,7 +235,6 @@ class Engine:
             outbox_gone=state.outbox.rows.gone(),
             entries=list(state.ledger.entries),
             correlations=list(state.correlations.values()),
-            correlations_gone=list(state.correlations_gone),
             statistics=state.tally.deltas(),
             silences=state.silences.written(),
             alive_ns=state.now_ns if checkpoint and not more else 0,
@@ -244,18 +244,12 @@ class Engine:
         """The changes are stored."""
         state = self._state
         state.book.commit()
-        state.groups.commit()
-        state.outbox.commit()
-        state.silences.commit()
-        if state.correlator is not None:
-            state.correlator.commit()
-        state.clear()
-        self._setup_before = None
-        self._moving = {}
-        state.ledger.commit()
-        self._loaded = False
+        # Before the rest: what is forgotten with an episode does not come back.
         state.forget(self._leaving)
-        self._leaving = {}
+        state.commit()
+        self._setup_before = None
+        self._moving, self._leaving = {}, {}
+        self._loaded = False
 
     def abort(self) -> None:
         """The changes could not be stored: put back what there was at the last commit. Ends that
@@ -263,13 +257,7 @@ class Engine:
         state = self._state
         silences_touched = state.silences.touched()
         gone, back = state.book.abort()
-        state.groups.abort()
-        state.outbox.abort()
-        state.silences.abort()
-        state.ledger.abort()
-        if state.correlator is not None:
-            state.correlator.abort()
-        state.clear()
+        state.abort()
         later = state.moved
         state.moved = dict.fromkeys((*self._moving, *back), 0)
         for slot, since_ns in later.items():
@@ -329,10 +317,11 @@ class Engine:
         return len(self._state.changed)
 
     def urgent(self, outgoing: Outgoing) -> bool:
-        """Whether *outgoing* tells of a critical alert that fires."""
+        """Whether *outgoing* tells of a critical alert that fires: it goes before others where a
+        channel has no room for all."""
         book = self._state.book
         slots = (book.slot(one) for one in outgoing.firing)
-        return any(slot is not None and book.cold(slot).severity == URGENT for slot in slots)
+        return any(slot is not None and is_urgent(book.cold(slot).severity) for slot in slots)
 
     def __len__(self) -> int:
         """How many episodes fire."""
@@ -353,9 +342,15 @@ class Engine:
         """What fires, fulfils all *matchers*, and of which a receiver is told that *told* holds for."""
         return views.found(self._state, matchers, now_ns, told)
 
-    def suppression(self, alert_id: str, now_ns: int) -> Suppression:
-        """What keeps an alert from being told at *now_ns*."""
-        return views.suppression(self._state, alert_id, now_ns)
+    def suppression(
+        self, alert_id: str, now_ns: int, group_key: str | None = None
+    ) -> Suppression:
+        """What keeps an alert from being told at *now_ns*: in a group, or in all of its groups."""
+        return views.suppression(self._state, alert_id, now_ns, group_key)
+
+    def waiting(self, alert_id: str, now_ns: int) -> list[Entry]:
+        """What of an alert waits for the next look at its groups; no store has these lines."""
+        return waiting.entries(self._state, alert_id, now_ns)
 
     def groups(
         self,

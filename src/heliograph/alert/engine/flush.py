@@ -14,7 +14,7 @@ from heliograph.alert.inhibition import Inhibitor
 from heliograph.alert.model import Reason, Told
 from heliograph.alert.silences import Silencer
 
-INHIBIT, MUTE, SILENCE = "inhibit", "mute", "silence"
+INHIBIT, MUTE, SILENCE, ROUTE = "inhibit", "mute", "silence", "route"
 NOBODY: frozenset[str] = frozenset()
 
 
@@ -22,7 +22,6 @@ class Look(NamedTuple):
     """One member as the stages see it."""
 
     id: str
-    fingerprint: str
     seen: Mapping[str, str]
 
 
@@ -44,7 +43,7 @@ def stages(
     return [
         (INHIBIT, lambda look: inhibitor.inhibited_by(look.seen, look.id)),
         (MUTE, lambda _: mutes),
-        (SILENCE, lambda look: silencer.silenced_by(look.fingerprint, look.seen, now_ns)),
+        (SILENCE, lambda look: silencer.silenced_by(look.seen, now_ns)),
     ]
 
 
@@ -68,21 +67,16 @@ def believed(told: Told | None) -> frozenset[str]:
 
 
 def tellable(
-    resolved: frozenset[str],
-    holds: Mapping[str, Hold],
-    told: Told | None,
-    *,
-    silenced_too: bool,
+    resolved: frozenset[str], holds: Mapping[str, Hold], told: Told | None
 ) -> frozenset[str]:
     """Those of *resolved* that a receiver may be told."""
     if not resolved or not holds:
         return resolved
     owed = believed(told)
-    passing = {INHIBIT, SILENCE} if silenced_too else {INHIBIT}
     return frozenset(
         one
         for one in resolved
-        if one not in holds or (one in owed and holds[one].stage in passing)
+        if one not in holds or (one in owed and holds[one].stage != MUTE)
     )
 
 

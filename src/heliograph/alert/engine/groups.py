@@ -6,7 +6,6 @@ A group comes with its first alert and goes with its last. Its timer is memory: 
 something else of the group is, for a restart waits `group_wait` again in any case.
 """
 
-import heapq
 from array import array
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
@@ -15,14 +14,15 @@ from msgspec import structs
 
 from heliograph.alert import routes
 from heliograph.alert.engine.rows import Rows
+from heliograph.alert.engine.timers import Timers
 from heliograph.alert.model import Group
 from heliograph.alert.routes import Route
 from heliograph.core.labels import Labels
 
 # Remembered keys, by route and values; then all are forgotten.
 KEYS_MAX = 8_192
-# How often a group is looked at whose route is no more: only ends are told of it.
-ORPHAN_INTERVAL_NS = 60 * 1_000_000_000
+# Before the key of a group whose route is no more and whose own key another group has now.
+GONE = "gone/"
 
 
 class Place(NamedTuple):
@@ -58,8 +58,7 @@ class Groups:
 
     def __init__(self) -> None:
         self.rows: Rows[str, Group] = Rows()
-        self._timers: Rows[str, int] = Rows()
-        self._heap: list[tuple[int, str]] = []
+        self._timers: Timers[str] = Timers()
         self._members: dict[str, array[int]] = {}
         # What members there were at the last commit: the array, and how much of it.
         self._before: dict[str, tuple[array[int], int] | None] = {}
@@ -152,8 +151,7 @@ class Groups:
 
     def set_timer(self, key: str, at_ns: int) -> None:
         """Look at the group of *key* at *at_ns* next."""
-        self._timers.put(key, at_ns)
-        heapq.heappush(self._heap, (at_ns, key))
+        self._timers.set(key, at_ns)
 
     def note(self, key: str) -> None:
         """Have the row of *key* written, its timer in it."""
@@ -162,29 +160,24 @@ class Groups:
         if row.flush_ns != at_ns:
             self.rows.put(key, structs.replace(row, flush_ns=at_ns))
 
-    def flushed(self, key: str) -> None:
-        """Note that the group of *key* was looked at."""
+    def flushed(self, key: str, foreign_name: str, interval_ns: int) -> None:
+        """Note that the group of *key* was looked at, and what is to be remembered of its route."""
         row = self.rows.get(key)
         assert row is not None
-        if not row.flushed:
-            self.rows.put(key, structs.replace(row, flushed=True))
+        seen = structs.replace(
+            row, flushed=True, foreign_name=foreign_name, interval_ns=interval_ns
+        )
+        if row != seen:
+            self.rows.put(key, seen)
             self.note(key)
 
     def due_ns(self) -> int | None:
         """When the next group is to be looked at; None: there is none."""
-        while self._heap:
-            at_ns, key = self._heap[0]
-            if self._timers.get(key) == at_ns:
-                return at_ns
-            heapq.heappop(self._heap)
-        return None
+        return self._timers.due_ns()
 
     def due(self, now_ns: int) -> str | None:
         """The key of the group that is to be looked at first, by *now_ns*; it needs a new timer."""
-        at_ns = self.due_ns()
-        if at_ns is None or at_ns > now_ns:
-            return None
-        return heapq.heappop(self._heap)[1]
+        return self._timers.due(now_ns)
 
     def forget_keys(self) -> None:
         """The routes have changed."""
@@ -199,12 +192,7 @@ class Groups:
 
     def abort(self) -> None:
         """Put back what there was at the last commit."""
-        touched = self._timers.touched()
         self._timers.abort()
-        for key in touched:
-            at_ns = self._timers.get(key)
-            if at_ns is not None:
-                heapq.heappush(self._heap, (at_ns, key))
         self.rows.abort()
         for key, before in self._before.items():
             if before is None:

@@ -5,6 +5,7 @@
     fires, posted as resolved   ends
     ended, posted as resolved   the later end, where the two overlap
     ended, posted as firing     a new episode, told anew
+    posted as resolved, and over before the episode began: an earlier one's, which says nothing of it
 
 Functions of plain values; `Engine.take` is what uses them. Source of the merge: Alertmanager's
 `Alert.Merge`, but that a new activity is an episode of its own here.
@@ -70,10 +71,10 @@ def offered(post: Post, now_ns: int) -> Offer:
     return Offer(span, post.starts_ns is not None, given, resolved)
 
 
-def merged(current: Span, offer: Offer, *, fires: bool, episode: int) -> tuple[Step, Span]:
-    """What *offer* makes of *current*, the *episode*th of its identity, which *fires* or is over."""
+def merged(current: Span, offer: Offer, *, fires: bool) -> tuple[Step, Span]:
+    """What *offer* makes of *current*, which *fires* or is over."""
     if fires:
-        return _while_firing(current, offer, episode)
+        return _while_firing(current, offer)
     return _after_the_end(current, offer)
 
 
@@ -86,20 +87,16 @@ def later_end(current: Span, span: Span) -> tuple[int | None, bool]:
     return span.ends_ns, span.timed_out
 
 
-def _while_firing(current: Span, offer: Offer, episode: int) -> tuple[Step, Span]:
+def _while_firing(current: Span, offer: Offer) -> tuple[Step, Span]:
     span = offer.span
     starts_ns = min(current.starts_ns, span.starts_ns)
     if not offer.resolved:
         ends_ns, timed_out = later_end(current, span)
         return Step.REPEAT, Span(starts_ns, ends_ns, timed_out)
     assert span.ends_ns is not None
-    if (
-        episode > 1
-        and offer.starts_given
-        and span.starts_ns < current.starts_ns
-        and span.ends_ns <= current.starts_ns
-    ):
-        # The end of an earlier episode, told late or by another replica of the sender.
+    if offer.starts_given and span.starts_ns < current.starts_ns >= span.ends_ns:
+        # The end of an earlier episode, told late or by another replica of the sender; whether that
+        # one is remembered or not.
         return Step.STALE, current
     return Step.END, Span(starts_ns, span.ends_ns, False)
 

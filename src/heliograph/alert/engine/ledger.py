@@ -1,7 +1,7 @@
 """The ledger: of every alert and channel what was told, or which stage held it and because of what.
 
 A line is written when something is attempted, and when what holds an alert back changes; that the
-same silence still holds it an hour later is no news.
+same silence still holds it an hour later, or that a receiver refuses it in the same words, is no news.
 """
 
 from collections.abc import Iterable
@@ -13,6 +13,8 @@ from heliograph.alert.model import Delivery, Entry, Group, Integration, Outgoing
 # What an alert is held by, of each integration.
 _Marks = tuple[tuple[str, Hold], ...]
 
+# The kind of a line of what was given up.
+DEAD = "dead"
 # Of whoever has no channel.
 NO_CHANNEL = Integration(id="", receiver="", kind="", settings={})
 
@@ -34,13 +36,9 @@ class Ledger:
         now_ns: int,
     ) -> None:
         """Note that *hold* keeps an alert from *integration*, if that is new."""
-        marks = self._marks.get(alert_id) or ()
-        for name, known in marks:
-            if name == integration.id:
-                if known == hold:
-                    return
-                marks = tuple(mark for mark in marks if mark[0] != name)
-        self._marks.put(alert_id, (*marks, (integration.id, hold)))
+        if (integration.id, hold) in (self._marks.get(alert_id) or ()):
+            return
+        self._mark(alert_id, integration.id, hold)
         self.entries.append(
             Entry(
                 alert_id,
@@ -82,9 +80,17 @@ class Ledger:
         entries_max: int | None = None,
     ) -> int:
         """Note what came of an attempt (*kind*: sent, failed, dead) for every alert in it, at most
-        *entries_max*; how many were left out."""
+        *entries_max*; how many were left out. What is dead as it was before is no news."""
         alerts = _alerts(row)
         for alert_id, status in alerts[:entries_max]:
+            if kind == DEAD:
+                # No stage: it is not held, and is tried again.
+                dead = Hold("", f"{status} {cause} {delivery.answer}")
+                if (row.integration, dead) in (self._marks.get(alert_id) or ()):
+                    continue
+                self._mark(alert_id, row.integration, dead)
+            else:
+                self._unmark(alert_id, row.integration)
             self.entries.append(
                 Entry(
                     alert_id,
@@ -101,19 +107,12 @@ class Ledger:
                     key=row.key,
                 )
             )
-            self.release(alert_id, row.integration)
         return max(0, len(alerts) - entries_max) if entries_max is not None else 0
 
     def release(self, alert_id: str, integration_id: str) -> None:
-        """What next holds an alert from an integration is news."""
-        marks = self._marks.get(alert_id)
-        if marks is None:
-            return
-        rest = tuple(mark for mark in marks if mark[0] != integration_id)
-        if not rest:
-            self._marks.drop(alert_id)
-        elif len(rest) < len(marks):
-            self._marks.put(alert_id, rest)
+        """Nothing holds an alert from an integration now; what next does is news."""
+        if self.stage(alert_id, integration_id):
+            self._unmark(alert_id, integration_id)
 
     def forget(self, alert_ids: Iterable[str]) -> None:
         """These alerts are no more."""
@@ -129,6 +128,21 @@ class Ledger:
         """Nothing was noted since the last commit."""
         self.entries = []
         self._marks.abort()
+
+    def _mark(self, alert_id: str, integration_id: str, hold: Hold) -> None:
+        marks = self._marks.get(alert_id) or ()
+        rest = tuple(mark for mark in marks if mark[0] != integration_id)
+        self._marks.put(alert_id, (*rest, (integration_id, hold)))
+
+    def _unmark(self, alert_id: str, integration_id: str) -> None:
+        marks = self._marks.get(alert_id)
+        if marks is None:
+            return
+        rest = tuple(mark for mark in marks if mark[0] != integration_id)
+        if not rest:
+            self._marks.drop(alert_id)
+        elif len(rest) < len(marks):
+            self._marks.put(alert_id, rest)
 
 
 def _alerts(row: Outgoing) -> list[tuple[str, Status]]:

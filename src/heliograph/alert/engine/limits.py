@@ -21,8 +21,9 @@ class Limits(Struct, frozen=True):
     """What the engine may hold and how hard it tries.
 
     alerts            episodes that fire; one more is refused with `Unavailable`
-    ended             episodes kept after their end, for senders that repeat it; the oldest leave
-    ended_ns          for how long they are kept
+    ended             episodes kept after their end, for senders that repeat it; of those that no
+                      group holds, the longest over leave
+    ended_ns          for how long after a sender's last word of them they are kept
     groups            a new group beyond is refused with `Unavailable`
     groups_per_alert  routes that one alert takes; further ones are left out
     message_alerts    alerts in one message, the most severe first; the rest is its `truncated`
@@ -36,7 +37,6 @@ class Limits(Struct, frozen=True):
                       fires is then tried anew, one that resolved is not
     moved_ns          an end that a repeat moved may wait so long to be written
     hurried_ns        but not where the end in the store is nearer than this, or than half the new one
-    resolved_silenced whether the end of what was told is told though it is silenced by then
     resend            kinds of channels that are told again
     """
 
@@ -55,5 +55,11 @@ class Limits(Struct, frozen=True):
     give_up_ns: int = 6 * HOUR_NS
     moved_ns: int = MINUTE_NS
     hurried_ns: int = 2 * MINUTE_NS
-    resolved_silenced: bool = True
     resend: tuple[Resend, ...] = (Resend("alertmanager", MINUTE_NS, 15 * MINUTE_NS),)
+
+    def resent(self, kind: str) -> Resend | None:
+        """How a channel of *kind* is told again; None: it remembers."""
+        for one in self.resend:
+            if one.kind == kind:
+                return one
+        return None

@@ -11,23 +11,12 @@ copy that a crash or a time-out may cause.
 import hashlib
 import heapq
 from collections.abc import Collection
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 from heliograph.alert.engine.rows import Rows
 from heliograph.alert.model import Outgoing, Reason, Told
 
 Line: TypeAlias = tuple[str, str]  # group key, integration id
-
-
-class Refusal(NamedTuple):
-    """A message that a receiver will not have, whatever we do: when to try the next.
-
-    firing   what it was told then; more than that is tried at once
-    """
-
-    times: int
-    until_ns: int
-    firing: frozenset[str]
 
 
 class Outbox:
@@ -37,8 +26,9 @@ class Outbox:
         self.rows: Rows[Line, Outgoing] = Rows()
         self.told: Rows[Line, Told] = Rows()
         # Memory alone: a restart tries at once.
-        self.not_before: dict[Line, int] = {}
-        self.refusals: dict[Line, Refusal] = {}
+        self.not_before: Rows[Line, int] = Rows()
+        # Whose last message was given up, and when.
+        self.refusals: Rows[Line, int] = Rows()
         # By integration, so that many that wait for one are not in the way of the others.
         self._heaps: dict[str, list[tuple[int, Line]]] = {}
 
@@ -51,13 +41,13 @@ class Outbox:
     def drop(self, line: Line) -> None:
         """Have no open row of *line*."""
         self.rows.drop(line)
-        self.not_before.pop(line, None)
+        self.not_before.drop(line)
 
     def forget(self, line: Line) -> None:
         """Have nothing of *line*: its group is no more."""
         self.drop(line)
         self.told.drop(line)
-        self.refusals.pop(line, None)
+        self.refusals.drop(line)
 
     def due_ns(self, but: Collection[str] = ()) -> int | None:
         """When the next attempt is due, *but* of these integrations; None: nothing waits."""
@@ -83,14 +73,14 @@ class Outbox:
 
     def commit(self) -> None:
         """What there is, is stored."""
-        self.rows.commit()
-        self.told.commit()
+        for rows in (self.rows, self.told, self.not_before, self.refusals):
+            rows.commit()
 
     def abort(self) -> None:
         """Put back what there was at the last commit."""
         touched = self.rows.touched()
-        self.rows.abort()
-        self.told.abort()
+        for rows in (self.rows, self.told, self.not_before, self.refusals):
+            rows.abort()
         for line in touched:
             row = self.rows.get(line)
             if row is not None:

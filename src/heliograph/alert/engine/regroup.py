@@ -5,7 +5,7 @@ to the group where it is told about it from now on; where there is none, the old
 orphan until the end of what it told is told. So nothing is told twice and no end is lost.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from msgspec import structs
@@ -13,15 +13,12 @@ from msgspec import structs
 from heliograph.alert.config.setup import Setup
 from heliograph.alert.engine import beginning, flush, resends, sending, telling
 from heliograph.alert.engine.flush import Hold
-from heliograph.alert.engine.groups import Place, Places, first_flush_ns
+from heliograph.alert.engine.groups import GONE, Place, Places, first_flush_ns
 from heliograph.alert.engine.outbox import Line
 from heliograph.alert.engine.state import State
 from heliograph.alert.inhibition import Inhibitor
 from heliograph.alert.model import Alert, Group, Integration, Status, Told
 from heliograph.core.errors import Unavailable
-
-# Before the key of an orphan whose own key another group has now.
-GONE = "gone/"
 
 
 class _Plan(NamedTuple):
@@ -91,7 +88,7 @@ def _carry_out(state: State, plan: _Plan, now_ns: int, *, restart: bool) -> None
     for line, kept in told.items():
         if state.outbox.told.get(line) != kept:
             state.outbox.told.put(line, kept)
-    state.orphans = _orphaned(state, plan)
+    _orphan(state, _orphaned(state, plan))
     _groups(state, plan, now_ns, restart=restart)
     resends.begin(state, now_ns)
     for slot in state.book:
@@ -99,6 +96,7 @@ def _carry_out(state: State, plan: _Plan, now_ns: int, *, restart: bool) -> None
         if state.book.groups[slot] != keys:
             state.book.change(slot)
             state.book.groups[slot] = keys
+    beginning.note_cut(state, now_ns)
 
 
 def _planned(state: State, now_ns: int, places_of: Callable[[State, Alert], Places]) -> _Plan:
@@ -192,6 +190,15 @@ def _orphaned(state: State, plan: _Plan) -> dict[str, tuple[Integration, ...]]:
     return {key: tuple(found) for key, found in owners.items()}
 
 
+def _orphan(state: State, owners: Mapping[str, tuple[Integration, ...]]) -> None:
+    """Have *owners*, by group, and nobody else be those whom groups without a route owe an end."""
+    for key in list(state.orphans):
+        if key not in owners:
+            state.orphans.drop(key)
+    for key, integrations in owners.items():
+        state.orphans.put(key, integrations)
+
+
 def _channels(state: State, plan: _Plan, key: str) -> tuple[Integration, ...]:
     receiver = state.setup.receivers.get(plan.places[key].route.receiver)
     return receiver.integrations if receiver is not None else ()
@@ -222,7 +229,11 @@ def _groups(state: State, plan: _Plan, now_ns: int, *, restart: bool) -> None:
         kept = Group(key, route.id, route.receiver, place.labels, at_ns, now_ns)
         if row is not None:
             kept = structs.replace(
-                kept, created_ns=row.created_ns, flushed=restart and row.flushed
+                kept,
+                created_ns=row.created_ns,
+                flushed=restart and row.flushed,
+                foreign_name=row.foreign_name,
+                interval_ns=row.interval_ns,
             )
         groups.adopt(kept, slots, at_ns)
 

@@ -43,6 +43,11 @@ class Rows(Generic[K, V]):
         if old is not None and key not in self._before:
             self._before[key] = old
 
+    def clear(self) -> None:
+        """Have no row."""
+        for key in list(self._rows):
+            self.drop(key)
+
     def written(self) -> list[V]:
         """Rows that are not what they were at the last commit, in the order they were touched."""
         return [

@@ -8,9 +8,12 @@ from collections.abc import Iterable, Sequence
 
 from msgspec import structs
 
+from heliograph.alert import routes
 from heliograph.alert.engine import flush, outbox, resends, telling
 from heliograph.alert.engine.flush import Hold
-from heliograph.alert.engine.outbox import Line, Refusal
+from heliograph.alert.engine.groups import GONE
+from heliograph.alert.engine.ledger import DEAD
+from heliograph.alert.engine.outbox import Line
 from heliograph.alert.engine.state import State
 from heliograph.alert.model import (
     Alert,
@@ -21,13 +24,12 @@ from heliograph.alert.model import (
     Outgoing,
     Status,
     Told,
+    rank,
 )
 from heliograph.core.duration import SECOND_NS
 from heliograph.core.instant import text_of
 from heliograph.core.labels import Labels
 
-_RANKS = {"critical": 0, "page": 0, "error": 1, "high": 1, "warning": 2, "info": 4, "none": 5}
-_OTHER_RANK = 3
 ANSWER_CHARACTERS_MAX = 500
 
 
@@ -64,7 +66,7 @@ def postpone(state: State, outgoing: Outgoing, until_ns: int, cause: str, now_ns
     integration = state.integrations.get(outgoing.integration)
     if row is None or group is None or integration is None or row.in_flight:
         return
-    state.outbox.not_before[line] = until_ns
+    state.outbox.not_before.put(line, until_ns)
     state.outbox.put(structs.replace(row, due_ns=until_ns))
     state.counts["postponed"] += 1
     # Rounded up: it is not tried before.
@@ -180,7 +182,7 @@ def _sent(
     state.outbox.told.put(line, told)
     resends.told(state, line, told, row.resolved - known, now_ns)
     state.outbox.drop(line)
-    state.outbox.refusals.pop(line, None)
+    state.outbox.refusals.drop(line)
     state.groups.note(group.key)
     telling.let_go(state, group.key, row.resolved, now_ns)
 
@@ -200,7 +202,7 @@ def _failed(
     )
     asked_ns = int(delivery.retry_after_s * SECOND_NS)
     if asked_ns > 0:
-        state.outbox.not_before[line] = now_ns + asked_ns
+        state.outbox.not_before.put(line, now_ns + asked_ns)
     state.counts["entries_cut"] += state.ledger.attempted(
         row, "failed", group, integration, delivery, now_ns, entries_max=limits.entries
     )
@@ -223,22 +225,14 @@ def _dead(
     now_ns: int,
 ) -> None:
     line = (row.group_key, row.integration)
-    route = state.setup.tree.by_id(group.route_id)
-    last = state.outbox.refusals.get(line)
-    times = 1 if last is None else last.times + 1
-    if route is None:
-        wait_ns = state.limits.backoff_max_ns * 2 ** min(times, 10)
-    else:
-        wait_ns = min(
-            route.group_interval_ns * 2 ** min(times - 1, 20),
-            max(route.repeat_interval_ns, route.group_interval_ns),
-        )
     refused = delivery.outcome != "later"
     cause = "refused" if refused else f"given up after {row.attempts} attempts"
     state.counts["dead"] += 1
-    state.ledger.attempted(row, "dead", group, integration, delivery, now_ns, cause=cause)
+    state.ledger.attempted(row, DEAD, group, integration, delivery, now_ns, cause=cause)
     state.outbox.drop(line)
-    state.outbox.refusals[line] = Refusal(times, now_ns + wait_ns, row.firing)
+    # The next look tries again: what is wrong may have been put right.
+    state.outbox.refusals.put(line, now_ns)
+    resends.refused(state, line)
     telling.let_go(state, group.key, row.resolved, now_ns)
 
 
@@ -261,13 +255,15 @@ def _message(state: State, row: Outgoing, group: Group, now_ns: int) -> Message:
         common_annotations=_shared([alert.annotations for alert in alerts]),
         truncated=len(alerts) - len(shown),
         message_id=told.message_id if told is not None else "",
-        foreign_key=state.setup.tree.foreign_key(group.route_id, group.labels),
+        # Without a route: as it was called when what ends now was told.
+        foreign_key=state.setup.tree.foreign_key(group.route_id, group.labels)
+        or routes.foreign_key(group.foreign_name, group.labels)
+        or group.key.removeprefix(GONE),
     )
 
 
 def _order(alert: Alert) -> tuple[int, Labels, int]:
-    rank = _RANKS.get(alert.severity.lower(), _OTHER_RANK)
-    return rank, alert.labels, alert.starts_ns
+    return rank(alert.severity), alert.labels, alert.starts_ns
 
 
 def _shared(all_labels: Sequence[Labels]) -> Labels:

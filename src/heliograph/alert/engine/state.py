@@ -14,35 +14,40 @@ from heliograph.alert.engine.cold import Cold, seen_of
 from heliograph.alert.engine.groups import Groups
 from heliograph.alert.engine.ledger import Ledger
 from heliograph.alert.engine.limits import Limits
-from heliograph.alert.engine.outbox import Outbox
+from heliograph.alert.engine.outbox import Line, Outbox
 from heliograph.alert.engine.rows import Rows
 from heliograph.alert.engine.tally import Tally
+from heliograph.alert.engine.timers import Timers
 from heliograph.alert.inhibition import Inhibitor
 from heliograph.alert.model import Alert, Correlation, Integration, Silence
 from heliograph.alert.silences import Silencer
 
 
-class Correlator(Protocol):
-    """What finds alerts that belong together; bounded and pure. `correlation.correlate` is one."""
+class _Kept(Protocol):
+    """What can go back to the last commit."""
 
-    def add_all(self, alerts: Sequence[Alert]) -> tuple[list[Correlation], list[str]]:
-        """*alerts* fire: groups that are new or changed, each once, ids of those that are no more."""
+    def commit(self) -> None:
+        """What there is, is stored."""
         ...
 
-    def resolve(self, alert: Alert) -> tuple[list[Correlation], list[str]]:
+    def abort(self) -> None:
+        """Put back what there was at the last commit."""
+        ...
+
+
+class Correlator(_Kept, Protocol):
+    """What finds alerts that belong together; bounded and pure. `correlation.correlate` is one."""
+
+    def add_all(self, alerts: Sequence[Alert]) -> list[Correlation]:
+        """*alerts* fire: groups that are new or changed, each once."""
+        ...
+
+    def resolve(self, alert: Alert) -> list[Correlation]:
         """*alert* is over: the same."""
         ...
 
     def load(self, alerts: Iterable[Alert]) -> None:
         """Begin from the episodes that were kept."""
-        ...
-
-    def commit(self) -> None:
-        """What was found is stored."""
-        ...
-
-    def abort(self) -> None:
-        """Put back what there was at the last commit."""
         ...
 
 
@@ -57,7 +62,9 @@ class State:
     moved        slots whose end moved, to be written by a checkpoint, and since when they wait
     hurried      those of them whose stored end is near: the next checkpoint has to write them
     orphans      integrations that groups without a route owe an end, by group
-    lingering    until when ends are told again, by alert (`resends`)
+    cut          of alerts that take more routes than may be: how many, the receiver of the first that
+                 is left out; until the ledger says so
+    lingering    until when ends are told again, by alert; and when what was told is (`resends`)
     """
 
     def __init__(self, setup: Setup, limits: Limits, now_ns: int) -> None:
@@ -75,16 +82,15 @@ class State:
         self.correlator: Correlator | None = None
         self.uncorrelated: list[tuple[Sequence[Alert], bool]] = []
         self.correlations: dict[str, Correlation] = {}
-        self.correlations_gone: dict[str, None] = {}
         self.integrations: dict[str, Integration] = {}
-        self.orphans: dict[str, tuple[Integration, ...]] = {}
+        self.orphans: Rows[str, tuple[Integration, ...]] = Rows()
         self.documents: dict[int, tuple[bytes, bytes]] = {}
         self.changed: dict[int, Alert | None] = {}
         self.moved: dict[int, int] = {}
         self.hurried: dict[int, None] = {}
-        self.lingering: dict[str, int] = {}
-        self.resend_at: dict[tuple[str, str], int] = {}
-        self.resend_heap: list[tuple[int, tuple[str, str]]] = []
+        self.cut: dict[str, tuple[int, str]] = {}
+        self.lingering: Rows[str, int] = Rows()
+        self.resends: Timers[Line] = Timers()
         self.counts: Counter[str] = Counter()
         self.learn(setup)
 
@@ -135,36 +141,67 @@ class State:
         for alerts, fires in waiting:
             assert correlator is not None
             steps = [correlator.add_all(alerts)] if fires else map(correlator.resolve, alerts)
-            for found, gone in steps:
-                for one in found:
-                    self.correlations[one.id] = one
-                    self.correlations_gone.pop(one.id, None)
-                for one_id in gone:
-                    self.correlations.pop(one_id, None)
-                    self.correlations_gone[one_id] = None
+            for found in steps:
+                self.correlations |= {one.id: one for one in found}
+
+    def lingers(self, alert_id: str, now_ns: int) -> bool:
+        """Whether the end of an alert is still told again."""
+        until_ns = self.lingering.get(alert_id)
+        return until_ns is not None and until_ns > now_ns
 
     def forget(self, leaving: Collection[int]) -> None:
         """Let go of ended episodes that no group and no sender asks for any more: *leaving*, and
-        the oldest where more are kept than may be."""
+        those that are so the longest where more are kept than may be. The book is committed."""
         book = self.book
-        over = len(book) - book.firing - self.limits.ended
-        if over > len(leaving):
-            ended = [slot for slot in book if book.over(slot)]
-            self.counts["ended_forgotten"] += over
-            leaving = dict.fromkeys((*leaving, *ended[:over]))
         for slot in leaving:
-            if not book.over(slot) or book.groups[slot]:
-                book.keep(slot, self.now_ns + self.limits.ended_ns)
+            if book.wake[slot] > self.now_ns:
+                # A sender asked for it in this turn.
                 continue
-            self.ledger.forget([book.ids[slot]])
-            self.settle(slot)
-            book.forget(slot)
+            if book.over(slot) and not book.groups[slot]:
+                self._forget(slot)
+            else:
+                book.keep(slot, self.now_ns + self.limits.ended_ns)
+        # Where groups hold too many, there is nothing to look at.
+        while book.idle and len(book) - book.firing > self.limits.ended:
+            slot = next(iter(book.idle))
+            if book.groups[slot]:
+                # A start put it there; it is idle again when it leaves.
+                del book.idle[slot]
+            else:
+                self.counts["ended_forgotten"] += 1
+                self._forget(slot)
 
-    def clear(self) -> None:
-        """What was changed is stored, or never was."""
+    def _forget(self, slot: int) -> None:
+        alert_id = self.book.ids[slot]
+        self.ledger.forget([alert_id])
+        self.lingering.drop(alert_id)
+        self.settle(slot)
+        self.book.forget(slot)
+
+    def commit(self) -> None:
+        """What was changed is stored."""
+        for one in self._kept():
+            one.commit()
+        self._clear()
+
+    def abort(self) -> None:
+        """What was changed could not be stored: put back what there was at the last commit."""
+        for one in self._kept():
+            one.abort()
+        self._clear()
+
+    def _kept(self) -> "tuple[_Kept, ...]":
+        """All that can be put back, beside the book, whose `abort` has something to say."""
+        kept = (
+            *(self.groups, self.outbox, self.ledger, self.silences),
+            *(self.orphans, self.lingering, self.resends),
+        )
+        return kept if self.correlator is None else (*kept, self.correlator)
+
+    def _clear(self) -> None:
         self.changed.clear()
         self.documents.clear()
         self.tally.clear()
+        self.cut.clear()
         self.uncorrelated.clear()
         self.correlations.clear()
-        self.correlations_gone.clear()

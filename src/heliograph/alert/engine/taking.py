@@ -70,10 +70,10 @@ def take(
     current = Span(
         book.starts[slot], None if ends_ns == FOREVER_NS else ends_ns, book.guessed(slot)
     )
-    fires, episode = not book.over(slot), book.episode(slot)
-    step, span = intake.merged(current, offer, fires=fires, episode=episode)
+    step, span = intake.merged(current, offer, fires=not book.over(slot))
     if step is Step.NEW:
-        return _begun(state, post, enrich, offer, span, episode + 1, said, now_ns)
+        episode = book.episode(slot) + 1
+        return _begun(state, post, enrich, offer, span, episode, said, now_ns)
     if step is Step.STALE:
         state.counts["posts_stale"] += 1
         return _taken(state, slot, now_ns)
@@ -268,5 +268,8 @@ def _rerouted(state: State, slot: int, wanted: Places, now_ns: int) -> None:
 
 def _taken(state: State, slot: int, now_ns: int) -> Taken:
     book = state.book
+    if book.over(slot):
+        # Who said this may say it again.
+        book.keep(slot, now_ns + state.limits.ended_ns)
     status = Status.RESOLVED if book.ends[slot] <= now_ns else Status.FIRING
     return Taken(book.ids[slot], False, status, not book.in_change(slot))

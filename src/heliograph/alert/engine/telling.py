@@ -11,15 +11,13 @@ from msgspec import structs
 
 from heliograph.alert.engine import flush, outbox
 from heliograph.alert.engine.flush import Hold, Look
-from heliograph.alert.engine.groups import ORPHAN_INTERVAL_NS
 from heliograph.alert.engine.ledger import NO_CHANNEL
-from heliograph.alert.engine.outbox import Line
 from heliograph.alert.engine.state import State
 from heliograph.alert.intervals import muted_by
-from heliograph.alert.model import Group, Integration, Reason, Status, Told
-from heliograph.alert.routes import Route
+from heliograph.alert.model import Group, Integration, Outgoing, Reason, Status, Told
+from heliograph.alert.routes import GROUP_INTERVAL_NS, Route
 
-NO_ROUTE = "route"
+NO_ROUTE = flush.ROUTE
 COMPARE = "compare"
 RATE = "rate"
 
@@ -47,12 +45,15 @@ def look(state: State, key: str, now_ns: int) -> None:
     group = groups.rows.get(key)
     assert group is not None
     route = state.setup.tree.by_id(group.route_id)
-    interval_ns = ORPHAN_INTERVAL_NS if route is None else route.group_interval_ns
+    if route is None:
+        name, interval_ns = group.foreign_name, group.interval_ns or GROUP_INTERVAL_NS
+    else:
+        name, interval_ns = state.setup.tree.foreign_name(route.id), route.group_interval_ns
     timer_ns = groups.timer_ns(key)
     # A look that is a little late counts as on time, so that repeats keep to their multiple of it.
     at_ns = timer_ns if now_ns - timer_ns < interval_ns else now_ns
     groups.set_timer(key, at_ns + interval_ns)
-    groups.flushed(key)
+    groups.flushed(key, name, interval_ns)
     state.counts["looks"] += 1
 
     seen = sight(state, group, now_ns)
@@ -69,7 +70,7 @@ def look(state: State, key: str, now_ns: int) -> None:
 def of_group(state: State, group: Group) -> tuple[Integration, ...]:
     """Who is told of *group*."""
     if state.setup.tree.by_id(group.route_id) is None:
-        return state.orphans.get(group.key, ())
+        return state.orphans.get(group.key) or ()
     receiver = state.setup.receivers.get(group.receiver)
     return receiver.integrations if receiver is not None else ()
 
@@ -90,9 +91,7 @@ def let_go(state: State, key: str, resolved: Iterable[str], now_ns: int) -> None
         if row is not None:
             needed |= row.firing | row.resolved
             is_open = True
-    leaving = [
-        one for one in resolved if one not in needed and state.lingering.get(one, 0) <= now_ns
-    ]
+    leaving = [one for one in resolved if one not in needed and not state.lingers(one, now_ns)]
     slots = []
     for alert_id in leaving:
         slot = state.book.slot(alert_id)
@@ -102,12 +101,12 @@ def let_go(state: State, key: str, resolved: Iterable[str], now_ns: int) -> None
             rest = tuple(one for one in state.book.groups[slot] if one != key)
             state.book.groups[slot] = rest
             slots.append(slot)
-            state.lingering.pop(alert_id, None)
+            state.lingering.drop(alert_id)
     state.groups.leave(key, slots)
     if not state.groups.members(key) and not is_open:
         for integration in integrations:
             state.outbox.forget((key, integration.id))
-        state.orphans.pop(key, None)
+        state.orphans.drop(key)
         state.groups.drop(key)
 
 
@@ -157,7 +156,7 @@ def _looks(state: State, alert_ids: Iterable[str]) -> Iterable[Look]:
     for alert_id in alert_ids:
         slot = book.slot(alert_id)
         if slot is not None:
-            yield Look(alert_id, book.fingerprints[slot], state.seen(book.cold(slot)))
+            yield Look(alert_id, state.seen(book.cold(slot)))
 
 
 def _offer(
@@ -175,14 +174,12 @@ def _offer(
     firing, resolved = seen.firing, seen.resolved
     if seen.route is None:
         firing &= flush.believed(told)
-    resolved = flush.tellable(
-        resolved, seen.holds, told, silenced_too=state.limits.resolved_silenced
-    )
+    resolved = flush.tellable(resolved, seen.holds, told)
     if not integration.send_resolved:
         resolved = flush.NOBODY
     elif state.lingering and told is not None:
         # Known to this one, and still here for others that are told again.
-        resolved = resolved - (told.resolved & state.lingering.keys())
+        resolved = resolved - {one for one in told.resolved if one in state.lingering}
     reason = flush.reason_to_tell(
         told,
         firing,
@@ -192,11 +189,9 @@ def _offer(
         send_resolved=integration.send_resolved,
     )
     if reason is None or (seen.route is None and reason is Reason.REPEAT):
-        if row is not None:
+        if row is not None and not _resends(state, row, integration, firing):
             box.drop(line)
             state.groups.note(seen.group.key)
-        return
-    if _refused(state, line, firing, now_ns):
         return
     if row is None or row.firing != firing or row.resolved != resolved:
         box.put(
@@ -206,14 +201,12 @@ def _offer(
                 firing,
                 resolved,
                 now_ns=now_ns,
-                due_ns=max(at_ns, box.not_before.get(line, 0)),
+                due_ns=max(at_ns, box.not_before.get(line) or 0),
                 before=row,
                 told=told,
             )
         )
         state.groups.note(seen.group.key)
-    elif row.due_ns > now_ns and box.not_before.get(line, 0) <= now_ns:
-        box.put(structs.replace(row, due_ns=now_ns))
 
 
 def _settled(
@@ -262,10 +255,12 @@ def _note_holds(
             state.ledger.release(alert_id, integration.id)
 
 
-def _refused(state: State, line: Line, firing: frozenset[str], now_ns: int) -> bool:
-    """Whether the receiver refused the same lately."""
-    refusal = state.outbox.refusals.get(line)
-    return refusal is not None and now_ns < refusal.until_ns and firing <= refusal.firing
+def _resends(
+    state: State, row: Outgoing, integration: Integration, firing: frozenset[str]
+) -> bool:
+    """Whether *row* tells again what is no news, to who forgets it, and is true still."""
+    forgets = state.limits.resent(integration.kind) is not None
+    return forgets and row.reason is Reason.REPEAT and row.firing <= firing
 
 
 def _untold(

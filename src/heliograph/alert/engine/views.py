@@ -48,32 +48,23 @@ def newest(state: State, limit: int, now_ns: int) -> list[Alert]:
     return [book.view(slot) for slot in nlargest(limit, slots, key=book.starts.__getitem__)]
 
 
-def suppression(state: State, alert_id: str, now_ns: int) -> Suppression:
-    """What keeps the alert of *alert_id* from being told at *now_ns*; nothing where it is not held
-    any more."""
+def suppression(
+    state: State, alert_id: str, now_ns: int, group_key: str | None = None
+) -> Suppression:
+    """What keeps the alert of *alert_id* from being told at *now_ns* in the group of *group_key*, or
+    in every group that it is in; nothing where it is not held any more."""
     book = state.book
     slot = book.slot(alert_id)
     if slot is None:
         return Suppression()
-    mutes: dict[str, None] = {}
-    for key in book.groups[slot]:
-        group = state.groups.rows.get(key)
-        route = None if group is None else state.setup.tree.by_id(group.route_id)
-        if route is not None and (route.mute_time_intervals or route.active_time_intervals):
-            names = muted_by(
-                route.mute_time_intervals,
-                route.active_time_intervals,
-                state.setup.intervals,
-                now_ns,
-            )
-            mutes.update(dict.fromkeys(names))
+    mutes = _mutes(state, book.groups[slot] if group_key is None else (group_key,), now_ns)
     if not state.silences and not state.setup.inhibitions:
-        return Suppression(mutes=tuple(mutes)) if mutes else Suppression()
+        return Suppression(mutes=mutes) if mutes else Suppression()
     seen = state.seen(book.cold(slot))
     return Suppression(
-        silences=state.silencer.silenced_by(book.fingerprints[slot], seen, now_ns),
+        silences=state.silencer.silenced_by(seen, now_ns),
         inhibitors=state.inhibitor.inhibited_by(seen, alert_id),
-        mutes=tuple(mutes),
+        mutes=mutes,
     )
 
 
@@ -116,6 +107,27 @@ def gauges(state: State) -> dict[str, int]:
         "outbox": len(state.outbox.rows),
         "silences": len(state.silences),
     }
+
+
+def _mutes(state: State, keys: Iterable[str], now_ns: int) -> tuple[str, ...]:
+    """The intervals that mute the groups of *keys*; none where one of these is told."""
+    names: dict[str, None] = {}
+    for key in keys:
+        group = state.groups.rows.get(key)
+        route = None if group is None else state.setup.tree.by_id(group.route_id)
+        if route is None:
+            # Only ends are told there.
+            continue
+        found = muted_by(
+            route.mute_time_intervals,
+            route.active_time_intervals,
+            state.setup.intervals,
+            now_ns,
+        )
+        if not found:
+            return ()
+        names.update(dict.fromkeys(found))
+    return tuple(names)
 
 
 def _picks(matcher: Matcher) -> bool:

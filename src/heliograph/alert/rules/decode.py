@@ -71,8 +71,14 @@ _TOP = {
 }
 
 
-def decode(document: Any, *, rule_id: str = "", builtin: bool = False) -> Rule:
-    """The rule of *document*. Raises Refused that names the field."""
+def decode(
+    document: Any, *, rule_id: str = "", builtin: bool = False, kept: bool = False
+) -> Rule:
+    """The rule of *document*. Raises Refused that names the field.
+
+    Its severity is the one of its labels where it says none itself. Of a *kept* one labels that say
+    another name or severity than the rule are passed over, as they were before they were refused.
+    """
     top = Part.of(document, "")
     top.only(_TOP)
     name = top.text("name", chars_max=200)
@@ -85,18 +91,33 @@ def decode(document: Any, *, rule_id: str = "", builtin: bool = False) -> Rule:
         top.refuse(
             "rule_type", f"{rule_type!r} is none of {', '.join(types)} of source {source}"
         )
+    labels = top.labels("labels")
+    severity = _severity(top, dict(labels), kept=kept)
     return Rule(
         id=rule_id or top.text("id", default="") or top.text("rule_id", default=""),
         name=name,
         source=source,
         rule_type=rule_type,
-        severity=top.text("severity", default="warning", chars_max=64),
+        severity=severity,
         body=_body(rule_type, _config(top, rule_type)),
-        labels=top.labels("labels"),
+        labels=labels,
         annotations=top.labels("annotations", chars_max=4096),
         enabled=top.flag("enabled", default=True),
         builtin=builtin,
     )
+
+
+def _severity(top: Part, labels: Mapping[str, str], *, kept: bool) -> str:
+    """The severity of a rule with *labels*, which may say no other name and severity than it does."""
+    own = top.text("severity", default="", chars_max=64)
+    given = Part({"severity": labels.get("severity", "")}, "labels")
+    if not kept:
+        said = labels.get("alertname", "")
+        if said and said != top.values["name"]:
+            given.refuse("alertname", f"{said!r}, and the alert of a rule has the rule's name")
+        if own and given.values["severity"] not in {"", own}:
+            given.refuse("severity", f"{given.values['severity']!r}, and severity is {own!r}")
+    return own or given.text("severity", default="warning", chars_max=64)
 
 
 def _config(top: Part, rule_type: str) -> Part:

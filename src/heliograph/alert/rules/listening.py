@@ -5,7 +5,7 @@ was heard much later than its row says, or changes sides: a restart counts silen
 beginning anyway.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import msgspec
 
@@ -22,17 +22,25 @@ _DECODER = msgspec.msgpack.Decoder(tuple[tuple[tuple[str, str], ...], int, bool]
 
 
 class Listening:
-    """The keys of one absence rule. *since_ns* is when we began to listen."""
+    """The keys of one absence rule. *since_ns* is when we began to listen; *whose* tells whose the
+    alert of some labels is, where annotations ask for it."""
 
     __slots__ = (
-        *("_absences", "_body", "_dirty", "_labels", "_names", "_resolve_after_ns", "_written"),
-        "rule",
+        *("_absences", "_body", "_dirty", "_labels", "_names", "_resolve_after_ns", "_whose"),
+        *("_written", "rule"),
     )
 
     def __init__(
-        self, rule: Rule, body: Absence, *, since_ns: int, resolve_after_ns: int
+        self,
+        rule: Rule,
+        body: Absence,
+        *,
+        since_ns: int,
+        resolve_after_ns: int,
+        whose: Callable[[Labels, int], Mapping[str, str]] | None = None,
     ) -> None:
         self.rule = rule
+        self._whose = whose if rule_posts.asks_whose(rule) else None
         self._body = body
         self._resolve_after_ns = resolve_after_ns
         self._absences = Absences(
@@ -161,7 +169,7 @@ class Listening:
                 "match_reason": f"nothing for {duration.format_ns(self._body.window_ns)}",
                 "last_heard": instant.text_of(last_ns),
             },
-            values=_silent_for(now_ns - begin_ns),
+            values=self._values(key, now_ns, now_ns - begin_ns),
             value=(now_ns - begin_ns) / 1e9,
         )
 
@@ -175,13 +183,17 @@ class Listening:
             resolve_after_ns=self._resolve_after_ns,
             reason=reason,
             seq=seq,
-            values=_silent_for(silent_ns),
+            values=self._values(key, now_ns, silent_ns),
             value=silent_ns / 1e9,
         )
 
-
-def _silent_for(span_ns: int) -> dict[str, str]:
-    return {"silent_for": duration.format_ns(span_ns // 10**9 * 10**9)}
+    def _values(self, key: Labels, now_ns: int, silent_ns: int) -> dict[str, str]:
+        """What annotations may name besides the labels."""
+        shown = {"silent_for": duration.format_ns(silent_ns // 10**9 * 10**9)}
+        if self._whose is None:
+            return shown
+        whose = self._whose(rule_posts.labels_of(self.rule, key), now_ns)
+        return {**whose, **dict(key), **shown}
 
 
 def _name(key: Labels) -> str:

@@ -15,8 +15,8 @@ window goes on to *now_ns*, as that of PromQL's `…_over_time` does.
 
 import math
 import struct
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple, Self
 
 import msgspec
 from msgspec import structs
@@ -42,6 +42,9 @@ from heliograph.core.samples import STALE_BITS
 from heliograph.rules.anomaly import changes, is_anomalous, robust_z
 from heliograph.rules.condition import Point, aggregate, compare
 from heliograph.rules.pending import Pending, step
+
+# Whose an alert of these labels is, as of an instant: as labels, for what annotations name.
+Whose = Callable[[Labels, int], Mapping[str, str]]
 
 SERIES_MAX = 10_000
 # How far back of its window a series may end and still be judged.
@@ -81,6 +84,12 @@ class _Kept(msgspec.Struct, array_like=True):
 _DECODER = msgspec.msgpack.Decoder(dict[str, _Kept])
 
 
+def nobody(labels: Labels, at_ns: int) -> Mapping[str, str]:
+    """Where nothing is known of whose *labels* are but what they say."""
+    del labels, at_ns
+    return {}
+
+
 def query(rule: Rule, now_ns: int) -> Query | None:
     """What to ask for to evaluate *rule*; None when it is no rule over series."""
     match rule.body:
@@ -104,6 +113,7 @@ def evaluate(
     now_ns: int,
     since_ns: int = 0,
     resolve_after_ns: int = HOUR_NS,
+    whose: Whose = nobody,
 ) -> Answer:
     """Look at *rule* as of *now_ns*, over the *series* that its `query` gave.
 
@@ -112,13 +122,15 @@ def evaluate(
     *rule* is no rule over series.
     """
     if isinstance(rule.body, Absence):
-        return _absence(rule, rule.body, state, series, now_ns, since_ns, resolve_after_ns)
+        listening = _listening(rule, rule.body, state, since_ns, resolve_after_ns, whose)
+        return _absence(rule.body, listening, series, now_ns)
     body = rule.body
     if not isinstance(body, MetricThreshold | Anomaly):
         raise ValueError(f"{rule.name} is no rule over series")  # noqa: TRY004 - of the rule's kind
     kept = _kept(state)
     following: dict[str, _Kept] = {}
     posts: list[Post] = []
+    say = _Say.of(rule, now_ns, resolve_after_ns, whose)
     for one in series[:SERIES_MAX]:
         labels = _shown(one.labels)
         name = fingerprint(labels)
@@ -128,28 +140,21 @@ def evaluate(
         if after is not None:
             following[name] = after
         if after is not None and after.firing:
-            posts.append(_firing(rule, after, now_ns, resolve_after_ns))
+            posts.append(say.firing(after))
         elif before is not None and before.firing:
             reason = "no data" if found is None else "condition over"
-            posts.append(_over(rule, before, now_ns, resolve_after_ns, reason))
-    posts.extend(
-        _over(rule, before, now_ns, resolve_after_ns, "no data")
-        for before in kept.values()
-        if before.firing
-    )
+            posts.append(say.over(before, reason))
+    posts.extend(say.over(before, "no data") for before in kept.values() if before.firing)
     encoded = msgspec.msgpack.encode(following) if following else b""
     return Answer(posts, encoded, max(0, len(series) - SERIES_MAX))
 
 
-def retire(rule: Rule, state: bytes, *, now_ns: int) -> list[Post]:
+def retire(rule: Rule, state: bytes, *, now_ns: int, whose: Whose = nobody) -> list[Post]:
     """*rule* is no more: the posts that end what it said."""
     if isinstance(rule.body, Absence):
-        return _listening(rule, rule.body, state, 0, HOUR_NS).retire(now_ns)
-    return [
-        _over(rule, one, now_ns, HOUR_NS, "rule removed")
-        for one in _kept(state).values()
-        if one.firing
-    ]
+        return _listening(rule, rule.body, state, 0, HOUR_NS, whose).retire(now_ns)
+    say = _Say.of(rule, now_ns, HOUR_NS, whose)
+    return [say.over(one, "rule removed") for one in _kept(state).values() if one.firing]
 
 
 def _judged(
@@ -196,31 +201,51 @@ def _step(
     return _Kept(labels, after.state.since_ns, after.state.firing, value, began_ns)
 
 
-def _firing(rule: Rule, kept: _Kept, now_ns: int, resolve_after_ns: int) -> Post:
-    return rule_posts.firing(
-        rule,
-        kept.labels,
-        at_ns=now_ns,
-        arrival_ns=now_ns,
-        resolve_after_ns=resolve_after_ns,
-        values=dict(kept.labels),
-        annotations={"value": rule_posts.number(kept.value), "match_reason": _reason(rule)},
-        value=kept.value,
-        starts_ns=kept.began_ns,
-    )
+class _Say(NamedTuple):
+    """What *rule* says of its series at *now_ns*."""
 
+    rule: Rule
+    now_ns: int
+    resolve_after_ns: int
+    whose: Whose
 
-def _over(rule: Rule, kept: _Kept, now_ns: int, resolve_after_ns: int, reason: str) -> Post:
-    return rule_posts.over(
-        rule,
-        kept.labels,
-        now_ns=now_ns,
-        resolve_after_ns=resolve_after_ns,
-        reason=reason,
-        values=dict(kept.labels),
-        value=kept.value,
-        starts_ns=kept.began_ns,
-    )
+    @classmethod
+    def of(cls, rule: Rule, now_ns: int, resolve_after_ns: int, whose: Whose) -> Self:
+        # Whose an alert is is looked up only where somebody wants to know.
+        asked = rule_posts.asks_whose(rule)
+        return cls(rule, now_ns, resolve_after_ns, whose if asked else nobody)
+
+    def firing(self, kept: _Kept) -> Post:
+        return rule_posts.firing(
+            self.rule,
+            kept.labels,
+            at_ns=self.now_ns,
+            arrival_ns=self.now_ns,
+            resolve_after_ns=self.resolve_after_ns,
+            values=self._values(kept),
+            annotations={
+                "value": rule_posts.number(kept.value),
+                "match_reason": _reason(self.rule),
+            },
+            value=kept.value,
+            starts_ns=kept.began_ns,
+        )
+
+    def over(self, kept: _Kept, reason: str) -> Post:
+        return rule_posts.over(
+            self.rule,
+            kept.labels,
+            now_ns=self.now_ns,
+            resolve_after_ns=self.resolve_after_ns,
+            reason=reason,
+            values=self._values(kept),
+            value=kept.value,
+            starts_ns=kept.began_ns,
+        )
+
+    def _values(self, kept: _Kept) -> dict[str, str]:
+        labels = rule_posts.labels_of(self.rule, kept.labels)
+        return {**self.whose(labels, self.now_ns), **dict(kept.labels)}
 
 
 def _reason(rule: Rule) -> str:
@@ -255,29 +280,32 @@ def _kept(state: bytes) -> dict[str, _Kept]:
 
 
 def _listening(
-    rule: Rule, body: Absence, state: bytes, since_ns: int, resolve_after_ns: int
+    rule: Rule,
+    body: Absence,
+    state: bytes,
+    since_ns: int,
+    resolve_after_ns: int,
+    whose: Whose,
 ) -> Listening:
-    listening = Listening(rule, body, since_ns=since_ns, resolve_after_ns=resolve_after_ns)
+    def new() -> Listening:
+        return Listening(
+            rule, body, since_ns=since_ns, resolve_after_ns=resolve_after_ns, whose=whose
+        )
+
+    listening = new()
     try:
         rows = msgspec.msgpack.decode(state, type=dict[str, bytes]) if state else {}
         for row in rows.values():
             listening.load(row)
     except (msgspec.MsgspecError, ValueError):
-        return Listening(rule, body, since_ns=since_ns, resolve_after_ns=resolve_after_ns)
+        return new()
     return listening
 
 
 def _absence(
-    rule: Rule,
-    body: Absence,
-    state: bytes,
-    series: Sequence[Series],
-    now_ns: int,
-    since_ns: int,
-    resolve_after_ns: int,
+    body: Absence, listening: Listening, series: Sequence[Series], now_ns: int
 ) -> Answer:
     assert isinstance(body.what, SeriesMatch)
-    listening = _listening(rule, body, state, since_ns, resolve_after_ns)
     posts: list[Post] = []
     for one in series[:SERIES_MAX]:
         newest_ns = next(

@@ -4,7 +4,7 @@ occurring.occurred(rule, threshold, said, values, extra, came)      counted, and
 occurring.heard(rule, absence, values, came)                        it is not silent
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 
 from heliograph.alert.rules.counts import Counts
 from heliograph.alert.rules.index import RuleIndex
@@ -122,11 +122,6 @@ class Occurring:
         one = rule.id, said.client, said.at_ns, name
         number = self._told[one] = self._told.get(one, 0) + 1
         return name + number
-
-    def remembering(self) -> Iterator[Counts | Listening]:
-        """All that is remembered."""
-        yield from self.counts.values()
-        yield from self.listening.values()
 
     def forget_heard(self) -> None:
         """Time has passed: whoever is heard now is heard anew."""

@@ -34,19 +34,21 @@ class Owned:
 
     def __init__(self, rules: Sequence[RowRule]) -> None:
         self._rules = rules
-        self._known: dict[tuple[int, str], tuple[Context, Values]] = {}
+        self._known: dict[tuple[int, str, str], tuple[Context, Values]] = {}
 
-    def of(self, said: Said, source: str) -> Values:
-        """The labels of a row of *source*, not to be changed, and the rules that they pass."""
+    def of(self, said: Said, source: str, rank: str = "") -> Values:
+        """The labels of a row of *source* and *rank*, not to be changed, and the rules that they
+        pass."""
+        own = {"row_source": source, "rank": rank} if rank else {"row_source": source}
         if said.labels:
-            return Values({**known(said), "row_source": source}, self._rules)
+            return Values({**known(said), **own}, self._rules)
         # What is remembered keeps its context, so that no other can have its id.
-        name = id(said.context), source
+        name = id(said.context), source, rank
         found = self._known.get(name)
         if found is None:
             if len(self._known) >= OWNERS_MAX:
                 self._known.clear()
-            found = said.context, Values({**known(said), "row_source": source}, self._rules)
+            found = said.context, Values({**known(said), **own}, self._rules)
             self._known[name] = found
         return found[1]
 

@@ -22,6 +22,8 @@ _ENDS = tuple(
     f"container_{end}"
     for end in sorted({*CONTAINER_ENDS, "exit", "exited", "kill", "oom_killed"})
 )
+# By name where it is told: a pod's container that starts again has another id.
+_CONTAINER = "container_name|container_id|node_name"
 _GPU_LABELS = {"category": "gpu", "kind": "ecc"}
 _OWN_LABELS = {"category": "telemetry"}
 
@@ -105,16 +107,33 @@ _CLUSTER: tuple[Document, ...] = (
         "severity": "warning",
         "rule_config": {
             "event_type": ["container_start", "container_task_start", "container_restart"],
+            "match": ['source!="docker"'],
             "threshold": {
                 "count": 4,
                 "window": "15m",
-                # A container that belongs to no pod is started for itself.
-                "by": ["workload_id", "pod_name|container_id|node_name"],
+                # Each for itself: that a pod's several containers start is no restart.
+                "by": ["workload_id", "pod_name", _CONTAINER],
             },
         },
         "labels": {"category": "kubernetes", "kind": "pod_restart"},
         "annotations": {
-            "summary": "{{ .PodName }} was started {{ $value }} times in 15 minutes"
+            "summary": "A container of {{ .PodName }} was started {{ $value }} times in 15 minutes"
+        },
+    },
+    {
+        "name": "ContainerRestarts",
+        "source": "event",
+        "rule_type": "match",
+        "severity": "warning",
+        "rule_config": {
+            # Docker tells of a restart by a start, and sometimes by a `restart` after it.
+            "event_type": "container_start",
+            "match": ['source="docker"'],
+            "threshold": {"count": 4, "window": "15m", "by": ["workload_id", _CONTAINER]},
+        },
+        "labels": {"category": "container", "kind": "pod_restart"},
+        "annotations": {
+            "summary": "A container on {{ .NodeName }} was started {{ $value }} times in 15 minutes"
         },
     },
     metric(

@@ -21,7 +21,7 @@ _OUT_OF_MEMORY = (
     r"|DefaultCPUAllocator: (?:can't|not enough) |\bstd::bad_alloc\b"
     r"|\[Errno 12\] Cannot allocate memory|\bOut of memory error on GPU \d"
     r"|\b[Oo]ut of memory(?: \(\w+\))?: Kill(?:ed)? process|\bMemory cgroup out of memory"
-    r"|\boom-kill:constraint=|\binvoked oom-killer:"
+    r"|\boom-kill:constraint=|\binvoked oom-killer:|\bSystem OOM encountered, victim process: "
     r"|\bDetected [1-9]\d* oom[-_ ]kill event(?:\(s\)|s)? in "
     r"|\berror: \S+: tasks? [\d,-]+: Out Of Memory\b"
     r"|\bslurmstepd: error: (?:Exceeded (?:job|step)|(?:Job|Step) \d\S* exceeded) memory limit\b"
@@ -33,9 +33,13 @@ _OUT_OF_MEMORY = (
 # Advice speaks of what may happen; PyTorch's own error gives advice after it happened.
 _NOT_OUT_OF_MEMORY = (
     r"(?i)\b(?:avoid|prevent|reduce)(?:s|ing)?\b[^:]*(?:out of memory|MemoryError)"
+    r"|\b(?:avoid|prevent)(?:s|ing)?(?: \w+){0,2} [\w.]+Error: (?:\w+ )?out of memory"
     r"|\b(?:if you|in case of|might|may cause|could cause|help with|except|catch(?:es|ing)?|import)\b"
     r"[^:]*(?:out of memory|MemoryError)"
     r"|MemoryError (?:and|or|counts?|handl\w+|retr\w+|recovery|tests?|checks?)\b"
+    r"|MemoryError (?:is|are|will be) (?:caught|handled|ignored|retried|skipped)\b"
+    r"|\bon (?:an? |any )?(?:\w+\.)*\w*MemoryError,? "
+    r"(?:the|it|we|will|fall|halve|reduce|restart|retry|skip)\b"
     r"|# [^:]*out of memory|\bno (?:\w+ )?(?:out of memory|\w*MemoryError)"
     r"|(?:out of memory|MemoryError)(?: (?:errors?|events?|counts?|kills?|retries|exceptions?))+"
     r"['\"]?\s*[:=]\s*0\b"
@@ -55,6 +59,8 @@ _NCCL = (
     r"|(?:failed to pass|[Tt]imed out in) monitoredBarrier|monitoredBarrier, but received errors"
     r"|\bTimed out initializing process group in store based barrier on rank"
     r"|\bTimed out after \d+ seconds waiting for clients\."
+    r"|\bThe client socket has timed out after \d"
+    r"|\bTimed out waiting \d+ms for (?:recv|send) operation to complete"
     r"|\bgloo/\S+\.(?:cc|h):\d+\] .*(?:[Tt]imed out waiting|Timeout|\b(?:closed|reset) by peer\b)"
     r"|\bGloo connectFullMesh failed with\b.*\b(?:timed out|refused|reset by|unreachable)\b"
     r"|\b(?:call hccl api|[Hh]ccl\w* api) failed\b|\bfunction error: Hccl\w+, error code is \d"
@@ -63,14 +69,17 @@ _NCCL = (
 # It warns of settings too.
 _NOT_NCCL = (
     r"\b[NR]CCL WARN (?:NUMA auto balancing|Missing |\S+ set (?:to \S+ )?by environment)"
-    r"|\b[NRH]CCL (?:[Ee]rror|failure|exception) counts?\s*[:=]\s*0\b"
+    r"|\b[NRH]CCL (?:[Ee]rror|failure|exception|WARN) counts?\s*[:=]\s*0\b"
+    r"|\b[NRH]CCL (?:[Ee]rror|failure|exception) (?:handl(?:ing|ers?)|check|detection|recovery|retr)"
+    # What it will do if there is one.
+    r"|\b(?i:will|would|enabled?|disabled?|configured)\b[^:]*"
+    r"\b(?:on|if|after) (?:an? |any )?[NRH]CCL (?:[Ee]rror|failure|exception)\b[^:]*$"
 )
 _VALUE = r"(?:['\"]?\s*[:=]\s*['\"]?|\s+\(?)(?:tensor\()?\[?[-+]?"
-# The best loss so far, or the least, is infinite at first.
+# What stands before the name of a step's loss, as far as it is the same word.
 _OF_STEP = (
-    r"(?:\b(?:lm|total|train(?:ing)?|reduced_train|gpt|step|avg|average|mean|policy|value|actor|critic|pg|"
-    r"load_balancing|aux|auxiliary|moe_lb|mtp_\d+|val(?:idation)?|eval)[ _/-]"
-    r"|[\d|,{\['\":(\]]\s*|\s\s|\t)"
+    r"\b(?:(?:lm|total|train(?:ing)?|reduced_train|gpt|step|avg|average|mean|policy|value|actor|critic|"
+    r"pg|kl|load_balancing|aux|auxiliary|moe_lb|mtp_\d+|val(?:idation)?|eval|test)_)?"
 )
 # Any name of a loss: `loss/train/total: nan`, `train_loss_step=nan`.
 _LOSS = r"loss\w*(?:[/.-]\w+)*"
@@ -84,12 +93,14 @@ _NAN = (
     r"|\bfound (?:nan|inf) in (?:local )?(?:forward |grad|loss)"
     r"|\b(?:nan|inf(?:inite)?|non-?finite) (?:or inf )?(?:(?:training|validation|train) )?loss"
     r"(?:, (?:ending|stopping|aborting)| (?:detected|encountered|found|at (?:step|iteration)))\b"
-    r"|\bloss (?:became|has become|diverged to|contains|went to) (?:nan|inf(?:inity)?)\b"
+    r"|\bloss (?:became|has become|diverged to|contains|went to) (?:nan|inf(?:inity|inite)?)\b"
     r"|\bloss is (?:inf(?:inity)?\b|not finite: |infinite or nan\b)"
     r"|\bdetected (?:nan and/or inf values in\b|(?:nan|inf) in (?:the )?(?:\w+ )?loss\b)"
     r"|\bloss returned in \S+ is (?:tensor\()?(?:nan|inf)\b"
     r"|\bUnexpected result [-+]?(?:nan|inf) on rank \d"
 )
+# The rest of a line that tells of no NaN and of no infinity but the one.
+_REST = r"(?:[^in]|n[^a]|na[^n]|nan[a-z]|i[^n]|in[^f]|inf[a-hj-z])*"
 _NOT_NAN = (
     r"(?i)\bloss_(?:scal\w*|mask)['\"]?\s*[:=]\s*['\"]?[-+]?(?:nan|inf)|\bin 0 (?:batch|step|iter)"
     r"|\b(?:if|when|whether|in case|check(?:s|ing)?|skip(?:s|ping)?|avoid)\b[^:|=]*"
@@ -97,7 +108,11 @@ _NOT_NAN = (
     r"|\b(?:nan|inf|infinite|non-?finite) (?:\w+ )?loss|\b(?:nan|inf) in (?:the )?(?:\w+ )?loss)"
     r"|\bloss(?: is)? nan[ -](?:check\w*|guards?|detect\w*|toleran\w*|handling|filter\w*)\b"
     r"|\bloss inf-|\b(?:raise [\w.]+|print|warn|log\w*\.\w+)\([a-z]?[a-z]?[\"'][^\"']*\b(?:nan|inf)\b"
-    r"|\bloss(?: is)? nan\??['\"]?\s*[:=]?\s*(?:0|false|no)\b"
+    r"|\bloss(?: is)? nan\??(?: counts?)?['\"]?\s*[:=]?\s*(?:0|false|no)\b"
+    r"|\bnan \((?:no (?:eval|valid|batch|data|sample)|not (?:available|computed|evaluated|measured))"
+    # The best loss so far, or the least, is infinite at first.
+    rf"|^{_REST}\b(?:best|lowest|least|min(?:imum)?|initial|prev(?:ious)?|max(?:imum)?|target)"
+    rf"[ _/-](?:[\w/.-]+ ){{0,2}}\w*{_LOSS}{_VALUE}inf(?:inity)?\b{_REST}(?:i|n|in|na)?$"
     r"|\bassert\b.*,\s*[a-z]?[\"'][^\"']*\b(?:nan|inf)\b|^\s+#[^#:]*\bnan\b"
 )
 _CHECKPOINT = (
@@ -107,12 +122,19 @@ _CHECKPOINT = (
     r"|(?:\b|_)(?:checkpoint|ckpt)(?:ing)?(?: \w+){0,3} fail(?:ed|ure)\b"
     r"|\bsaving (?:the |an? )?checkpoint\b.* failed: "
     r"|\bSafetensorError: Error while serializing"
-    r"|\bCheckpointException\b"
+    r"|\bCheckpointException\b|\bPytorchStreamWriter failed writing file\b"
+    r"|\benforce fail at inline_container\.cc:\d+\] \. unexpected pos \d"
 )
 _NOT_CHECKPOINT = (
     r"(?i)\bfail(?:ed|ures?)(?: \w+){0,3}['\"]?\s*[:=]\s*['\"]?(?:0|true|false|enabled|disabled)['\"]?"
     r"\s*(?:$|[,;|)}\]])"
     r"|\b(?:checkpoint|ckpt) (?:load|restor|read)\w* (?:has |was )?fail|\bno (?:checkpoint|ckpt) fail"
+    r"|\bno (?:errors?|exceptions?|failures?) (?:\w+ ){0,2}"
+    r"(?:sav|writ|upload|stor|persist|finaliz|serializ)"
+    r"|\bon[ _-](?:checkpoint|ckpt)(?:[ _-]\w+){0,2}[ _-]fail\w*\s*[:=]\s*['\"]?"
+    r"(?:abort|continue|exit|ignore|raise|retry|skip|stop|warn)"
+    r"|\b(?:resum|restart|restor|recover|continu|load)\w* (?:\w+ ){0,4}(?:checkpoint|ckpt)s? "
+    r"(?:after|following|on|upon) (?:\w+ ){0,3}fail"
     r"|\berror if\b|\braise an? error when\b|\bif (?:\w+ ){0,3}(?:failed|cannot|could not|unable)\b"
 )
 _ECC = (

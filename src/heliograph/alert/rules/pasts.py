@@ -68,8 +68,9 @@ class Pasts:
 
     @property
     def late(self) -> int:
-        """Values that came out of order."""
-        return self._gone_late + sum(held.late for held in self._pasts.values())
+        """Values that came out of order. May be asked by another thread than the one that adds."""
+        # All of them at once: none may come while they are gone through.
+        return self._gone_late + sum(held.late for held in list(self._pasts.values()))
 
     def of(self, key: Labels, client: str) -> Held:
         """The past of *key* and *client*, new where there is none."""

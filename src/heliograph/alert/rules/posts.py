@@ -35,6 +35,9 @@ _CAMEL = {
     "LogMessage": "log_line",
     "Message": "log_line",
 }
+_WHOSE = {"pod_name", "pod_id", "node_name", "cluster_name"} | {
+    *("workload_id", "workload_name", "workload_uid")
+}
 _ENCODER = msgspec.json.Encoder()
 
 
@@ -134,13 +137,27 @@ def rendered(text: str, values: Mapping[str, str], value: float | None) -> str:
         name = match[1]
         if name in {"$value", ".Value"}:
             return UNKNOWN if value is None else number(value)
-        for prefix in ("$labels.", ".Labels."):
-            if name.startswith(prefix):
-                return values.get(name.removeprefix(prefix), "")
-        known = _CAMEL.get(name.removeprefix("."))
-        return match[0] if known is None else values.get(known, "")
+        label = _label(name)
+        return match[0] if label is None else values.get(label, "")
 
     return _PLACEHOLDER.sub(filled, text) if "{{" in text else text
+
+
+def asks_whose(rule: Rule) -> bool:
+    """Whether an annotation of *rule* names whose an alert is: its pod, workload or node."""
+    return any(
+        _label(found[1]) in _WHOSE
+        for _, text in rule.annotations
+        for found in _PLACEHOLDER.finditer(text)
+    )
+
+
+def _label(name: str) -> str | None:
+    """The label that a placeholder of *name* stands for; None for what is none of these."""
+    for prefix in ("$labels.", ".Labels."):
+        if name.startswith(prefix):
+            return name.removeprefix(prefix)
+    return _CAMEL.get(name.removeprefix("."))
 
 
 def _own(rule: Rule, values: Mapping[str, str], value: float | None) -> dict[str, str]:

@@ -3,8 +3,9 @@
     rows.several([row, …], whose, came)      *whose* is asked for each pod that is not known yet
     rows.one(row, said, came)                a row with labels or a line of its own
 
-A *track* is the rows of one pod, source and rank group: whose they are, which rules they pass, by
-which keys these count, and the pasts that their values belong to. It holds while the owner does.
+A *track* is the rows of one pod, source and rank group, and of one rank where a rule asks for it:
+whose they are, which rules they pass, by which keys these count, and the pasts that their values
+belong to. It holds while the owner does.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -95,11 +96,15 @@ class _Track:
 class RowRules:
     """The rules of *index* over rows."""
 
-    __slots__ = ("_occurring", "_owned", "_saying", "_tracked", "_tracks", "pasts")
+    __slots__ = (
+        *("_asks_rank", "_occurring", "_owned", "_saying", "_tracked", "_tracks"),
+        "pasts",
+    )
 
     def __init__(self, index: RuleIndex, saying: Saying, occurring: Occurring) -> None:
         self._saying, self._occurring = saying, occurring
         self._owned = Owned(index.rows)
+        self._asks_rank = any(_asks_rank(rule, body) for rule, body in index.rows)
         self._tracks: dict[tuple[str, str, str], Scores] = {}
         # The pods of these.
         self._tracked: set[str] = set()
@@ -116,7 +121,8 @@ class RowRules:
     def several(self, rows: Sequence[TrainingRow], whose: Whose, came: Came) -> None:
         """Evaluate *rows* in their order; *whose* tells, by a pod's uid, all their labels."""
         # A list once, not each time that we look on.
-        tracks, some, at = self._tracks, list(rows), 0
+        tracks, at = self._tracks, 0
+        some = [_of_rank(row) for row in rows] if self._asks_rank else list(rows)
         while True:
             # Nearly all rows are values as before: they are not looked at one by one here.
             at, track, beyond = look_through(tracks, some, at, came)
@@ -147,7 +153,7 @@ class RowRules:
     def _scores(self, row: TrainingRow, said: Said) -> Scores:
         """Those of the track of *row*, their owner, which does not know them: a forgotten one is gone
         at once."""
-        values = self._owned.of(said, row.source)
+        values = self._owned.of(said, row.source, _rank(row) if self._asks_rank else "")
         client = f"{said.client}/{row.rank_group}"
         looks: _Looks = [
             _Scored(rule, body, self.pasts[rule.id], values, client)
@@ -229,9 +235,39 @@ class RowRules:
         )
 
 
+def _asks_rank(rule: Rule, body: FieldTest | Anomaly) -> bool:
+    """Whether *rule* matches on the rank of a row, or counts by it."""
+    parts = (rule.body, body, getattr(body, "threshold", None))
+    by = {
+        one
+        for part in parts
+        for names in getattr(part, "by", None) or ()
+        for one in names.split("|")
+    }
+    return "rank" in by or any(matcher.name == "rank" for matcher in body.match)
+
+
+def _rank(row: TrainingRow) -> str:
+    """The rank that *row* tells of, "" for none."""
+    rank = row.fields.get("rank")
+    if not isinstance(rank, int | float) or isinstance(rank, bool):
+        return ""
+    return rule_posts.number(rank)
+
+
+def _of_rank(row: TrainingRow) -> TrainingRow:
+    """*row* in a group of its rank: its line may name the rank as a value only."""
+    rank = _rank(row)
+    if rank in {"", row.rank_group}:
+        return row
+    return row._replace(rank_group=f"{row.rank_group}/{rank}")
+
+
 def _shown(row: TrainingRow, said: Said) -> dict[str, str]:
-    """What an alert shows of *row*: its step, and its line where there is one."""
+    """What an alert shows of *row*: its step, its rank, and its line where there is one."""
     shown = {} if row.iteration is None else {"iteration": str(row.iteration)}
+    if rank := _rank(row):
+        shown["rank"] = rank
     if said.text:
         shown["log_line"] = rule_posts.line_cut(said.text)
     return shown

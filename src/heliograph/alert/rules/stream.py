@@ -9,7 +9,7 @@
 Evaluation is in order and depends on what was handed in alone, never on the machine: from the same
 states the same lines give the same posts. What one `drain` gives is one transaction's; a key that
 fires often in between is one post, of the first line that made it fire and the latest `seq`.
-Nothing here is shared: one stream belongs to one thread.
+Nothing here is shared: one stream belongs to one thread. `bounds` alone may be asked by others.
 """
 
 from collections import Counter

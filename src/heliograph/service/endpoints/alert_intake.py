@@ -17,7 +17,7 @@ from heliograph.alert.engine.taking import Taken
 from heliograph.alert.model import Post
 from heliograph.core.clock import Clock
 from heliograph.core.errors import Refused
-from heliograph.receive import alert_bodies, alert_webhook, json_body
+from heliograph.receive import alert_bodies, alert_webhook
 from heliograph.receive.alerts import Posted, Times
 from heliograph.service import problem
 from heliograph.service.alert_bodies_v2 import BodiesV2
@@ -25,7 +25,7 @@ from heliograph.service.alert_meters import AlertMeters
 from heliograph.service.alert_posts import AlertPosts
 from heliograph.service.endpoints import foreign
 from heliograph.service.endpoints.foreign import require_json
-from heliograph.service.http import Endpoint, Surroundings, Told, header, read_body
+from heliograph.service.http import Endpoint, Surroundings, Told, read_inflated
 
 ERRORS_SHOWN_MAX = 20
 JSON = "application/json"
@@ -128,7 +128,9 @@ async def _post(
 ) -> tuple[Posted, list[Taken]]:
     with _Counted(intake, source) as counted:
         body = await _body(request, intake, strictly=False)
-        posted, taken = await intake.posts.awaited(lambda times: decode(body, times))
+        posted, taken = await intake.posts.awaited(
+            lambda times: decode(body, times), v2=source == "metric"
+        )
         counted.note(posted)
     return posted, taken
 
@@ -136,11 +138,7 @@ async def _post(
 async def _body(request: Request, intake: Intake, *, strictly: bool) -> bytes:
     if strictly:
         require_json(request)
-    return json_body.inflated(
-        await read_body(request, intake.around),
-        content_encoding=header(request, b"content-encoding"),
-        decoded_bytes_max=intake.decoded_bytes_max,
-    )
+    return await read_inflated(request, intake.around, intake.decoded_bytes_max)
 
 
 class _Counted(AbstractContextManager["_Counted"]):

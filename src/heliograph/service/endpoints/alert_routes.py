@@ -139,8 +139,8 @@ class _Bound:
     ) -> Sequence[str]:
         # Channels are looked at first, and on a thread of their own: a name may take seconds to
         # resolve, and neither the engine nor placements may stand behind that.
-        await self._have.executors.wait(lambda: self._have.book.check(document, over))
-        return await self._have.ask(work)
+        told = await self._have.executors.wait(lambda: self._have.book.check(document, over))
+        return [*await self._have.ask(work), *told]
 
 
 async def _route(request: Request, routing: Routing) -> dict[str, Any]:

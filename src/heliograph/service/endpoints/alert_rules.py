@@ -7,14 +7,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from heliograph.alert.rules import trial as rule_trial
+from heliograph.alert.rules.decode import TYPES_OF
 from heliograph.core import instant
 from heliograph.core.clock import Clock
 from heliograph.receive import json_body
 from heliograph.service import params, problem
 from heliograph.service.executors import Executors
 from heliograph.service.http import Endpoint, Parameter, Surroundings, read_document
+from heliograph.service.log_patterns import PatternBook
+from heliograph.service.owners import Owners
 from heliograph.service.rule_book import RuleBook, Shown
-from heliograph.training.clean import uncolored
+from heliograph.service.rule_trial import TrialReading
 
 JSON = ("application/json",)
 
@@ -29,6 +32,8 @@ class Ruling(NamedTuple):
     executors: Executors
     clock: Clock
     list_max: int
+    owners: Owners
+    patterns: PatternBook
 
 
 def endpoints(ruling: Ruling) -> list[Endpoint]:
@@ -104,7 +109,7 @@ class _Bound:
     async def listed(self, request: Request) -> Response:
         """A page of rules."""
         params.known(request, ("source", "enabled", "offset", "limit"))
-        source = params.text(request, "source")
+        source = params.choice(request, "source", ("", *TYPES_OF), "")
         enabled = params.choice(request, "enabled", ("", "true", "false"), "")
         offset, limit = params.page(request, self._have.list_max)
 
@@ -125,7 +130,11 @@ class _Bound:
         document = await _body(request, self._have)
         now_ns = self._have.clock.now_ns()
         tried = await self._have.executors.read(
-            lambda: rule_trial.trial(document, now_ns=now_ns, seen=uncolored)
+            lambda: rule_trial.trial(
+                document,
+                now_ns=now_ns,
+                reading=TrialReading(self._have.owners, self._have.patterns),
+            )
         )
         return problem.answer(tried)
 

@@ -208,16 +208,16 @@ def _view(
     wanted: Wanted,
     told: Told | None = None,
     *,
-    by_name: bool = False,
+    in_group: str | None = None,
 ) -> _View | None:
     """*alert* as the API has it, where it is wanted, with the receivers that are *told*: one for each
-    of its groups, in the order of their routes, or *by_name*."""
+    of its groups, in the order of their routes, or *in_group* by name."""
     engine = turn.engine
     groups = engine.groups_of(alert.id)
     receivers = [one.receiver for one in groups if told is None or told(one.receiver)]
-    if by_name:
+    if in_group is not None:
         receivers.sort()
-    suppression = engine.suppression(alert.id, turn.now_ns)
+    suppression = engine.suppression(alert.id, turn.now_ns, in_group)
     if not wanted.has(suppression):
         return None
     if suppression.inhibitors:
@@ -240,7 +240,7 @@ def _groups(turn: Turn, wanted: Wanted) -> list[Mapping[str, Any]]:
     count, told = 0, wanted.told
     for group, members in turn.engine.groups(turn.now_ns, wanted.matchers, told):
         # Of other receivers, nothing is said here: so has it Alertmanager.
-        asked = (_view(turn, alert, wanted, told, by_name=True) for alert in members)
+        asked = (_view(turn, alert, wanted, told, in_group=group.key) for alert in members)
         chosen = (view for view in asked if view is not None)
         views = list(islice(chosen, ALERTS_MAX + 1 - count))
         # An alert counts in each of its groups, for it is shown in each.

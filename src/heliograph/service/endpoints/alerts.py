@@ -11,7 +11,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from heliograph.alert.document import NO_SUPPRESSION
-from heliograph.alert.model import Alert, Status, Suppression
+from heliograph.alert.engine.flush import INHIBIT, MUTE, SILENCE
+from heliograph.alert.engine.telling import COMPARE, NO_ROUTE, RATE
+from heliograph.alert.engine.waiting import GROUP_INTERVAL, GROUP_WAIT
+from heliograph.alert.model import SOURCES, Alert, Entry, Status, Suppression
 from heliograph.core import instant
 from heliograph.core.errors import Refused, Unavailable
 from heliograph.service import alert_view, params, problem
@@ -46,6 +49,15 @@ STATISTICS = (*COUNTED, "date_from", "date_to", "group_by", "offset", "limit")
 NOTED = ("alert_id", "receiver", "integration", "channel", "kind", "stage")
 LEDGER = (*NOTED, "start", "end", "offset", "limit")
 STATUSES = ("", "firing", "resolved")
+# Of a line of the ledger.
+KINDS = ("", "sent", "failed", "dead", "held")
+STAGES = (
+    "", INHIBIT, MUTE, SILENCE, RATE, COMPARE, NO_ROUTE, GROUP_WAIT, GROUP_INTERVAL,
+)  # fmt: skip
+# What has but these values, by parameter.
+_CHOICES = {"source": ("", *SOURCES), "kind": KINDS, "stage": STAGES}
+# Spec 001's word for what the ledger knows by another.
+_CHANNELS = {"wechat": "wecom"}
 _DATE = re.compile(r"\d{4}-\d\d-\d\d\Z", re.ASCII)
 
 
@@ -144,7 +156,7 @@ class _Bound:
             offset, limit = params.page(request, self._have.list_max)
             status = params.choice(request, "status", STATUSES, "")
             filters = alert_pages.Filters(
-                **{name: params.text(request, name) or None for name in EQUALS},
+                **_equal(request, EQUALS),
                 status=Status(status) if status else None,
                 start_ns=_instant(request, "starts_after"),
                 end_ns=_instant(request, "starts_before"),
@@ -172,6 +184,7 @@ class _Bound:
             )
             now_ns, live = self._live([alert_id])
             alert, suppression = _newer(stored, live.get(alert_id))
+            entries = [*self._waiting(alert_id), *entries]
             return problem.answer(alert_view.alert(alert, now_ns, suppression, entries))
 
         return await self._have.reads.answer(found)
@@ -205,7 +218,7 @@ class _Bound:
                 raise Refused(f"over {GROUP_BY_CHARS_MAX} characters", field="group_by")
             group_by = [name.strip() for name in given.split(",")] if given else []
             filters = alert_statistics.Filters(
-                **{name: params.text(request, name) or None for name in COUNTED},
+                **_equal(request, COUNTED),
                 start_ns=_day(request, "date_from", inclusive=False),
                 end_ns=_day(request, "date_to", inclusive=True),
             )
@@ -238,15 +251,22 @@ class _Bound:
             params.known(request, LEDGER)
             offset, limit = params.page(request, self._have.list_max)
             filters = alert_ledger.Filters(
-                **{name: params.text(request, name) or None for name in NOTED},
+                **_equal(request, NOTED),
                 start_ns=_instant(request, "start"),
                 end_ns=_instant(request, "end"),
             )
+            waiting = [
+                one
+                for one in self._waiting(filters.alert_id or "")
+                if alert_ledger.matches(filters, one)
+            ]
+            now = waiting[offset : offset + limit]
+            behind, rest = max(0, offset - len(waiting)), limit - len(now)
             entries, total = self._have.state.read(
-                lambda tx: alert_ledger.page(tx, filters, offset=offset, limit=limit)
+                lambda tx: alert_ledger.page(tx, filters, offset=behind, limit=rest)
             )
-            items = [alert_view.entry(one) for one in entries]
-            return problem.listing(items, total, offset, limit)
+            items = [alert_view.entry(one) for one in (*now, *entries)]
+            return problem.listing(items, total + len(waiting), offset, limit)
 
         return await self._have.reads.answer(found)
 
@@ -263,6 +283,12 @@ class _Bound:
             alert_view.alert(alert, now_ns, suppression)
             for alert, suppression in (_newer(one, live.get(one.id)) for one in stored)
         ]
+
+    def _waiting(self, alert_id: str) -> list[Entry]:
+        """What of an alert waits for a look at its group, which the ledger has no lines of."""
+        return self._have.alerting.asked(
+            lambda turn: turn.engine.waiting(alert_id, turn.now_ns)
+        )
 
     def _live(self, alert_ids: Sequence[str]) -> tuple[int, dict[str, _Live]]:
         """The engine's time, and what it knows of *alert_ids*: it is ahead of the store by repeats."""
@@ -288,6 +314,15 @@ def _newer(stored: Alert, live: _Live | None) -> tuple[Alert, Suppression]:
         stored, ends_ns=now.ends_ns, updated_ns=now.updated_ns, count=now.count
     )
     return alert, live.suppression
+
+
+def _equal(request: Request, names: Sequence[str]) -> dict[str, str | None]:
+    """What each of *names* must equal; None: anything."""
+    given = {name: params.text(request, name) or None for name in names}
+    for name in _CHOICES.keys() & given.keys():
+        params.choice(request, name, _CHOICES[name], "")
+    channel = given.get("channel")
+    return given | {"channel": _CHANNELS[channel]} if channel in _CHANNELS else given
 
 
 def _instant(request: Request, name: str) -> int | None:

@@ -253,6 +253,7 @@ def _record(event: ContainerEvent, now_ns: int) -> Record:
         resource={
             "node": event.node,
             "container_id": event.container_id,
+            "container_name": name if isinstance(name := event.raw.get("name"), str) else "",
             "pod_uid": event.pod_uid,
             "pod_name": event.pod_name,
             "namespace": event.namespace,

@@ -9,6 +9,7 @@ A stream is answered when it is durable; a client repeats what it got no answer 
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
@@ -120,11 +121,11 @@ class _Bound:
         """Answer one operation."""
         native = self._with
         native.backpressure.check()
-        body = await self._body(request)
+        inflated = await self._body(request)
         root, authorization = _root(request), header(request, b"authorization")
 
         def answered() -> dict[str, Any] | Asked:
-            asked = wandb_graphql.decode(body)
+            asked = wandb_graphql.decode(inflated())
             known = self._operations.get(asked.operation)
             said = known is not None or asked.operation in wandb_public.NAMES
             if asked.operation not in _WHO | wandb_public.NAMES:
@@ -165,10 +166,11 @@ class _Bound:
         native = self._with
         name = _name(request)
         native.backpressure.check()
-        body = await self._body(request)
-        native.taking.meters.received_bytes.add(len(body), PROTOCOL)
+        inflated = await self._body(request)
 
         def taken() -> None:
+            body = inflated()
+            native.taking.meters.received_bytes.add(len(body), PROTOCOL)
             stream = wandb_stream.decode(body)
             said = None
             if stream.run is not None:
@@ -208,8 +210,10 @@ class _Bound:
         meters.received_bytes.add(size_bytes, PROTOCOL)
         return Response(b"", media_type="application/x-protobuf")
 
-    async def _body(self, request: Request) -> bytes:
-        return json_body.inflated(
+    async def _body(self, request: Request) -> Callable[[], bytes]:
+        """What gives the body without its encoding: not here, where all other requests wait."""
+        return partial(
+            json_body.inflated,
             await read_body(request, self._with.around),
             content_encoding=header(request, b"content-encoding"),
             decoded_bytes_max=self._with.decoded_bytes_max,

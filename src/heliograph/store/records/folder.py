@@ -50,8 +50,9 @@ class _Matches(NamedTuple):
 class RecordFolder:
     """The records of one folder. `append` and `retain` take turns; readers wait for nobody.
 
-    counts   `other` records outside the days kept apart, `other_dropped` of those deleted by their
-             bound, `days_corrupt` set aside, `days_expired` and `days_over_size` deleted
+    counts   `other` records kept outside the days kept apart, `other_expired` of those deleted by
+             age and `other_dropped` by their bound, `days_corrupt` set aside, `days_expired` and
+             `days_over_size` deleted
     """
 
     def __init__(self, folder: Path, clock: Clock) -> None:
@@ -177,9 +178,7 @@ class RecordFolder:
     def _append_to(self, day: int, some: Mapping[bytes, Record], piece: Piece) -> set[bytes]:
         """Keep *some*, which are *piece*; the ids that were not there yet."""
         known: set[bytes] = set()
-        if day == days.OTHER:
-            self.counts["other"] += len(some)
-        elif days.OTHER in self._days:
+        if day != days.OTHER and days.OTHER in self._days:
             # Stored when its day was still too far ahead.
             known = self._read(days.OTHER, known, lambda db: dayfile.present(db, piece.ids))
         while some:
@@ -189,6 +188,8 @@ class RecordFolder:
             known = self._insert(day, piece)
             if not known:
                 break
+        if day == days.OTHER:
+            self.counts["other"] += len(some)
         return set(some)
 
     def _insert(self, day: int, piece: Piece) -> set[bytes]:
@@ -276,12 +277,15 @@ class RecordFolder:
         if days.OTHER not in self._days:
             return
 
-        def work() -> int:
+        def expire() -> int:
+            return dayfile.delete_before(self._writer(days.OTHER), floor_ns, RETAIN_ROWS_MAX)
+
+        def trim() -> int:
             writer = self._writer(days.OTHER)
-            dayfile.delete_before(writer, floor_ns, RETAIN_ROWS_MAX)
             return dayfile.trim(writer, days.OTHER_RECORDS_MAX, RETAIN_ROWS_MAX)
 
-        self.counts["other_dropped"] += self._on(days.OTHER, work)
+        self.counts["other_expired"] += self._on(days.OTHER, expire)
+        self.counts["other_dropped"] += self._on(days.OTHER, trim)
 
     def _shrink(self, bytes_max: int) -> None:
         for aside in _aside_in(self._folder).values():

@@ -94,13 +94,15 @@ class RecordTable:
         for id_, record in by_id.items():
             place = days.place(record.timestamp_ns, now_ns=now_ns, existing=self._days)
             by_day.setdefault(place, []).append(row.of(id_, record))
-        self.counts["other"] += len(by_day.get(days.OTHER, ()))
         fresh: set[bytes] = set()
         for day, of_day in sorted(by_day.items()):
             for piece in batches.cut(of_day, APPEND_MAX):
                 with seam.translated("records"), self._writer.begin() as tx:
                     self._ensure(tx, day)
-                    fresh |= _insert(tx, day, piece)
+                    new = _insert(tx, day, piece)
+                fresh |= new
+                if day == days.OTHER:
+                    self.counts["other"] += len(new)
                 self._days |= {day}
         return [record for id_, record in by_id.items() if id_ in fresh]
 
@@ -149,7 +151,9 @@ class RecordTable:
                 left -= held.pop(day)
                 self.counts[why] += 1
             if days.OTHER in held:
-                self.counts["other_dropped"] += _retain_other(tx, floor_ns)
+                expired, dropped = _retain_other(tx, floor_ns)
+                self.counts["other_expired"] += expired
+                self.counts["other_dropped"] += dropped
         self._days = frozenset(held)
 
     def size_bytes(self) -> int:
@@ -184,16 +188,18 @@ def _insert(tx: Connection, day: int, rows: Sequence[row.Row]) -> set[bytes]:
     return {bytes(id_) for id_ in tx.execute(_INSERT, values).scalars()}
 
 
-def _retain_other(tx: Connection, floor_ns: int) -> int:
+def _retain_other(tx: Connection, floor_ns: int) -> tuple[int, int]:
+    """Delete of `other` what is before the floor, then what is too much; how many of each."""
     other = {"other": days.OTHER}
-    tx.execute(
+    expired = tx.execute(
         _EXPIRE, {**other, "floor": max(floor_ns, row.INT64_MIN), "most": RETAIN_ROWS_MAX}
-    )
+    ).rowcount
     count = text("SELECT count(*) FROM records WHERE day = :other")
     excess = tx.execute(count, other).scalar_one() - days.OTHER_RECORDS_MAX
     if excess <= 0:
-        return 0
-    return tx.execute(_TRIM, {**other, "excess": min(excess, RETAIN_ROWS_MAX)}).rowcount
+        return expired, 0
+    excess = min(excess, RETAIN_ROWS_MAX)
+    return expired, tx.execute(_TRIM, {**other, "excess": excess}).rowcount
 
 
 def _partitions(tx: Connection) -> dict[int, int]:

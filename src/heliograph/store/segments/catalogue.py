@@ -9,7 +9,8 @@ import logging
 import os
 import threading
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from heliograph.store.segments.file import Damaged, Index
@@ -132,6 +133,23 @@ class Catalogue:
         for name in removed:
             (self.folder / name.text).unlink(missing_ok=True)
 
+    @contextmanager
+    def adding(self, removed: Iterable[SegmentName]) -> Iterator[list[tuple[SegmentName, int]]]:
+        """Files noted in the list, as (name, bytes), take the place of *removed*; where it fails
+        before the last of them is durable, none stays on disk."""
+        added: list[tuple[SegmentName, int]] = []
+        with ExitStack() as unless_durable:
+            unless_durable.callback(self._take_back, added)
+            yield added
+            self.sync()
+            unless_durable.pop_all()
+        self.publish(added=added, removed=removed)
+
+    def _take_back(self, added: Iterable[tuple[SegmentName, int]]) -> None:
+        for name, _ in added:
+            with suppress(OSError):
+                (self.folder / name.text).unlink(missing_ok=True)
+
     def mark(self, kind: str, number: int) -> None:
         """Write down durably that *kind* (SEALED, FLOOR) has come to *number*."""
         (self.folder / f"{kind}.{number}").touch()
@@ -144,10 +162,12 @@ class Catalogue:
             self.sealed_seq = max(self.sealed_seq, number)
 
     def undo_seal(self, last_seq: int, added: Iterable[tuple[SegmentName, int]]) -> None:
-        """Take back a seal that failed: the mark first, so that its files never count."""
-        (self.folder / f"{SEALED}.{last_seq}").unlink(missing_ok=True)
-        for name, _ in added:
-            (self.folder / name.text).unlink(missing_ok=True)
+        """Take back a seal that failed: the mark first, so that its files never count. Where it
+        cannot go they stay, for it says that their frames are there."""
+        # A file system that turned read-only refuses even to remove what is not there.
+        with suppress(OSError):
+            (self.folder / f"{SEALED}.{last_seq}").unlink(missing_ok=True)
+            self._take_back(added)
 
     def sync(self) -> None:
         """Make the names in the folder durable."""

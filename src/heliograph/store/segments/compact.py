@@ -77,14 +77,13 @@ def _merged(
     seqs = min(n.first_seq for n in names), max(n.last_seq for n in names)
     name = catalogue.new_name(names[0].kind, level, span, seqs)
     rows = 0
-    with SegmentWriter(catalogue.folder, name) as writer:
+    with catalogue.adding(names) as added, SegmentWriter(catalogue.folder, name) as writer:
         for chunk in chunks(catalogue, names, *span):
             sid, columns = joined_raw(chunk)
             add_rows(writer, chunk.packed, sid, columns)
             rows += len(sid)
         size = writer.finish()
-    catalogue.sync()
-    catalogue.publish(added=[(name, size)], removed=names)
+        added.append((name, size))
     return Written(1, rows, size)
 
 
@@ -97,15 +96,13 @@ def _near_split(catalogue: Catalogue, now_ns: int) -> Written:
     if not near and sum(name.level == 0 for name in far) < FAR_FILES_MAX:
         return Written()
     seqs = min(n.first_seq for n in far), max(n.last_seq for n in far)
-    added = []
     rows = 0
     span = min(n.start_ns for n in far), max(n.end_ns for n in far)
-    for chunk in chunks(catalogue, far, *span):
-        sid, columns = joined_raw(chunk)
-        for part_span, part in partitioned(Sorted(chunk.packed, sid, columns), now_ns):
-            name = catalogue.new_name("raw", 1, part_span, seqs)
-            added.append((name, write(catalogue, name, part)))
-            rows += len(part.sid)
-    catalogue.sync()
-    catalogue.publish(added=added, removed=far)
+    with catalogue.adding(far) as added:
+        for chunk in chunks(catalogue, far, *span):
+            sid, columns = joined_raw(chunk)
+            for part_span, part in partitioned(Sorted(chunk.packed, sid, columns), now_ns):
+                name = catalogue.new_name("raw", 1, part_span, seqs)
+                added.append((name, write(catalogue, name, part)))
+                rows += len(part.sid)
     return Written(len(added), rows, sum(size for _, size in added))

@@ -136,7 +136,7 @@ def _rewritten(
     seqs = min(n.first_seq for n in sources), max(n.last_seq for n in sources)
     names = [catalogue.new_name(kind, level, span, seqs) for kind in kinds]
     rows = 0
-    with ExitStack() as stack:
+    with catalogue.adding(replaced) as added, ExitStack() as stack:
         writers = [stack.enter_context(SegmentWriter(catalogue.folder, n)) for n in names]
         for chunk in chunks(catalogue, sources, *span):
             made = rows_of(chunk)
@@ -144,9 +144,8 @@ def _rewritten(
                 sid, columns = made[writer.name.kind]
                 add_rows(writer, chunk.packed, sid, rollup.to_columns(columns))
                 rows += len(sid)
-        added = [(writer.name, writer.finish()) for writer in writers]
-    catalogue.sync()
-    catalogue.publish(added=added, removed=replaced)
+        for writer in writers:
+            added.append((writer.name, writer.finish()))
     return Written(len(added), rows, sum(size for _, size in added))
 
 

@@ -9,7 +9,7 @@ One thread appends and seals, one maintains, any number read, all at once.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -52,8 +52,9 @@ class Listed(NamedTuple):
 
 
 class SegmentStore:
-    """Samples in *folder*, kept as *retention* says. Opening reads names only, and never fails on
-    what it finds in the folder. Raises Unavailable when the folder cannot be used.
+    """Samples in *folder*, kept as *retention* says by the time *believed_ns*, which is that of
+    *clock* where none is given. Opening reads names only, and never fails on what it finds in the
+    folder. Raises Unavailable when the folder cannot be used.
     """
 
     def __init__(
@@ -64,11 +65,13 @@ class SegmentStore:
         clock: Clock,
         *,
         seal_after_s: float = SEAL_AFTER_S,
+        believed_ns: Callable[[], int] | None = None,
     ) -> None:
         self._seal_after_s = seal_after_s
         self._table = table
         self._retention = retention
         self._clock = clock
+        self._believed_ns = believed_ns or clock.now_ns
         self._counts: Counter[str] = Counter()
         self._unpack = lru_cache(LABELS_CACHED_MAX)(label.unpack)
         try:
@@ -78,7 +81,7 @@ class SegmentStore:
         view = self._catalogue.view
         left = view.floors._replace(minute_ns=floors.left_minute_ns(view))
         self._catalogue.publish(floors=left)
-        self._raise_floors()
+        self._raise_floors(self._believed_ns())
 
     @property
     def sealed_seq(self) -> int:
@@ -154,7 +157,6 @@ class SegmentStore:
         self, heads: Sequence[Head], last_seq: int
     ) -> Iterator[tuple[SegmentName, int]]:
         samples = sorted_heads(heads)
-        now_ns = self._clock.now_ns()
         kept = samples.columns[0] >= self._catalogue.view.hour_floor_ns
         if not kept.all():
             self._counts["too_old_samples"] += int((~kept).sum())
@@ -163,7 +165,8 @@ class SegmentStore:
         first_seq = min(head.first_seq for head in heads if head.first_seq is not None)
         if not len(samples.sid):
             return
-        for span, part in partitioned(samples, now_ns):
+        # Filed by the clock itself: a time that lags behind would take the present for far ahead.
+        for span, part in partitioned(samples, self._clock.now_ns()):
             name = self._catalogue.new_name(RAW, 0, span, (first_seq, last_seq))
             yield name, write(self._catalogue, name, part)
 
@@ -196,7 +199,7 @@ class SegmentStore:
             except FileNotFoundError as error:
                 self._catalogue.note_missing(Path(error.filename).name)
             except OSError as error:
-                raise Unavailable(f"cannot read segments: {error}") from error
+                raise _unreadable(error) from error
         raise Unavailable("segments change faster than they are read")
 
     def label_sets(
@@ -209,9 +212,12 @@ class SegmentStore:
     ) -> Listed:
         """Labels of series that fulfil *matchers* and are in a file that overlaps the range."""
         pick = Pick(matchers, self._unpack)
-        packed = listing.packed_labels(
-            self._catalogue, pick, start_ns=start_ns, end_ns=end_ns, enough=limit + 1
-        )
+        try:
+            packed = listing.packed_labels(
+                self._catalogue, pick, start_ns=start_ns, end_ns=end_ns, enough=limit + 1
+            )
+        except OSError as error:
+            raise _unreadable(error) from error
         found = sorted(map(self._unpack, packed[:limit]))
         return Listed(found, len(packed) > limit)
 
@@ -220,7 +226,10 @@ class SegmentStore:
     ) -> tuple[str, ...]:
         """Names of metrics that have such series, ascending."""
         if all(matcher.name == label.NAME for matcher in matchers):
-            return listing.metric_names(self._catalogue, Pick(matchers), start_ns, end_ns)
+            try:
+                return listing.metric_names(self._catalogue, Pick(matchers), start_ns, end_ns)
+            except OSError as error:
+                raise _unreadable(error) from error
         listed = self.label_sets(matchers, start_ns, end_ns)
         return tuple(sorted({label.get(labels, label.NAME) for labels in listed.items} - {""}))
 
@@ -243,14 +252,14 @@ class SegmentStore:
 
     def _maintained(self, cuts: CutsOf, dirty: Sequence[tuple[int, int]]) -> Maintained:
         catalogue = self._catalogue
-        now_ns = self._clock.now_ns()
-        done = compact.compacted(catalogue, now_ns)
-        windows = set(floors.due(catalogue.view, self._retention, now_ns))
+        done = compact.compacted(catalogue, self._clock.now_ns())
+        believed_ns = self._believed_ns()
+        windows = set(floors.due(catalogue.view, self._retention, believed_ns))
         for window_ns in sorted(windows | self._dirty(dirty)):
             done = done.plus(rolling.made_anew(catalogue, window_ns, cuts))
         for kind in ("1m", "1h"):
             done = done.plus(rolling.folded(catalogue, kind, cuts))
-        self._raise_floors()
+        self._raise_floors(believed_ns)
         gone_ns = floors.gone_target_ns(catalogue.view)
         if gone_ns > catalogue.view.gone_ns:
             catalogue.mark(FLOOR, gone_ns)
@@ -285,9 +294,9 @@ class SegmentStore:
             and any(start < window + WINDOW_NS and window < end for start, end in ranges)
         }
 
-    def _raise_floors(self) -> None:
+    def _raise_floors(self, believed_ns: int) -> None:
         view = self._catalogue.view
-        risen = floors.risen(view, self._retention, self._clock.now_ns())
+        risen = floors.risen(view, self._retention, believed_ns)
         if risen != view.floors:
             self._catalogue.publish(floors=risen)
 
@@ -310,10 +319,15 @@ class SegmentStore:
             size_bytes=dict(size_bytes),
             raw_floor_ns=view.raw_floor_ns,
             sealed_seq=self._catalogue.sealed_seq,
-            counts=dict(self._catalogue.counts + self._counts),
+            # Copies, each made at once: a sum goes through counters that others count in.
+            counts=dict(Counter(self._catalogue.counts) + Counter(self._counts)),
         )
 
     def close(self) -> None:
         """Let go of what is cached. The head is not sealed: the log has it."""
         self._catalogue.indexes.drop(self._catalogue.view.files)
         self._unpack.cache_clear()
+
+
+def _unreadable(error: OSError) -> Unavailable:
+    return Unavailable(f"cannot read segments: {error}")

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from msgspec.structs import replace
 from sqlalchemy import Column, Connection, Index, Table, select
 from sqlalchemy import text as sql
 
@@ -13,9 +12,8 @@ from heliograph.store.state.alert_values import Codec
 from heliograph.store.state.columns import Bytes, Int64, KeyText, metadata
 from heliograph.store.state.upsert import put_stored
 
-# Groups that one transaction may write or delete, and members of one that are kept.
+# Groups that one transaction may write or delete.
 BATCH_MAX = 100
-MEMBERS_MAX = 500
 # Groups of one alert that are shown.
 SHOWN_MAX = 100
 
@@ -47,14 +45,12 @@ class Found(NamedTuple):
 
 
 def put(tx: Connection, correlations: Sequence[Correlation]) -> None:
-    """Keep *correlations* (at most `BATCH_MAX`), each in place of what has its id.
-
-    Of more than `MEMBERS_MAX` members the newest are kept.
-    """
+    """Keep *correlations* (at most `BATCH_MAX`), each in place of what has its id; what has no members
+    is gone."""
     assert len(correlations) <= BATCH_MAX
     if not correlations:
         return
-    unique = {each.id: _bounded(each) for each in correlations}
+    unique = {each.id: each for each in correlations}
     wanted = {(member, each.id) for each in unique.values() for member in each.members}
     there = select(_M.alert_id, _M.correlation_id).where(_M.correlation_id.in_(list(unique)))
     stored = {(row[0], row[1]) for row in tx.execute(there)}
@@ -73,24 +69,23 @@ def put(tx: Connection, correlations: Sequence[Correlation]) -> None:
         sorted(wanted - stored),
         "DO NOTHING",
     )
+    if empty := [each.id for each in unique.values() if not each.members]:
+        tx.execute(CORRELATIONS.delete().where(_C.id.in_(empty)))
     put_stored(
         tx,
         CORRELATIONS,
         ("id", "updated_ns", "document"),
-        [(each.id, each.updated_ns, _codec.encode(each)) for each in unique.values()],
+        [
+            (each.id, each.updated_ns, _codec.encode(each))
+            for each in unique.values()
+            if each.members
+        ],
         "(id) DO UPDATE SET updated_ns = excluded.updated_ns, document = excluded.document",
     )
 
 
-def delete(tx: Connection, ids: Sequence[str]) -> None:
-    """Forget the groups *ids*; unknown ones are none."""
-    for some in batches.cut(list(ids), BATCH_MAX):
-        tx.execute(MEMBERS.delete().where(_M.correlation_id.in_(some)))
-        tx.execute(CORRELATIONS.delete().where(_C.id.in_(some)))
-
-
 def of(tx: Connection, alert_id: str) -> list[Found]:
-    """The groups that *alert_id* is a member of, newest first, at most `SHOWN_MAX`."""
+    """The groups that *alert_id* is a member of, best first, then newest: of the `SHOWN_MAX` newest."""
     ids = select(_M.correlation_id).where(_M.alert_id == alert_id)
     wanted = (
         select(_C.document)
@@ -99,23 +94,13 @@ def of(tx: Connection, alert_id: str) -> list[Found]:
         .limit(SHOWN_MAX)
     )
     found = [_codec.decode(each) for each in tx.execute(wanted).scalars()]
+    found.sort(key=lambda each: -each.score)
     named = {member for each in found for member in each.members}
     alerts = {alert.id: alert for alert in alert_events.many(tx, named)}
     return [
         Found(each, [alerts[member] for member in each.members if member in alerts])
         for each in found
     ]
-
-
-def of_all(tx: Connection, alert_ids: Sequence[str]) -> list[Correlation]:
-    """The groups that have one of *alert_ids* as a member, each once."""
-    found: dict[str, Correlation] = {}
-    for some in batches.cut(alert_ids, alert_events.IDS_MAX):
-        ids = select(_M.correlation_id).where(_M.alert_id.in_(some))
-        for each in tx.execute(select(_C.document).where(_C.id.in_(ids))).scalars():
-            correlation = _codec.decode(each)
-            found[correlation.id] = correlation
-    return list(found.values())
 
 
 def forget(tx: Connection, alert_ids: Sequence[str]) -> None:
@@ -126,9 +111,3 @@ def forget(tx: Connection, alert_ids: Sequence[str]) -> None:
     for some in batches.cut(touched, BATCH_MAX):
         left = select(_M.correlation_id).where(_M.correlation_id.in_(some))
         tx.execute(CORRELATIONS.delete().where(_C.id.in_(some), _C.id.not_in(left)))
-
-
-def _bounded(correlation: Correlation) -> Correlation:
-    if len(correlation.members) <= MEMBERS_MAX:
-        return correlation
-    return replace(correlation, members=correlation.members[-MEMBERS_MAX:])

@@ -57,6 +57,17 @@ class Filters(NamedTuple):
     end_ns: int | None = None
 
 
+def matches(filters: Filters, entry: Entry) -> bool:
+    """Whether a line that no table has is one that `page` would find."""
+    equal = all(
+        getattr(entry, name) == value
+        for name, value in filters._asdict().items()
+        if value is not None and name in _C
+    )
+    started = filters.start_ns is None or filters.start_ns <= entry.at_ns
+    return equal and started and (filters.end_ns is None or entry.at_ns < filters.end_ns)
+
+
 def add(tx: Connection, entries: Sequence[Entry]) -> None:
     """Keep *entries* (at most `BATCH_MAX`); one that is there already changes nothing."""
     assert len(entries) <= BATCH_MAX

@@ -56,9 +56,8 @@ def create(
     document: bytes,
     shown: bytes,
     now_ns: int,
-    position: int | None = None,
 ) -> int:
-    """Keep a route and return its position: *position*, or after all others.
+    """Keep a route, after all others, and return its position.
 
     Refused: `ROUTES_MAX` are there, the id is (409), or the document is too large (413).
     """
@@ -70,8 +69,7 @@ def create(
         raise Refused(f"{there} routes, limit {ROUTES_MAX}", code="limit", status=409)
     if tx.execute(select(_C.id).where(_C.id == route_id)).first() is not None:
         raise Refused(f"route {route_id!r} is already there", code="conflict", status=409)
-    if position is None:
-        position = 0 if last is None else last + 1
+    position = 0 if last is None else int(last) + 1
     tx.execute(
         ROUTES.insert(),
         {
@@ -93,13 +91,10 @@ def replace(
     document: bytes,
     shown: bytes,
     now_ns: int,
-    position: int | None = None,
 ) -> None:
-    """Keep another document for *route_id*, at *position* or where it was. Refused: 404, 413."""
+    """Keep another document for *route_id*, where it was. Refused: 404, 413."""
     _check(document)
-    values: dict[str, Any] = {"document": document, "shown": shown, "updated_ns": now_ns}
-    if position is not None:
-        values["position"] = position
+    values = {"document": document, "shown": shown, "updated_ns": now_ns}
     if not tx.execute(ROUTES.update().where(_C.id == route_id).values(values)).rowcount:
         raise _unknown(route_id)
 

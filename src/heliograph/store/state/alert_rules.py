@@ -12,7 +12,6 @@ from heliograph.store.state import rule_states
 from heliograph.store.state.columns import Bytes, Int64, KeyText, metadata
 
 RULES_MAX = 2000
-LIMIT_MAX = 1000
 DOCUMENT_BYTES_MAX = 256 * 1024
 
 RULES = Table(
@@ -70,42 +69,13 @@ def replace(tx: Connection, rule: RuleRow, *, forget: bool = True) -> None:
         rule_states.forget(tx, [rule.id])
 
 
-def remove(tx: Connection, rule_id: str) -> None:
-    """Forget the rule *rule_id* and its state. Refused (404) where there is none."""
+def remove(tx: Connection, rule_id: str, *, forget: bool = True) -> None:
+    """Forget the rule *rule_id*, and what it remembered if *forget*. Refused (404) where there is
+    none."""
     if not tx.execute(RULES.delete().where(_C.id == rule_id)).rowcount:
         raise _unknown(rule_id)
-    rule_states.forget(tx, [rule_id])
-
-
-def one(tx: Connection, rule_id: str) -> RuleRow:
-    """The rule *rule_id*. Refused (404) where there is none."""
-    row = tx.execute(select(*_C).where(_C.id == rule_id)).first()
-    if row is None:
-        raise _unknown(rule_id)
-    return _rule(row)
-
-
-def page(
-    tx: Connection,
-    *,
-    source: str | None = None,
-    enabled: bool | None = None,
-    offset: int = 0,
-    limit: int = 50,
-) -> tuple[list[RuleRow], int]:
-    """One page of the rules, newest first, and how many there are in all."""
-    where = [] if source is None else [_C.source == source]
-    if enabled is not None:
-        where.append(_C.enabled == int(enabled))
-    total = tx.execute(select(func.count()).select_from(RULES).where(*where)).scalar_one()
-    wanted = (
-        select(*_C)
-        .where(*where)
-        .order_by(_C.created_ns.desc(), _C.id.desc())
-        .offset(offset)
-        .limit(max(0, min(limit, LIMIT_MAX)))
-    )
-    return [_rule(row) for row in tx.execute(wanted)], total
+    if forget:
+        rule_states.forget(tx, [rule_id])
 
 
 def load(tx: Connection) -> list[RuleRow]:

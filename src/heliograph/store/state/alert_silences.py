@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import Column, Connection, Index, Table, case, func, select, true
+from sqlalchemy import Column, Connection, Index, Table, select
 
 from heliograph.alert.model import Silence
 from heliograph.store.state import alert_kinds
@@ -12,8 +12,6 @@ from heliograph.store.state.upsert import put_stored
 
 # Silences that one transaction may write or delete.
 BATCH_MAX = 300
-LIMIT_MAX = 1000
-STATES = ("pending", "active", "expired", "all")
 
 SILENCES = Table(
     "alert_silences",
@@ -44,38 +42,6 @@ def put(tx: Connection, silences: Sequence[Silence]) -> None:
         for each in silences
     }
     put_stored(tx, SILENCES, _COLUMNS, list(rows.values()), _THEN)
-
-
-def one(tx: Connection, silence_id: str) -> Silence | None:
-    """The silence *silence_id*, or None."""
-    stored = tx.execute(select(_C.document).where(_C.id == silence_id)).scalar()
-    return None if stored is None else _codec.decode(stored)
-
-
-def page(
-    tx: Connection, *, now_ns: int, state: str = "active", offset: int = 0, limit: int = 50
-) -> tuple[list[Silence], int]:
-    """One page of the silences in *state* (one of `STATES`) at *now_ns*, and how many there are.
-
-    Active ones first, soonest to end first; then pending, soonest to start first; then expired,
-    latest first. A schedule is not looked at: its silence is active all its span.
-    """
-    assert state in STATES
-    active = (_C.starts_ns <= now_ns) & (_C.ends_ns > now_ns)
-    pending = (_C.starts_ns > now_ns) & (_C.ends_ns > now_ns)
-    expired = _C.ends_ns <= now_ns
-    where = {"active": active, "pending": pending, "expired": expired, "all": true()}[state]
-    total = tx.execute(select(func.count()).select_from(SILENCES).where(where)).scalar_one()
-    rank = case((active, 0), (pending, 1), else_=2)
-    within = case((active, _C.ends_ns), (pending, _C.starts_ns), else_=-_C.ends_ns)
-    wanted = (
-        select(_C.document)
-        .where(where)
-        .order_by(rank, within, _C.id)
-        .offset(offset)
-        .limit(max(0, min(limit, LIMIT_MAX)))
-    )
-    return [_codec.decode(each) for each in tx.execute(wanted).scalars()], total
 
 
 def load(tx: Connection) -> list[Silence]:

@@ -46,7 +46,6 @@ def write(tx: Connection, changes: Changes) -> None:
     alert_outbox.remove(tx, changes.outbox_gone)
     alert_groups.delete_told(tx, changes.told_gone)
     alert_groups.delete_groups(tx, changes.groups_gone)
-    alert_correlations.delete(tx, changes.correlations_gone)
     for alerts in batches.cut(changes.alerts, alert_events.BATCH_MAX):
         alert_events.put(tx, alerts)
     checkpoint(tx, changes.moved)
@@ -101,7 +100,6 @@ def load(tx: Connection) -> Kept:
         told=told,
         outbox=outbox,
         silences=alert_silences.load(tx),
-        correlations=alert_correlations.of_all(tx, list(alerts)),
         alive_ns=alive_ns,
     )
 

@@ -1,6 +1,6 @@
 """INSERT … ON CONFLICT, which both engines spell alike and SQLAlchemy puts in two dialects."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from itertools import chain
 from typing import Any
@@ -13,34 +13,6 @@ from heliograph.store.state import batches
 
 # Values of one statement: older SQLites take 999.
 VALUES_MAX = 900
-
-
-def insert_new(tx: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> int:
-    """Insert *rows* (column → value), those whose key is there left as they are; how many were new.
-
-    Many rows a statement, because SQLite gives the interpreter up at every statement and must win
-    it back: measured beside two busy threads, 150 rows one by one held the writer for 217 ms, and
-    together for 7.
-    """
-    columns = list(table.columns)
-    bind = [c.type.dialect_impl(tx.dialect).bind_processor(tx.dialect) for c in columns]
-    quoted = ", ".join(tx.dialect.identifier_preparer.quote(c.name) for c in columns)
-    mark = "%s" if tx.dialect.name == "postgresql" else "?"
-    one = f"({', '.join([mark] * len(columns))})"
-    new = 0
-    for some in batches.cut(rows, VALUES_MAX // len(columns)):
-        # Names of ours and marks alone: no value is part of the text.
-        text = (
-            f"INSERT INTO {table.name} ({quoted}) "  # noqa: S608
-            f"VALUES {', '.join([one] * len(some))} ON CONFLICT DO NOTHING"
-        )
-        values = tuple(
-            row[c.name] if convert is None else convert(row[c.name])
-            for row in some
-            for c, convert in zip(columns, bind, strict=True)
-        )
-        new += run(tx, text, values)
-    return new
 
 
 def put_stored(

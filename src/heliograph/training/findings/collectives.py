@@ -44,6 +44,7 @@ HINT = (
     r"[Gg]loo.{0,200}(?:[Tt]imed out|[Tt]imeout|(?:closed|reset) by peer|"
     r"refused|unreachable)|ProcessGroup\w+ watchdog hang|collective timeout or exception|"
     r"store based barrier on rank|seconds waiting for clients|"
+    r"ms for (?:recv|send) operation|"
     r"no heartbeat of its watchdog|"
     r"taking the entire process down|(?i:\bhccl.{0,40}(?:error|failed|timeout))|\bEI\d{4}: "
 )
@@ -64,6 +65,7 @@ _TIMEOUTS = compiled(
     r"|\bdetected no heartbeat of its watchdog"
     r"|Timed out initializing process group in store based barrier on rank: \d+"
     r"|Timed out after \d+ seconds waiting for clients\."
+    r"|Timed out waiting \d+ms for (?:recv|send) operation"
     r"|\bEI\d{4}: .{0,200}?\btimes? ?out\b"
     r"|timed out in blocking wait|[Gg]loo\S*\s.{0,120}?(?:[Tt]imed out waiting|Timeout)"
 )
@@ -94,6 +96,7 @@ _LATE = compiled(
     r"|\bmonitoredBarrier, but received errors while waiting for send/recv from rank (\d+)"
 )
 _LEADER = "0"
+_OF_GLOO = ("monitoredBarrier", "ms for recv operation", "ms for send operation")
 # What ranks meet at before they have a backend.
 _STORE = compiled(r"\bstore based barrier(?: on rank: (\d{1,7}))?|\bwaiting for clients\b")
 _HCCL = compiled(r"\bEI\d{4}: |(?i:hccl)")
@@ -142,6 +145,7 @@ _SETTING = compiled(
     r"[Cc]ould not find|environment variable|set (?:to \S+ )?by environment|recommend\w*|Plugin)\b",
     re.IGNORECASE,
 )
+_NONE = compiled(r"\s*counts?\s*[:=]\s*0\b")
 _PEERS_END = compiled(
     r"\b(?:remote|peer|[Cc]onnect(?:ion)? (?:to|closed|reset|refused)|from another rank)\b"
 )
@@ -162,8 +166,8 @@ def _timeout(text: str, at: int) -> Found:
     # "failure detected by watchdog" comes of the same time-out, a moment later.
     follows = any(words in text[:at] or words in text[at : at + 60] for words in _FOLLOWS)
     attributes = {**_who(text), **_work(text)}
-    # Only gloo has that barrier; its errors are printed without its name.
-    gloo = "gloo" in text[: at + 8].lower() or "monitoredBarrier" in text
+    # Only gloo has these; its errors are printed without its name.
+    gloo = "gloo" in text[: at + 8].lower() or any(words in text for words in _OF_GLOO)
     hccl = _HCCL.search(text) is not None
     store = _STORE.search(text)
     named = "store" if store else "gloo" if gloo else "hccl" if hccl else "nccl"
@@ -247,7 +251,8 @@ def _is_told(text: str, named: re.Match[str]) -> bool:
 def _warning(match: re.Match[str]) -> Found | None:
     message = match["message"] or match["message2"] or ""
     fails = _FAILS.search(message) is not None
-    if not fails and (_SETTING.search(message) or not message.strip()):
+    settings = _SETTING.search(message) or _NONE.match(message) or not message.strip()
+    if not fails and settings:
         return None
     if fails and _SETTING.search(message) and not re.search(r"\berror\b|\bfailed\b", message):
         return None

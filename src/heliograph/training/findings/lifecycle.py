@@ -8,6 +8,9 @@
     `Trainer.fit` stopped: `max_steps=100` reached.               Lightning
     Detected stragglers. Terminating training...                  NeMo, with its reason
     Detected KeyboardInterrupt, attempting graceful shutdown ...  Lightning
+    ***** train metrics *****                                     Transformers' scripts
+    [launch.py:351:main] Process 123 exits successfully.          DeepSpeed's launcher, of each rank
+    [default] worker group successfully finished. Waiting …       torchrun, of a node
 
 The sentence must begin where a message can begin, and go on as such a message does: advice and
 settings are none. Attributes: iteration, reason, where the line says so.
@@ -23,7 +26,8 @@ from heliograph.training.findings.patterns import compiled
 
 HINT = (
     r"raining|RAINING|exiting program|(?i:begin train|end train|`?trainer\.fit|trainer\.fit)|"
-    r"KeyboardInterrupt, attempting|(?i:fit stopped|pretraining (?:done|finished))"
+    r"KeyboardInterrupt, attempting|(?i:fit stopped|pretraining (?:done|finished))|"
+    r"\* train metrics \*|exits successfully|worker group successfully finished"
 )
 
 _START, _END = "training_start", "training_end"
@@ -33,6 +37,7 @@ _MEANING = {
     "start": (_START, framework.UNKNOWN),
     "megatron_end": (_END, framework.MEGATRON_LM),
     "end": (_END, framework.UNKNOWN),
+    "deepspeed_end": (_END, framework.DEEPSPEED),
     "fit_end": (_END, framework.LIGHTNING),
     "terminated": (_END, framework.UNKNOWN),
 }
@@ -63,7 +68,10 @@ _SENTENCES: dict[str, tuple[str, ...]] = {
         rf"training (?:has )?(?:finished|is done|done|has ended){_STOPS}",
         rf"(?:finished|completed|done) training{_STOPS}",
         r"end train(?:ing)? loop",
+        r"\*{3,} train metrics \*{3,}",
+        r"worker group successfully finished",
     ),
+    "deepspeed_end": (r"process \d+ exits successfully",),
     "fit_end": (r"`?trainer\.fit`? stopped(?=: )",),
     "terminated": (
         r"detected stragglers\. terminating training",

@@ -34,7 +34,7 @@ HINT = (
     r"(?i)out of memory|outofmemory|memory_allocation|resource[_ ]exhausted|oom[-_ ]?kill|"
     r"allocate (?:memory|\d)|std::bad_alloc|alloc_failed|memoryerror|oom when allocating|"
     r"out-of-memory handler|exceeds the memory usage threshold|OOMKilled|"
-    r"exceeded (?:job |step )?memory limit|memory pressure \(oom\)"
+    r"exceeded (?:job |step )?memory limit|memory pressure \(oom\)|system oom encountered"
 )
 RULES = ("oom",)
 
@@ -65,6 +65,7 @@ _KERNEL = compiled(
     r"Kill(?:ed)? process (?P<pid>\d+)(?:,)? \((?P<process>[^)]*)\)"
     r"|\boom-kill:constraint=.*?\btask=(?P<process2>[^,]+),pid=(?P<pid2>\d+)"
     r"|\b(?P<process3>\S+) invoked oom-killer:"
+    r"|\bSystem OOM encountered, victim process: (?P<process4>[^,]+), pid: (?P<pid4>\d+)"
 )
 _SLURM = compiled(
     r"\bDetected \d+ oom[-_ ]kill event(?:\(s\)|s)? in (?:StepId=|step )"
@@ -85,6 +86,14 @@ _KUBERNETES = compiled(
 _ADVICE = compiled(
     r"\b(?:avoid|prevent|reduce|if you|in case of|might|may|could|help with|except|likely|"
     r"get|see|hit|handle|catch|on|when)\b[^:]*\Z",
+    re.IGNORECASE,
+)
+# What speaks of an error by its name: how it is avoided, a comment.
+_SPEAKS = compiled(
+    r"\b(?:avoid|prevent)(?:s|ing)?(?: \w+){0,2} [\w.]+Error: \Z|(?:\A|\s)# \Z", re.IGNORECASE
+)
+_NONE = compiled(
+    r"(?: (?:errors?|events?|counts?|kills?|retries|exceptions?))+['\"]?\s*[:=]\s*0\b",
     re.IGNORECASE,
 )
 
@@ -135,7 +144,7 @@ def _of_device(text: str) -> Found | None:
     match = _DEVICE.search(text)
     if match is not None:
         said = match[2] is not None or begins(text, match.start())
-        if not said and not _TRIED.search(text):
+        if not (said and _happened(text, match)) and not _TRIED.search(text):
             return None
         return _device(text, match.start(), match[1].lower())
     named = _NAMED.search(text)
@@ -167,8 +176,10 @@ def _of_host(text: str) -> Found | None:
     role = ROOT
     match = _KERNEL.search(text)
     if match is not None:
-        attributes["process"] = match["process"] or match["process2"] or match["process3"]
-        pid = match["pid"] or match["pid2"]
+        attributes["process"] = next(
+            filter(None, (match[f"process{n}"] for n in ("", 2, 3, 4)))
+        )
+        pid = match["pid"] or match["pid2"] or match["pid4"]
         attributes["pid"] = int(pid) if pid else None
     elif (match := _SLURM.search(text)) is not None:
         attributes.update(
@@ -182,6 +193,12 @@ def _of_host(text: str) -> Found | None:
         if match is None or (match.re is _PYTHON and not begins(text, match.start())):
             return None
     return found("oom", CRITICAL, "oom", match.start(), role, attributes)
+
+
+def _happened(text: str, match: re.Match[str]) -> bool:
+    """Whether *match* is of an error, and neither a count of none nor what only speaks of it."""
+    before = text[max(0, match.start() - 200) : match.start()]
+    return not _NONE.match(text, match.end()) and not _SPEAKS.search(before)
 
 
 def _advises(text: str, at: int) -> bool:

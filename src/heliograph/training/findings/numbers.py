@@ -47,7 +47,7 @@ _NAN = compiled(
     rf"|\bnumber of nan iterations:\s+(?P<count>[1-9]\d*)"
     rf"|\b(?P<value3>nan|inf(?:inite)?|non-?finite) (?:or inf )?(?:(?:training|validation|train) )?"
     rf"loss(?:, (?:ending|stopping|aborting)| (?:detected|encountered|found|at (?:step|iteration)))"
-    rf"|\bloss (?:became|has become|diverged to|contains|went to) (?P<value4>nan|inf(?:inity)?)\b"
+    rf"|\bloss (?:became|has become|diverged to|contains|went to) (?P<value4>nan|inf(?:inity|inite)?)\b"
     rf"|\bdetected (?P<value5>nan) and/or inf values in"
     rf"|\bdetected (?P<value9>nan|inf) in (?:the )?(?:\w+ )?loss\b"
     rf"|\bloss is (?:not finite: (?P<value10>[-+]?(?:nan|inf))|(?P<value11>infinite) or nan)\b"
