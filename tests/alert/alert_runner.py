@@ -107,7 +107,7 @@ class Store:
             msgspec.structs.replace(alert, raw=b"", enriched=b"")
             for alert in self.alerts.values()
             if alert.ends_ns is None
-            or alert.ends_ns > self.alive_ns - HOUR_NS
+            or max(alert.ends_ns, alert.created_ns) > self.alive_ns - HOUR_NS
             or alert.id in needed
         ]
         return Kept(

@@ -223,6 +223,7 @@ def test_a_start_finds_what_the_engine_needs(write, read, state, state_url, tmp_
     ahead = alert(2, ends_ns=now + 5)
     recent = alert(3, ends_ns=now - 5, updated_ns=now)
     old = alert(4, ends_ns=now - hour - 5, updated_ns=now)
+    came_over = alert(now - 5, starts_ns=1, ends_ns=now - hour - 5, updated_ns=now)
     told_of = alert(5, ends_ns=now - hour - 5, updated_ns=now)
     to_tell = alert(6, ends_ns=now - hour - 5, updated_ns=now)
     groups = [Group("k" * 5000, "file/0", "r", (("a", "\ud800"),), 1, 1)]
@@ -233,7 +234,7 @@ def test_a_start_finds_what_the_engine_needs(write, read, state, state_url, tmp_
     write(
         alerts.write,
         Changes(
-            alerts=[firing, ahead, recent, old, told_of, to_tell],
+            alerts=[firing, ahead, recent, old, told_of, to_tell, came_over],
             groups=groups,
             told=told,
             outbox=outbox,
@@ -247,7 +248,7 @@ def test_a_start_finds_what_the_engine_needs(write, read, state, state_url, tmp_
     again = State.open(state_url, tmp_path, clock)
     kept = again.read(alerts.load)
     again.close()
-    wanted = [firing, ahead, recent, told_of, to_tell]
+    wanted = [firing, ahead, recent, told_of, to_tell, came_over]
     assert sorted(kept.alerts, key=lambda a: a.id) == [
         replace(a, raw=b"", enriched=b"") for a in wanted
     ]

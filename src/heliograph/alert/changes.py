@@ -62,8 +62,8 @@ class Kept(Struct, frozen=True):
     """What a store knows of the engine, to start it again.
 
     alerts     every episode with `ends_ns` None or later than `alive_ns`; every one whose id is in
-               *told* (firing, maybe) or *outbox*; and those that ended within an hour before
-               `alive_ns`. `raw` and `enriched` may be b"". In any order
+               *told* (firing, maybe) or *outbox*; and those that ended, or were made, within an
+               hour before `alive_ns`. `raw` and `enriched` may be b"". In any order
     silences   all that have not been forgotten, expired ones included
     alive_ns   the greatest `Changes.alive_ns` that was written: when the store was last whole
     """

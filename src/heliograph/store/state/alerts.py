@@ -28,7 +28,7 @@ from heliograph.store.state import (
 # Episodes that one call of `archive` may take (20 ms on the writer).
 LEAVING_ENTRIES = 200
 ARCHIVE_MAX = 60
-# How long before the store was last whole an episode may have ended and still be loaded.
+# How long before the store was last whole an episode may have ended, or come, and still be loaded.
 RECENT_NS = 3_600_000_000_000
 # The row of `meta` that holds `alive_ns`.
 ALIVE = "alerts_alive_ns"
@@ -88,9 +88,15 @@ def load(tx: Connection) -> Kept:
     alerts: dict[str, Alert] = {
         alert.id: alert for alert in alert_events.select(tx, "is_open = 1", {})
     }
-    since = {"since": alive_ns - RECENT_NS}
-    recent = alert_events.select(tx, "is_open = 0 AND ends_ns > :since", since)
-    alerts |= {alert.id: alert for alert in recent}
+    since_ns = max(0, alive_ns - RECENT_NS)
+    # Ids begin with when they were made: what was over when it came is known by that alone. One
+    # question for both would look at all there are.
+    for recently, since in (
+        ("ends_ns > :since", since_ns),
+        ("id > :since", f"{since_ns:016x}"),
+    ):
+        recent = alert_events.select(tx, f"is_open = 0 AND {recently}", {"since": since})
+        alerts |= {alert.id: alert for alert in recent}
     named = {each for t in told for each in (*t.firing, *t.maybe)}
     named |= {each for o in outbox for each in (*o.firing, *o.resolved)}
     alerts |= {alert.id: alert for alert in alert_events.many(tx, named - alerts.keys())}
