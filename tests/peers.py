@@ -144,9 +144,10 @@ def start(tmp_path):
         program.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser():
-    """Debian's Chromium under playwright, with a profile of its own; shared by a worker's tests."""
+    """Debian's Chromium under playwright, with a profile of its own; shared by a file's tests, for
+    while playwright is there no other may run an event loop in this process."""
     executable = chromium()
     from playwright.sync_api import sync_playwright
 
