@@ -38,7 +38,8 @@ def test_the_examples_run_one_after_the_other(tmp_path):
         assert done.stdout.endswith("read to the end\n")
         found = receiver.samples(own=True)
 
-    assert [labels["rank"] for labels, _, _ in found["steps_total"]] == ["3"]
+    # Read once at the end, and before that where the machine is slow.
+    assert {labels["rank"] for labels, _, _ in found["steps_total"]} == {"3"}
     assert found["training_steps_total"][-1][2] == 3.0
     assert found["jobs_total"][-1][2] == 1.0
     assert (tmp_path / "metrics.prom").exists()
