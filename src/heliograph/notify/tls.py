@@ -50,8 +50,9 @@ class Contexts:
             except ConfigError as error:
                 if kept is None:
                     raise
+                # Asked again at the next use: what kept us from reading leaves no mark on a file.
                 log.warning("tls files cannot be read", extra={"why": str(error)})
-                context = kept.context
+                return kept.context
             if kept is None and len(self._kept) >= CONTEXTS_MAX:
                 del self._kept[next(iter(self._kept))]
             self._kept[key] = _Kept(seen, context)

@@ -93,6 +93,9 @@ class RuleFeed:
         self._noted = {rule_id for rule_id in before if rule_id in documents}
         self._noting: set[str] = set()
         self._stream = self._taken_over(before, rows)
+        self._rows += rule_memory.forgotten(
+            rows, rule_memory.strangers(rows, documents, self._rules)
+        )
         self._tick_due_s = clock.monotonic_s() + TICK_EVERY_S
 
     def refresh(self) -> None:

@@ -49,6 +49,13 @@ def as_they_were(
     return found
 
 
+def strangers(
+    rows: Iterable[StateRow], documents: Mapping[str, bytes], rules: Rules
+) -> set[str]:
+    """The ids of *rows* of which nobody knows a rule: deleted where an earlier version noted none."""
+    return {row.rule_id for row in rows} - documents.keys() - rules.by_id.keys()
+
+
 def is_over_series(rule: Rule) -> bool:
     """Whether *rule* is the ticker's, not the feed's."""
     return rule_metrics.query(rule, 0) is not None

@@ -74,10 +74,16 @@ def read(text: str, named: reading.Named = fields_of.named) -> Outcome | None:
     return Outcome(fields, name, rule, head, read_here)
 
 
+_OF_STEPS = {
+    *("loss", "step", "global_step", "current_steps", "lr", "learning_rate", "grad_norm"),
+    *("val_loss", "eval_loss"),
+}
+
+
 def _sums_up(keys: AbstractSet[str]) -> bool:
     """Whether a dict of *keys* is of a whole run: steps tell how long it runs too, and their loss."""
     told = {"train_loss", "train_samples_per_second"}
-    return "train_runtime" in keys and "loss" not in keys and not keys.isdisjoint(told)
+    return "train_runtime" in keys and keys.isdisjoint(_OF_STEPS) and not keys.isdisjoint(told)
 
 
 def _pairs(text: str, start: int) -> list[tuple[str, str]]:

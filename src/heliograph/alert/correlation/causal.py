@@ -18,6 +18,9 @@ from heliograph.alert.correlation.ties import Tie, Ties
 
 # Of one end, that wait at one tie for the other end.
 CANDIDATES_MAX = 1000
+# … at a tie that is not their strongest, of those that have the same stronger one: there may be many
+# such ties, and each other these never meet there.
+WEAKER_MAX = 100
 # Both ends of a cause are of these: it is within one device.
 _OF_DEVICES = frozenset({"memory_high", "oom", "temperature", "throttling"})
 
@@ -56,7 +59,7 @@ class Causal:
             ties.counts["members_full"] += 1
             return
         if not found and not open_ and not full:
-            self._wait(tie, end, at_ns)
+            self._wait(tie, key, end, at_ns)
             return
         if open_:
             group = self._joined(open_, tie, near, at_ns)
@@ -91,9 +94,13 @@ class Causal:
                 near.gone.append(other)
         return group
 
-    def _wait(self, tie: Tie, end: End, at_ns: int) -> None:
+    def _wait(self, tie: Tie, key: str, end: End, at_ns: int) -> None:
         kind = end.is_cause, end.owned
         alike = tie.pending.get(kind, [])
+        if key and end.keys[0] != key:
+            same = [n for n, one in enumerate(alike) if one.keys[:1] == end.keys[:1]]
+            if len(same) >= WEAKER_MAX:
+                alike = [*alike[: same[0]], *alike[same[0] + 1 :]]
         if len(alike) >= self._candidates_max:
             alike = alike[1:]
         self._ties.wait(tie, {**tie.pending, kind: [*alike, end]}, at_ns)

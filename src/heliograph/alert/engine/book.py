@@ -258,10 +258,10 @@ class Book:
         self._flags[slot] = kept | (_GUESS if alert.timed_out else 0)
         if not kept & _OVER:
             self.keep(slot, self.ends[slot])
+        if self.cold(slot).severity != alert.severity:  # of what matchers see, the rest stays
+            self._pairs.put(slot, cold.seen_of(alert).items())
         self._cold.put(slot, cold.packed(alert))
         self._said[slot] = cold.said_of(alert)
-        # Its severity may be another, and matchers see that.
-        self._pairs.put(slot, cold.seen_of(alert).items())
 
     def end(self, slot: int, ended_ns: int, now_ns: int) -> None:
         """Note that the episode in *slot* is over, to be kept for *ended_ns*; `change` was called."""

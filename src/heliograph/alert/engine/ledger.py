@@ -4,6 +4,7 @@ A line is written when something is attempted, and when what holds an alert back
 same silence still holds it an hour later, or that a receiver refuses it in the same words, is no news.
 """
 
+import re
 from collections.abc import Iterable
 
 from heliograph.alert.engine.flush import Hold
@@ -14,6 +15,8 @@ from heliograph.alert.model import Delivery, Entry, Group, Integration, Outgoing
 _Marks = tuple[tuple[str, Hold], ...]
 
 # The kind of a line of what was given up.
+# Words of an answer that may be others each time: a time, the number of the request.
+_NUMBERED = re.compile(r"\S*\d\S*")
 DEAD = "dead"
 # Of whoever has no channel.
 NO_CHANNEL = Integration(id="", receiver="", kind="", settings={})
@@ -85,7 +88,8 @@ class Ledger:
         for alert_id, status in alerts[:entries_max]:
             if kind == DEAD:
                 # No stage: it is not held, and is tried again.
-                dead = Hold("", f"{status} {cause} {delivery.answer}")
+                words = _NUMBERED.sub("", delivery.answer)
+                dead = Hold("", f"{status} {cause} {words}")
                 if (row.integration, dead) in (self._marks.get(alert_id) or ()):
                     continue
                 self._mark(alert_id, row.integration, dead)

@@ -30,6 +30,8 @@ LABELS_BYTES_MAX = 64 * 1024
 # Two seconds' work on the control thread, at worst.
 YAML_BYTES_MAX = 256 * 1024
 # 128 + 9: what a shell reports for a process that was killed.
+# Characters of a container's name that a record keeps; Kubernetes allows 253.
+NAME_MAX = 253
 EXIT_KILLED = 137
 
 
@@ -253,7 +255,7 @@ def _record(event: ContainerEvent, now_ns: int) -> Record:
         resource={
             "node": event.node,
             "container_id": event.container_id,
-            "container_name": name if isinstance(name := event.raw.get("name"), str) else "",
+            "container_name": _name(event.raw.get("name")),
             "pod_uid": event.pod_uid,
             "pod_name": event.pod_name,
             "namespace": event.namespace,
@@ -268,6 +270,11 @@ def _record(event: ContainerEvent, now_ns: int) -> Record:
             "devices": [device.id for device in event.devices],
         },
     )
+
+
+def _name(value: object) -> str:
+    """The container's, as far as names go: the event must not be lost to it."""
+    return value[:NAME_MAX] if isinstance(value, str) else ""
 
 
 def _sentence(event: ContainerEvent) -> str:

@@ -1,7 +1,8 @@
 """Beginnings of log lines whose end has not come yet (container runtimes cut at 16 KiB).
 
 Kept with the applier's cursor in one transaction, so that a restart neither loses nor doubles a
-beginning. At most `PARTIALS_MAX` are kept, the oldest go first; a text over `TEXT_CHARS_MAX` is cut.
+beginning. At most `PARTIALS_MAX` are kept and `TEXT_CHARS_MAX` of each, which is more than who writes
+them has.
 """
 
 from collections.abc import Sequence

@@ -93,7 +93,8 @@ _SPEAKS = compiled(
     r"\b(?:avoid|prevent)(?:s|ing)?(?: \w+){0,2} [\w.]+Error: \Z|(?:\A|\s)# \Z", re.IGNORECASE
 )
 _NONE = compiled(
-    r"(?: (?:errors?|events?|counts?|kills?|retries|exceptions?))+['\"]?\s*[:=]\s*0\b",
+    r"(?: (?:errors?|events?|counts?|kills?|retries|exceptions?))+['\"]?\s*[:=]"
+    r"\s*0\b(?!\.\d|\s*(?:bytes|[KMG]i?B))",
     re.IGNORECASE,
 )
 
