@@ -247,15 +247,16 @@ def test_what_is_refused_is_tried_with_every_look_and_noted_once():
     answers = {500: "no such token"}
 
     def deliver(message, integration, at_s):
-        # An answer comes a little after the look.
+        # An answer comes a little after the look, and has a number of its own.
         run.now_ns += 10**7
-        return Delivery("refused", answers.get(at_s // 100 * 100, "no such robot"), 400)
+        words = answers.get(at_s // 100 * 100, "no such robot")
+        return Delivery("refused", f"{words} id=4f{at_s:.0f}-a", 400)
 
     run = Runner(setup(), deliver=deliver)
     run.post(alertname="OOM", resolve_after_ns=0)
     run.until(1000)
     assert [round(at_s) for at_s, *_ in run.attempts] == list(range(10, 1001, 60))
-    assert [(e.kind, e.cause, e.answer) for e in run.store.entries] == [
+    assert [(e.kind, e.cause, e.answer.split(" id")[0]) for e in run.store.entries] == [
         ("dead", "refused", answer)
         for answer in ("no such robot", "no such token", "no such robot")
     ]

@@ -10,7 +10,8 @@ from msgspec import structs
 from heliograph.alert.config import receivers
 from heliograph.alert.model import Context
 from heliograph.core.clock import SystemClock
-from heliograph.core.errors import Refused
+from heliograph.core.errors import ConfigError, Refused
+from heliograph.notify import tls
 from heliograph.notify.channels import check
 from heliograph.notify.guard import Guard
 from heliograph.notify.protocol import Limits
@@ -460,6 +461,22 @@ def test_contexts_are_kept_until_a_file_of_theirs_changes(certificate, tmp_path,
     for number in range(2 * CONTEXTS_MAX):
         contexts.of({"ca_file": str(path), "server_name": f"h{number}"})
     assert len(contexts._kept) == CONTEXTS_MAX
+
+
+def test_a_moment_of_trouble_pins_no_old_certificate(certificate, tmp_path, monkeypatch):
+    path = tmp_path / "cert.pem"
+    shutil.copy(certificate[1], path)
+    contexts, config = Contexts(), {"ca_file": str(path)}
+    first = contexts.of(config)
+    shutil.copy(certificate[1], path)
+
+    def trouble(_):
+        raise ConfigError("too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tls, "_context", trouble)
+        assert contexts.of(config) is first
+    assert contexts.of(config) is not first
 
 
 def test_the_operators_proxy_is_used_and_the_environments_is_not(monkeypatch):
