@@ -32,7 +32,7 @@ from heliograph.workloads.directory import Directory, alive
 DEVICES_MAX = 32
 # Nodes of a workload that an alert about all of it is correlated by: 512 GPUs, 8 each. And pods that
 # are looked at for them, those that started last first.
-WORKLOAD_NODES_MAX = 16
+WORKLOAD_NODES_MAX = 32
 WORKLOAD_PODS_MAX = 2000
 # Documents of nodes at an instant that are remembered, at some 2 kB.
 OF_NODES_MAX = 2048

@@ -47,7 +47,7 @@ from heliograph.core.duration import MINUTE_NS
 from heliograph.core.labels import Labels
 
 # The nodes of a workload, and some more.
-KEYS_MAX = 72
+KEYS_MAX = 40
 # An alert with more is about a pod, not about its devices: the pod and the node stand for them.
 DEVICES_MAX = 2
 # Names of which is remembered whether they are in a known cause.
