@@ -15,13 +15,15 @@ from heliograph.notify import secret
 from heliograph.notify.facts import Facts
 from heliograph.notify.lacking import usable
 from heliograph.notify.outcome import Kind, Verdict
-from heliograph.notify.post import TIMEOUT_S_MAX, Answer, Poster
+from heliograph.notify.post import Answer, Poster
 from heliograph.notify.progress import Progress
 from heliograph.notify.protocol import Channel, Limits
 from heliograph.notify.redact import ANSWER_CHARS_MAX, scrub, secrets_of
 from heliograph.notify.split import clean
 from heliograph.notify.templates import Templates
 
+# What a setting may ask for.
+TIMEOUT_S_MAX = 60.0
 # Of an answer's words, so that there is room for the faults of templates beside them.
 WORDS_CHARS_MAX = 300
 # How the answer of what was not sent by itself begins.
@@ -137,7 +139,7 @@ class Attempt:
 
     def _with_faults(self, words: str) -> str:
         """*words*, and the faults of templates: they may be why it was refused."""
-        return "; ".join([one for one in (words, *self.faults) if one])[:500]
+        return "; ".join([one for one in (words, *self.faults) if one])[:ANSWER_CHARS_MAX]
 
 
 def encoded(document: Any) -> bytes:

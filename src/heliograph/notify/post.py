@@ -1,6 +1,6 @@
 """POST to a provider: one attempt, with an answer of bounded size and time, errors as values.
 
-    answer = poster.post(url, body, headers={…}, http_config={…}, guarded=False)
+    answer = poster.post(url, body, headers={…}, http_config={…}, guarded=False, timeout_s=10)
     answer.status == 200, answer.body == b"ok"      or      answer.failure == "ConnectError: …"
 
 No redirect is followed, no cookie kept, no proxy taken from the environment, no connection kept:
@@ -30,8 +30,6 @@ from heliograph.notify.protocol import Limits
 from heliograph.notify.tls import Contexts
 
 CONNECT_S = 5.0
-# What a setting may ask for.
-TIMEOUT_S_MAX = 60.0
 # Clients by what distinguishes them (guard, TLS, proxy); more than these and the oldest goes.
 CLIENTS_MAX = 64
 USER_AGENT = f"heliograph/{__version__}"
@@ -109,14 +107,13 @@ class Poster:
         headers: Mapping[str, str],
         http_config: Mapping[str, Any] | None = None,
         guarded: bool = False,
-        timeout_s: float = 0.0,
+        timeout_s: float,
     ) -> Answer:
-        """The answer to *body*. *timeout_s* shortens or lengthens the deadline of the limits.
+        """The answer to *body*, within *timeout_s*.
 
         Raises nothing: a URL, a file or a network that is wrong is a failure in the answer.
         """
         dialer = self._dialers[guarded]
-        allowed_s = min(timeout_s, TIMEOUT_S_MAX) if timeout_s > 0 else self._limits.deadline_s
         try:
             parts(url)
             config = http_config or {}
@@ -124,7 +121,7 @@ class Poster:
             wanted = _headers(config, headers)
             server_name = (config.get("tls_config") or {}).get("server_name")
             asked = {"sni_hostname": server_name} if server_name else None
-            with dialer.deadline.of(self._clock.monotonic_s() + allowed_s):
+            with dialer.deadline.of(self._clock.monotonic_s() + timeout_s):
                 request = client.build_request(
                     "POST", url, content=body, headers=wanted, extensions=asked
                 )

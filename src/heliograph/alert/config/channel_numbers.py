@@ -11,6 +11,16 @@ heard.
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+# Types of channels, as routes name them, and the kinds that they are: the robot of WeCom has two names.
+TYPES = {
+    "webhook": "webhook",
+    "email": "email",
+    "dingtalk": "dingtalk",
+    "wechat": "wecom",
+    "wecom": "wecom",
+    "slack": "slack",
+    "alertmanager": "alertmanager",
+}
 # Settings of a channel that may change while it goes to the same people.
 _MANNERS = frozenset(
     {"send_resolved", "format", "headers", "max_alerts", "timeout", "http_config", "tls_config"}
@@ -67,9 +77,8 @@ def _channels(document: Any) -> list[Any]:
 
 
 def _kind(channel: Any) -> str:
-    kind = str(channel.get("type")) if isinstance(channel, Mapping) else ""
-    # Two names of one kind.
-    return "wecom" if kind == "wechat" else kind
+    named = str(channel.get("type")) if isinstance(channel, Mapping) else ""
+    return TYPES.get(named, named)
 
 
 def _same(one: Any, other: Any) -> bool:

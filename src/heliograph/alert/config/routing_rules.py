@@ -18,6 +18,7 @@ from typing import Any
 
 from heliograph.alert import matching
 from heliograph.alert.config import channel_numbers, configuration, fields, receivers
+from heliograph.alert.config.channel_numbers import TYPES
 from heliograph.alert.config.fields import PlaceError
 from heliograph.alert.config.setup import Setup
 from heliograph.alert.model import Integration, Receiver
@@ -38,15 +39,6 @@ _KEYS = (
     "group_interval", "repeat_interval", "continue", "mute_time_intervals",
     "active_time_intervals",
 )  # fmt: skip
-KINDS = {
-    "webhook": "webhook",
-    "email": "email",
-    "dingtalk": "dingtalk",
-    "wechat": "wecom",
-    "wecom": "wecom",
-    "slack": "slack",
-    "alertmanager": "alertmanager",
-}
 # kind → key of the API → key of the settings
 _RENAMED = {
     "email": {"username": "auth_username", "password": "auth_password"},
@@ -123,7 +115,7 @@ def place_of(document: Mapping[str, Any], index: int, setting: str) -> str:
 def _spelt(channel: Mapping[str, Any]) -> dict[str, str]:
     """Settings of *channel* that go by another name there: {setting: key}."""
     config = channel.get("config") or {}
-    kind = KINDS[channel["type"]]
+    kind = TYPES[channel["type"]]
     renamed = _RENAMED.get(kind, {})
     if kind == "email" and "smarthost" not in config:
         renamed = {**renamed, "smtp_host": "smarthost"}
@@ -262,9 +254,9 @@ def _integrations(
     for index, channel in enumerate(channels):
         field = f"channels[{index}]"
         given = _read(lambda c=channel, f=field: fields.mapping(c, f, ("type", "config")))
-        kind = KINDS.get(str(given.get("type")))
+        kind = TYPES.get(str(given.get("type")))
         if kind is None:
-            known = ", ".join(sorted(KINDS))
+            known = ", ".join(sorted(TYPES))
             raise _refused(f"{field}.type", f"expected one of {known}")
         place = f"{field}.config"
         if masks := _masks(given.get("config"), place):

@@ -2,7 +2,7 @@
 
 import hashlib
 from bisect import insort
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -21,17 +21,10 @@ class Ref(Struct, frozen=True, gc=False):
     owned: bool
 
 
-class End(Struct, frozen=True, gc=False):
+class End(Ref, frozen=True, gc=False):
     """The same of one that is the cause, or the effect, in a known cause. *keys*: all that it may be
     tied by, the strongest first. *device*: the one that it is about."""
 
-    id: str
-    starts_ns: int
-    source: str
-    pod_id: str
-    namespace: str
-    cluster: str
-    owned: bool
     keys: tuple[str, ...]
     device: str
     is_cause: bool
@@ -46,7 +39,7 @@ class Group:
         *("sources", "tie", "updated_ns"),
     )
 
-    def __init__(self, tie: str, refs: Sequence[Ref | End], at_ns: int) -> None:
+    def __init__(self, tie: str, refs: Sequence[Ref], at_ns: int) -> None:
         self.tie = tie
         self.refs: list[Any] = sorted(refs, key=order)
         self.id = _id_of(tie, self.refs)
@@ -65,7 +58,7 @@ class Group:
             self.updated_ns,
         )
 
-    def grow(self, ref: Ref | End, at_ns: int) -> None:
+    def grow(self, ref: Ref, at_ns: int) -> None:
         """Take *ref*."""
         insort(self.refs, ref, key=order)
         self.ids.add(ref.id)
@@ -83,7 +76,7 @@ class Group:
 
     def put_back(
         self,
-        ref: Ref | End,
+        ref: Ref,
         said: tuple[set[str], set[str], set[str], set[str], bool, int],
     ) -> None:
         """It never took *ref*, and was as *said*."""
@@ -94,14 +87,7 @@ class Group:
 
     def apart(self, ref: Ref) -> bool:
         """Whether *ref* is about another of the name that this is tied by."""
-        kind = self.tie.partition(":")[0]
-        if kind not in _PLACED:
-            return False
-        if _differs(ref.cluster, self.clusters):
-            return True
-        return kind == "podname" and (
-            _differs(ref.pod_id, self.pod_ids) or _differs(ref.namespace, self.namespaces)
-        )
+        return _apart(self.tie, ref, self.clusters, self.pod_ids, self.namespaces)
 
 
 class Near:
@@ -125,32 +111,40 @@ class Near:
 _PLACED = frozenset({"pod", "podname", "node", "device"})
 
 
-def apart(key: str, one: Ref | End, other: Ref | End) -> bool:
+def apart(key: str, one: Ref, other: Ref) -> bool:
     """Whether *key* is another's name for each of two: of a node, a device or a pod where both say
     their clusters, and of a pod where both say its namespace or its uid."""
+    return _apart(key, one, (other.cluster,), (other.pod_id,), (other.namespace,))
+
+
+def _apart(
+    key: str,
+    ref: Ref,
+    clusters: Collection[str],
+    pod_ids: Collection[str],
+    namespaces: Collection[str],
+) -> bool:
     kind = key.partition(":")[0]
     if kind not in _PLACED:
         return False
-    if one.cluster and other.cluster and one.cluster != other.cluster:
+    if _differs(ref.cluster, clusters):
         return True
-    if kind != "podname":
-        return False
-    return bool(
-        (one.pod_id and other.pod_id and one.pod_id != other.pod_id)
-        or (one.namespace and other.namespace and one.namespace != other.namespace)
+    return kind == "podname" and (
+        _differs(ref.pod_id, pod_ids) or _differs(ref.namespace, namespaces)
     )
 
 
-def order(ref: Ref | End) -> tuple[int, str]:
+def order(ref: Ref) -> tuple[int, str]:
     """By which members are sorted."""
     return ref.starts_ns, ref.id
 
 
-def _differs(one: str, said: set[str]) -> bool:
-    return bool(one and said) and one not in said
+def _differs(one: str, said: Collection[str]) -> bool:
+    """Whether *said* are others than *one*, where both say something."""
+    return bool(one) and any(said) and one not in said
 
 
-def _id_of(tie: str, refs: Sequence[Ref | End]) -> str:
+def _id_of(tie: str, refs: Sequence[Ref]) -> str:
     digest = hashlib.sha256(tie.encode("utf-8", "surrogatepass"))
     for one in refs[:2]:
         digest.update(b"\0" + one.id.encode())

@@ -141,7 +141,7 @@ class Ties:
         else:
             self._remember(held, ref, at_ns)
 
-    def at(self, name: str, ref: Ref | End, at_ns: int) -> Tie | None:
+    def at(self, name: str, ref: Ref, at_ns: int) -> Tie | None:
         """The tie *name*, or None: *ref* is the first there, and waits."""
         key = hash(name)
         held = self._ties.get(key)
@@ -167,7 +167,7 @@ class Ties:
         tie.pending = pending
         tie.touched_ns = max(tie.touched_ns, at_ns)
 
-    def begin(self, name: str, tie: Tie, refs: Sequence[Ref | End], at_ns: int) -> Group:
+    def begin(self, name: str, tie: Tie, refs: Sequence[Ref], at_ns: int) -> Group:
         """A group of *refs*, as the last of *tie*."""
         group = Group(name, refs[-self.members_max :], at_ns)
         self._undo.append((_set_tie, (tie, tie.groups, tie.pending, tie.touched_ns)))
@@ -180,7 +180,7 @@ class Ties:
             self._set_groups(one.id, (*self._in.get(one.id, ()), group))
         return group
 
-    def grow(self, group: Group, tie: Tie, ref: Ref | End, at_ns: int) -> None:
+    def grow(self, group: Group, tie: Tie, ref: Ref, at_ns: int) -> None:
         """*group*, of *tie*, takes *ref*."""
         self._undo.append((_set_touched, (tie, tie.touched_ns)))
         self._undo.append((group.put_back, (ref, group.said())))

@@ -14,9 +14,9 @@ from heliograph.alert.model import Delivery, Entry, Group, Integration, Outgoing
 # What an alert is held by, of each integration.
 _Marks = tuple[tuple[str, Hold], ...]
 
-# The kind of a line of what was given up.
 # Words of an answer that may be others each time: a time, the number of the request.
 _NUMBERED = re.compile(r"\S*\d\S*")
+# The kind of a line of what was given up.
 DEAD = "dead"
 # Of whoever has no channel.
 NO_CHANNEL = Integration(id="", receiver="", kind="", settings={})
@@ -42,20 +42,7 @@ class Ledger:
         if (integration.id, hold) in (self._marks.get(alert_id) or ()):
             return
         self._mark(alert_id, integration.id, hold)
-        self.entries.append(
-            Entry(
-                alert_id,
-                group.key,
-                group.receiver,
-                integration.id,
-                integration.kind,
-                now_ns,
-                "held",
-                status,
-                stage=hold.stage,
-                cause=hold.cause,
-            )
-        )
+        self.entries.append(held_line(alert_id, group, integration, hold, status, now_ns))
 
     def stage(self, alert_id: str, integration_id: str) -> str:
         """Where the last line of an alert and an integration says that it is held; "" where it says
@@ -147,6 +134,29 @@ class Ledger:
             self._marks.drop(alert_id)
         elif len(rest) < len(marks):
             self._marks.put(alert_id, rest)
+
+
+def held_line(
+    alert_id: str,
+    group: Group,
+    integration: Integration,
+    hold: Hold,
+    status: Status,
+    now_ns: int,
+) -> Entry:
+    """The line that says that *hold* keeps an alert from *integration*."""
+    return Entry(
+        alert_id,
+        group.key,
+        group.receiver,
+        integration.id,
+        integration.kind,
+        now_ns,
+        "held",
+        status,
+        stage=hold.stage,
+        cause=hold.cause,
+    )
 
 
 def _alerts(row: Outgoing) -> list[tuple[str, Status]]:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from msgspec import structs
 
 from heliograph.alert.config.setup import Setup
-from heliograph.alert.engine import beginning, flush, resends, sending, telling
+from heliograph.alert.engine import beginning, flush, resends, sending
 from heliograph.alert.engine.flush import Hold
 from heliograph.alert.engine.groups import GONE, Place, Places, first_flush_ns
 from heliograph.alert.engine.outbox import Line
@@ -259,6 +259,6 @@ def _note_gone(state: State, line: Line, alert_id: str, now_ns: int) -> None:
     group = state.groups.rows.get(line[0])
     if group is not None:
         gone = Integration(id=line[1], receiver=group.receiver, kind="", settings={})
-        hold = Hold(telling.NO_ROUTE, "its channel is no longer configured")
+        hold = Hold(flush.ROUTE, "its channel is no longer configured")
         state.ledger.held(alert_id, group, gone, hold, Status.FIRING, now_ns)
     state.counts["ends_unowed"] += 1

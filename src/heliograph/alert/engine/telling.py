@@ -17,7 +17,6 @@ from heliograph.alert.intervals import muted_by
 from heliograph.alert.model import Group, Integration, Outgoing, Reason, Status, Told
 from heliograph.alert.routes import GROUP_INTERVAL_NS, Route
 
-NO_ROUTE = flush.ROUTE
 COMPARE = "compare"
 RATE = "rate"
 
@@ -61,7 +60,7 @@ def look(state: State, key: str, now_ns: int) -> None:
     for integration in integrations:
         _offer(state, seen, integration, now_ns, at_ns)
     if not integrations and route is not None:
-        hold = Hold(NO_ROUTE, f"receiver {group.receiver} has no channel")
+        hold = Hold(flush.ROUTE, f"receiver {group.receiver} has no channel")
         for alert_id in seen.firing:
             state.ledger.held(alert_id, group, NO_CHANNEL, hold, Status.FIRING, now_ns)
     let_go(state, key, seen.resolved, now_ns)

@@ -3,6 +3,8 @@ for as long as they are true. To write one for every new alert would cost more t
 """
 
 from heliograph.alert.engine import flush, telling
+from heliograph.alert.engine.flush import Hold
+from heliograph.alert.engine.ledger import held_line
 from heliograph.alert.engine.state import State
 from heliograph.alert.model import Entry, Group, Integration, Status
 from heliograph.core.instant import text_of
@@ -23,7 +25,8 @@ def entries(state: State, alert_id: str, now_ns: int) -> list[Entry]:
             assert group is not None
             status = Status.RESOLVED if book.ends[slot] <= now_ns else Status.FIRING
             if _waits(state, group, integration, alert_id, status):
-                found.append(_entry(state, group, integration, alert_id, status, now_ns))
+                hold = _hold(state, group)
+                found.append(held_line(alert_id, group, integration, hold, status, now_ns))
     return found
 
 
@@ -44,23 +47,6 @@ def _waits(
     return not held and state.setup.tree.by_id(group.route_id) is not None
 
 
-def _entry(
-    state: State,
-    group: Group,
-    integration: Integration,
-    alert_id: str,
-    status: Status,
-    now_ns: int,
-) -> Entry:
-    return Entry(
-        alert_id,
-        group.key,
-        group.receiver,
-        integration.id,
-        integration.kind,
-        now_ns,
-        "held",
-        status,
-        stage=GROUP_INTERVAL if group.flushed else GROUP_WAIT,
-        cause=f"looked at {text_of(state.groups.timer_ns(group.key))}",
-    )
+def _hold(state: State, group: Group) -> Hold:
+    stage = GROUP_INTERVAL if group.flushed else GROUP_WAIT
+    return Hold(stage, f"looked at {text_of(state.groups.timer_ns(group.key))}")

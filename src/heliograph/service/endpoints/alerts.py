@@ -10,9 +10,10 @@ from msgspec import structs
 from starlette.requests import Request
 from starlette.responses import Response
 
+from heliograph.alert.config.channel_numbers import TYPES
 from heliograph.alert.document import NO_SUPPRESSION
-from heliograph.alert.engine.flush import INHIBIT, MUTE, SILENCE
-from heliograph.alert.engine.telling import COMPARE, NO_ROUTE, RATE
+from heliograph.alert.engine.flush import INHIBIT, MUTE, ROUTE, SILENCE
+from heliograph.alert.engine.telling import COMPARE, RATE
 from heliograph.alert.engine.waiting import GROUP_INTERVAL, GROUP_WAIT
 from heliograph.alert.model import SOURCES, Alert, Entry, Status, Suppression
 from heliograph.core import instant
@@ -52,12 +53,10 @@ STATUSES = ("", "firing", "resolved")
 # Of a line of the ledger.
 KINDS = ("", "sent", "failed", "dead", "held")
 STAGES = (
-    "", INHIBIT, MUTE, SILENCE, RATE, COMPARE, NO_ROUTE, GROUP_WAIT, GROUP_INTERVAL,
+    "", INHIBIT, MUTE, SILENCE, RATE, COMPARE, ROUTE, GROUP_WAIT, GROUP_INTERVAL,
 )  # fmt: skip
 # What has but these values, by parameter.
 _CHOICES = {"source": ("", *SOURCES), "kind": KINDS, "stage": STAGES}
-# Spec 001's word for what the ledger knows by another.
-_CHANNELS = {"wechat": "wecom"}
 _DATE = re.compile(r"\d{4}-\d\d-\d\d\Z", re.ASCII)
 
 
@@ -321,8 +320,9 @@ def _equal(request: Request, names: Sequence[str]) -> dict[str, str | None]:
     given = {name: params.text(request, name) or None for name in names}
     for name in _CHOICES.keys() & given.keys():
         params.choice(request, name, _CHOICES[name], "")
-    channel = given.get("channel")
-    return given | {"channel": _CHANNELS[channel]} if channel in _CHANNELS else given
+    if channel := given.get("channel"):
+        given["channel"] = TYPES.get(channel, channel)
+    return given
 
 
 def _instant(request: Request, name: str) -> int | None:

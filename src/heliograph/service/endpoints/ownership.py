@@ -29,9 +29,9 @@ PLACEMENTS = "placements"
 LABELS_BYTES_MAX = 64 * 1024
 # Two seconds' work on the control thread, at worst.
 YAML_BYTES_MAX = 256 * 1024
-# 128 + 9: what a shell reports for a process that was killed.
 # Characters of a container's name that a record keeps; Kubernetes allows 253.
 NAME_MAX = 253
+# 128 + 9: what a shell reports for a process that was killed.
 EXIT_KILLED = 137
 
 

@@ -9,7 +9,6 @@ A stream is answered when it is durable; a client repeats what it got no answer 
 """
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
@@ -17,7 +16,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from heliograph.core.errors import Refused
-from heliograph.receive import alert_bodies, json_body, wandb_files, wandb_graphql, wandb_stream
+from heliograph.receive import alert_bodies, wandb_files, wandb_graphql, wandb_stream
 from heliograph.receive.alerts import Posted, Times
 from heliograph.receive.wandb_graphql import Asked, RunName
 from heliograph.service import (
@@ -38,7 +37,7 @@ from heliograph.service.http import (
     Endpoint,
     Surroundings,
     header,
-    read_body,
+    read_encoded,
 )
 from heliograph.service.wandb_public import Public
 from heliograph.service.wandb_taking import PROTOCOL, Taking
@@ -212,12 +211,8 @@ class _Bound:
 
     async def _body(self, request: Request) -> Callable[[], bytes]:
         """What gives the body without its encoding: not here, where all other requests wait."""
-        return partial(
-            json_body.inflated,
-            await read_body(request, self._with.around),
-            content_encoding=header(request, b"content-encoding"),
-            decoded_bytes_max=self._with.decoded_bytes_max,
-        )
+        native = self._with
+        return await read_encoded(request, native.around, native.decoded_bytes_max)
 
     def _counted(self, work: Callable[[], Any]) -> Callable[[], Any]:
         meters = self._with.taking.meters
