@@ -122,26 +122,33 @@ METRICS = [
 ]  # fmt: skip
 
 
+def fires(name, series, until_s=1500):
+    """Whether the rule *name* fires on one *series*, looked at again and again."""
+    (rule,) = [one for one in rule_pack.rules() if one.name == name]
+    state, fired = b"", False
+    for now_ns in range(T0 + 60 * S, T0 + until_s * S, 15 * S):
+        asked = rule_metrics.query(rule, now_ns)
+        assert asked.metric == core_labels.get(series.labels, "__name__")
+        points = [p for p in series.points if asked.start_ns <= p[0] < asked.end_ns]
+        there = [Series(series.labels, points)] if points else []
+        answer = rule_metrics.evaluate(rule, state, there, now_ns=now_ns)
+        state = answer.state
+        fired = fired or any(post.status == "firing" for post in answer.posts)
+    return fired
+
+
 @pytest.mark.parametrize(("name", "metric", "bad", "good"), METRICS)
 def test_series(name, metric, bad, good):
-    (rule,) = [one for one in rule_pack.rules() if one.name == name]
+    assert fires(name, series_of(metric, bad)[0])
+    assert not fires(name, series_of(metric, good)[0])
 
-    def fires(value):
-        state, fired = b"", False
-        for now_ns in range(T0 + 60 * S, T0 + 1500 * S, 15 * S):
-            series = series_of(metric, value)
-            asked = rule_metrics.query(rule, now_ns)
-            assert asked.metric == metric
-            points = [p for p in series[0].points if asked.start_ns <= p[0] < asked.end_ns]
-            answer = rule_metrics.evaluate(
-                rule, state, [Series(series[0].labels, points)], now_ns=now_ns
-            )
-            state = answer.state
-            fired = fired or any(post.status == "firing" for post in answer.posts)
-        return fired
 
-    assert fires(bad)
-    assert not fires(good)
+@pytest.mark.parametrize("count", [1, 2, 6, 12, 36, 80])
+def test_a_process_that_is_over_has_not_stopped_collecting(count):
+    """Read every 5 s, one run in 30 s, for as long as it lives; then nothing more is heard of it."""
+    metric = "telemetry_collection_runs_total"
+    (over,) = series_of(metric, lambda n: 1 + n // 6, step_s=5, count=count)
+    assert not fires("TelemetryCollectionFailed", over, until_s=3600)
 
 
 def rows_fired(rows, until_ns=None, ends=None):

@@ -123,6 +123,10 @@ def test_an_anomaly():
     [
         ({"name": ""}, "name"),
         ({"name": 3}, "name"),
+        ({"name": "a\nb"}, "name"),
+        ({"severity": ""}, "severity"),
+        ({"annotations": {"summary": "{{ bad"}}, "annotations.summary"),
+        ({"annotations": {"summary": "{{ $value }} of {{ $labels.x"}}, "annotations.summary"),
         ({"source": "smoke"}, "source"),
         ({"rule_type": "threshold"}, "rule_type"),
         ({"rule_config": None}, "rule_config"),
@@ -181,6 +185,25 @@ def test_what_is_refused_of_other_kinds(config, over, field):
     with pytest.raises(Refused) as refused:
         decode(document(config, **over))
     assert refused.value.field == field
+
+
+@pytest.mark.parametrize("name", ["显存　不足", "a b c\u00a0d", "👩‍🚒 on duty", "🫨"])
+def test_a_name_of_one_line_is_taken(name):
+    assert decode({**NCCL, "name": name}).name == name
+
+
+@pytest.mark.parametrize("end", ["\n", "\r", "\x00", "\x1b", "\x85", "\u2028", "\u2029"])
+def test_a_name_of_several_lines_is_refused(end):
+    with pytest.raises(Refused) as refused:
+        decode({**NCCL, "name": f"a{end}b"})
+    assert refused.value.field == "name"
+
+
+@pytest.mark.parametrize(
+    "words", [{"name": "a\nb"}, {"severity": ""}, {"annotations": {"summary": "{{ bad"}}]
+)
+def test_words_that_were_kept_before_they_were_refused_stand(words):
+    assert decode({**NCCL, **words}, kept=True).enabled
 
 
 def test_no_object_is_no_rule():

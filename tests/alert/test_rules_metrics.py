@@ -160,6 +160,17 @@ def test_an_anomaly_of_a_series():
     assert told == [(2400, "firing"), (2430, "resolved")]
 
 
+@pytest.mark.parametrize(("lasting", "kept"), [({}, True), ({"for": "2m"}, False)])
+def test_of_a_series_with_which_nothing_is_the_matter_only_what_is_asked_for_is_kept(
+    lasting, kept
+):
+    config = {"metric": "m", "z": 8, "least": 20, "window": "1h", **lasting}
+    one = rule(config, rule_type="anomaly")
+    calm = [Series(LABELS, every(30, 100, lambda n: 100 + n % 5))]
+    told, state = posts_of(one, calm, range(0, 3000, 30))
+    assert (told, bool(state)) == ([], kept)
+
+
 def test_a_state_of_another_kind_is_begun_anew():
     assert rule_metrics.evaluate(rule(SLOW), b"\xc1x", [], now_ns=T0) == ([], b"", 0)
     absence = rule({"match": {"metric": "m"}, "window": "5m", "by": ["a"]}, rule_type="absence")
@@ -175,7 +186,7 @@ def test_other_rules_are_not_evaluated_here():
 def test_of_changes_a_jump_fires_once_it_is_the_newest():
     config = {"metric": "m", "z": 8, "least": 5, "of": "change", "direction": "both"}
     one = rule(config, rule_type="anomaly")
-    steady = [Series(LABELS, every(1, 30, lambda n: 2.0 * n + n % 2 / 10))]
+    steady = [Series(LABELS, every(1, 30, lambda n: 2.0 * n + n * n % 7 / 10))]
     jump = [Series(LABELS, [*steady[0].points, (T0 + 30 * S, 200.0)])]
 
     assert story(one, steady, [29]) == []

@@ -66,6 +66,20 @@ def test_it_fires_at_its_share_and_ends_below_it():
     ]
 
 
+@pytest.mark.parametrize(
+    ("window", "resolve_after_s"), [("5m", 420), ("3h", 3 * 3600 + 120), ("30s", 150)]
+)
+def test_it_holds_as_long_as_a_window_though_nothing_more_is_told(window, resolve_after_s):
+    """What an occurrence takes to resolve is shorter than the window of a share may be."""
+    stream = stream_of(rule({**HALF, "window": window}), resolve_after_ns=8 * S)
+    for at_s in range(4):
+        at_ns = T0 + at_s * S
+        one = record("error")
+        stream.record(one, Said(at_ns, "s"), seq=at_s, arrival_ns=at_ns)
+    (post,) = stream.drain()[0]
+    assert post.resolve_after_ns == resolve_after_s * S
+
+
 def test_too_few_records_say_nothing():
     assert told(stream_of(rule()), "error", "error", "error") == []
 

@@ -147,6 +147,25 @@ def test_an_address_that_is_none_is_an_error_in_words(files, url):
     assert (done.exit_code, done.stderr[:7]) == (1, "Error: ")
 
 
+@pytest.mark.parametrize("command", ["alerts list", "records", "import @events.jsonl"])
+def test_who_is_not_known_is_told_where_the_token_is_looked_for(files, command):
+    with answering(401, b'{"detail": "a token is needed"}') as (url, _):
+        said = run(url, files, command).stderr
+    assert (
+        f"401: a token is needed (its token comes from the environment, {TOKEN_VARIABLE})"
+        in said
+    )
+
+
+@pytest.mark.parametrize(
+    "command", ["alerts list", "rules add", "silence list", "records", "import"]
+)
+def test_the_help_of_a_command_names_the_variables(files, command):
+    said = run("", files, f"{command} --help").stdout
+    assert "HELIOGRAPH_URL" in said
+    assert TOKEN_VARIABLE in said
+
+
 def test_a_password_in_the_address_is_not_shown(files):
     assert address("http://u:SECRET@h/x@y") == "http://<secret>@h/x@y"
     done = run("http://u:SECRET@127.0.0.1:1", files, "alerts list")

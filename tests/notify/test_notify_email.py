@@ -248,6 +248,27 @@ def test_templates_of_the_operators_own(smtp):
     assert mail.get_body(("plain",)).get_content().strip() == "T <i>"
 
 
+@pytest.mark.parametrize(
+    ("settings", "kinds"),
+    [
+        ({"html": "", "text": "T {{ .Status }}"}, ["text/plain"]),
+        ({"html": ""}, ["text/plain"]),
+        ({"text": "T {{ .Status }}"}, ["multipart/alternative", "text/plain", "text/html"]),
+        ({}, ["multipart/alternative", "text/plain", "text/html"]),
+    ],
+)
+def test_an_html_of_nothing_is_no_part(smtp, settings, kinds):
+    box = Box()
+    channels()["email"].deliver(message(alert()), target(smtp(box), **settings))
+    (mail,) = mails(box)
+    assert [part.get_content_type() for part in mail.walk()] == kinds
+    assert (
+        mail.get_body(("plain",))
+        .get_content()
+        .startswith("T firing" if "text" in settings else "[FIRING:1]")
+    )
+
+
 def test_a_template_that_fails_is_told_in_the_mail(smtp):
     box = Box()
     came = channels()["email"].deliver(

@@ -314,6 +314,14 @@ def test_a_shipper_of_the_trackers_own_ends_with_it(tmp_path, monkeypatch):
 
     assert shipper.labels["rank"] == "0"
     assert shipper.counts.records["collected"] == 3
+    # That the receiver was not there is counted.
+    counts = tracker.counts()
+    assert counts["ship_later"] == shipper.counts.attempts["later"] > 0
+    assert (counts["ship_delivered"], counts["ship_dropped"], counts["ship_refused"]) == (
+        0,
+        0,
+        0,
+    )
     # What nobody took waits for the next process.
     assert len(list(tmp_path.rglob("*.frame"))) >= 1
 
@@ -422,6 +430,7 @@ def test_the_host_is_watched_on_any_machine():
         ({"every_s": -1}, "every"),
         ({"every_s": 0.001}, "every"),
         ({"rank": 3}, "rank"),
+        ({"every_s": float("inf")}, "86400"),
         ({"ship": 7}, "ship"),
         ({"ship": "http://vm:8428/api/v1/write"}, "samples alone"),
         ({"ship": "gopher://x"}, "URL"),

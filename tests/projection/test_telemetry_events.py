@@ -221,6 +221,11 @@ def test_what_has_no_version_is_upgraded(record, becomes, monkeypatch):
         ({"timestamp_ns": True}, "Legacy record is missing a valid timestamp"),
         ({"timestamp": 1, "metadata": "x"}, "metadata must be an object when provided"),
         ({"timestamp": -1}, "timestamp_ns must be >= 0"),
+        ({"timestamp": 1e300}, "timestamp must be a number of ordinary size, not 1e+300"),
+        (
+            {"timestamp": 1, "memory_mb": 1e308},
+            "memory_mb must be a number of ordinary size, not 1e+308",
+        ),
         ({"timestamp": 1, "memory_allocated": -5}, "allocator_allocated_bytes must be >= 0"),
         ([], "telemetry record must be an object"),
     ],

@@ -1,5 +1,6 @@
 """Files of telemetry events: every shape, in pieces, with faults that name their place."""
 
+import gzip
 import io
 import json
 
@@ -20,6 +21,7 @@ SHAPES = [
     ("empty lines between", LINES.replace("\n", "\n\n")),
     ("a byte order mark", "\ufeff" + LINES),
     ("a last line cut short", LINES + '{"schema_version": 3, "sess'),
+    ("a last line that was never written", LINES + "\0" * 40),
     ("a list", json.dumps(EVENTS)),
     ("a list over lines", "\n " + json.dumps(EVENTS, indent=2) + "\n"),
     ("an object of events", json.dumps({"version": 1, "events": EVENTS})),
@@ -81,6 +83,8 @@ FAULTS = [
     ('{"a": 5,\n', ": a key: "),
     ('{"events":\n [5', ":1: "),
     ("\n[" * 100_000, ": "),
+    ("of another kind, without an end", ":1: "),
+    (LINES + "\x1f of another kind", ":4: "),
 ]
 
 
@@ -92,6 +96,14 @@ def test_a_fault_names_its_place(tmp_path, text, said):
     with pytest.raises(ValueError, match=r".") as refused:
         list(loading.events(path))
     assert str(refused.value).startswith(f"{path}{said}")
+
+
+def test_a_packed_file_is_said_not_to_be_text(tmp_path):
+    path = tmp_path / "run.jsonl.gz"
+    path.write_bytes(gzip.compress(b"5"))
+
+    with pytest.raises(ValueError, match=r"run\.jsonl\.gz:1: .*decode"):
+        list(loading.events(path))
 
 
 def test_an_event_that_is_not_valid_names_its_line(tmp_path):

@@ -407,6 +407,24 @@ def test_a_log_alert_is_identified_by_what_it_names():
     assert (post.hints.workload_id, post.hints.pod_id) == ("training-job-123", "uuid-456")
 
 
+@pytest.mark.parametrize(
+    ("said", "label", "severity"),
+    [
+        ({"severity": "critical", "labels": {"severity": "info"}}, "critical", "critical"),
+        ({"severity": "critical", "labels": {"severity": "critical"}}, "critical", "critical"),
+        ({"labels": {"severity": "info"}}, "info", "info"),
+        ({"severity": "critical"}, None, "critical"),
+        ({"severity": "critical", "labels": {"severity": ""}}, None, "critical"),
+    ],
+)
+@pytest.mark.parametrize("source", ["log", "trace", "webhook"])
+def test_an_alert_is_routed_by_the_severity_that_it_is_listed_with(
+    source, said, label, severity
+):
+    post = body(source, {"rule_name": "A", "alert_name": "A", **said})
+    assert (dict(post.labels).get("severity"), post.severity) == (label, severity)
+
+
 def test_parts_of_an_identity_do_not_run_together():
     one = body("log", {"rule_name": "ab", "workload_id": "c"})
     other = body("log", {"rule_name": "a", "workload_id": "bc"})

@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from heliograph.receive import pieces
 from heliograph.receive.lines import (
     LINE_BYTES_MAX,
     Line,
@@ -50,7 +51,7 @@ def test_unfinished_lines_go_on_in_another_batch():
 
 
 @pytest.mark.parametrize(
-    ("pieces", "kept", "cuts"),
+    ("texts", "kept", "cuts"),
     [
         (["x" * (LINE_BYTES_MAX - 1), "y"], "x" * (LINE_BYTES_MAX - 1) + "y", 0),
         (["x" * LINE_BYTES_MAX, "y"], "x" * LINE_BYTES_MAX, 1),
@@ -59,8 +60,8 @@ def test_unfinished_lines_go_on_in_another_batch():
         (["x" * (LINE_BYTES_MAX - 1), "ä", "z"], "x" * (LINE_BYTES_MAX - 1), 1),
     ],
 )
-def test_a_line_that_is_too_long_loses_its_end_and_is_counted_once(pieces, kept, cuts):
-    *heads, tail = pieces
+def test_a_line_that_is_too_long_loses_its_end_and_is_counted_once(texts, kept, cuts):
+    *heads, tail = texts
     out, partial = joined(*(line(head, partial=True) for head in heads), line(tail))
     assert (out, partial.cut) == ([line(kept)], cuts)
 
@@ -101,8 +102,8 @@ LINES = st.builds(
 
 
 @given(st.lists(LINES, max_size=20))
-def test_lines_survive_the_log(lines):
-    assert decode_lines(encode_lines(lines)) == lines
+def test_lines_survive_the_log(sent):
+    assert decode_lines(encode_lines(sent)) == sent
 
 
 @given(st.binary(max_size=100))
@@ -115,17 +116,17 @@ def test_other_bytes_are_a_value_error(payload):
     st.lists(st.tuples(st.sampled_from("ab"), TEXTS, st.booleans()), max_size=30),
     st.integers(0, 30),
 )
-def test_joining_loses_nothing_wherever_the_batch_ends(pieces, split_at):
-    lines = [
+def test_joining_loses_nothing_wherever_the_batch_ends(told, split_at):
+    sent_lines = [
         msgspec.structs.replace(line(text, partial=partial, pod=pod), at_ns=number)
-        for number, (pod, text, partial) in enumerate(pieces)
+        for number, (pod, text, partial) in enumerate(told)
     ]
-    first, held = joined(*lines[:split_at])
+    first, held = joined(*sent_lines[:split_at])
     rest = PartialLines(held.unfinished())
-    out = first + [whole for part in lines[split_at:] for whole in rest.join(part)]
+    out = first + [whole for part in sent_lines[split_at:] for whole in rest.join(part)]
     out += rest.unfinished()
     for pod in "ab":
-        sent = "".join(text for name, text, _ in pieces if name == pod)
+        sent = "".join(text for name, text, _ in told if name == pod)
         assert "".join(part.text for part in out if part.pod_uid == pod) == sent
 
 
@@ -136,6 +137,62 @@ def test_a_piece_that_comes_again_is_one_piece():
     (whole,) = held.join(line(" | grad norm: 0.5 |"))
 
     assert (first, whole.text) == ([], "iteration 60 | lm loss: 1.234 | grad norm: 0.5 |")
+
+
+P0, P1 = line("0" * 9, 10, partial=True), line("1" * 9, 11, partial=True)
+END, AFTER = line("end", 12), line("after", 13)
+WHOLE = line("0" * 9 + "1" * 9 + "end", 10)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        [P0, P1, END, AFTER],
+        [P0, P0, P1, END, AFTER],
+        [P0, P1, P1, END, AFTER],
+        [P0, P1, P0, P1, END, AFTER],
+        # What one request has is joined before.
+        [P0, line(P0.text + P1.text, 10, partial=True), END, AFTER],
+        [P0, P1, line(P0.text + P1.text, 10, partial=True), END, AFTER],
+        [P0, line(WHOLE.text, 10), AFTER],
+        [P0, P1, line(WHOLE.text, 10), AFTER],
+        # A request whose lines were there already, also such as came before others.
+        [P0, P1, END, END, AFTER],
+        [P0, P1, END, P1, END, AFTER],
+        [P0, P1, END, P0, AFTER],
+        [P0, line(P1.text + END.text, 11), line(P1.text + END.text, 11), AFTER],
+    ],
+)
+def test_pieces_that_come_again_make_one_line(sent):
+    out, partial = joined(*sent)
+    assert (out, partial.unfinished()) == ([WHOLE, AFTER], ())
+
+
+def test_a_piece_of_before_is_none_of_a_line_that_waits():
+    later = line("later", 20, partial=True)
+    out, partial = joined(P0, END, later, END, line(" on", 21))
+    assert out == [line(P0.text + END.text, 10), line("later on", 20)]
+    assert partial.unfinished() == ()
+
+
+def test_nor_is_a_whole_line_of_before():
+    before = line("before", 5)
+    out, partial = joined(before, P0, before, P0, END)
+    assert out == [before, before, line(P0.text + END.text, 10)]
+    assert partial.unfinished() == ()
+
+
+def test_the_same_end_at_the_same_second_ends_another_line_too():
+    sent = [line("{1", partial=True), line("}"), line("{2", partial=True), line("}")]
+    assert joined(*sent)[0] == [line("{1}"), line("{2}")]
+
+
+def test_pieces_that_are_known_again_have_a_bound(monkeypatch):
+    monkeypatch.setattr(pieces, "ENDED_MAX", 2)
+    _, partial = joined(P0, END, line("x", 20, partial=True), line("y", 21))
+    assert (partial.join(line("y", 21)), partial.join(END)) == ((), (END,))
+    partial.ended.forget()
+    assert partial.join(line("y", 21)) == (line("y", 21),)
 
 
 def test_msgpack_of_something_else_is_a_value_error():

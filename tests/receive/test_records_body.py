@@ -148,6 +148,8 @@ def test_a_projected_record_is_taken_as_it_is():
         (event(schema_version=9), "schema_version", "invalid"),
         (event(metadata=[]), "metadata", "invalid"),
         ({"schema_version": 1, "record_id": "r", "timestamp_ns": "x"}, None, "invalid"),
+        ({"timestamp": 1e300, "memory_mb": 1}, "timestamp", "invalid"),
+        ({"timestamp": 1.7e9, "memory_mb": 1e308}, "memory_mb", "invalid"),
         ({"event_type": "x"}, "timestamp", "invalid"),
         ({}, "timestamp", "invalid"),
         (7, "", "not_object"),
@@ -262,7 +264,7 @@ def test_counters_become_samples_under_labels_that_tell_streams_apart():
         [event(), event(timestamp_ns=AT_NS + 1, allocator_allocated_bytes=11)]
     ).records
 
-    batch, refused = Counters(intern).samples(records)
+    batch, refused, _ = Counters(intern).samples(records)
 
     by_id = {number: dict(label.unpack(packed)) for packed, number in table.items()}
     assert refused == 0
@@ -289,13 +291,25 @@ def test_what_was_not_measured_makes_no_sample():
     (record,) = read(event(metadata=metadata, allocator_active_bytes=None)).records
 
     Counters(intern).samples([record])
-    batch, _ = Counters(intern).samples([record])
+    batch, _, _ = Counters(intern).samples([record])
 
     assert batch.count == len(METRICS) - 4
 
 
+@pytest.mark.parametrize("value", [2**63, 2**64 - 1, 2**1100])
+def test_a_counter_that_is_no_count_of_bytes_makes_no_sample_and_is_counted(value):
+    _, intern = interned()
+    (record,) = read(
+        event(allocator_allocated_bytes=value, allocator_reserved_bytes=2**63 - 1)
+    ).records
+
+    batch, refused, out_of_range = Counters(intern).samples([record])
+
+    assert (batch.count, refused, out_of_range) == (5, 0, 1)
+
+
 def test_series_beyond_the_limit_are_refused_and_counted():
-    batch, refused = Counters(lambda packed: None).samples(read(event()).records)
+    batch, refused, _ = Counters(lambda packed: None).samples(read(event()).records)
 
     assert (batch.count, refused) == (0, 6)
 

@@ -52,7 +52,7 @@ def test_a_recorded_body():
         )
     )
     (point,) = found.history
-    assert point._replace(values={}) == (120, 7, AT_NS, 0.137, {}, 2)
+    assert point._replace(values={}) == (120, 7, AT_NS, 0.137, {}, 2, {})
     assert math.isnan(point.values.pop("bad"))
     assert point.values == {
         "lm loss": 2.5, "inf": math.inf, "nested.a": 1.0, "nested.b.c": 1.0, "word": -math.inf,
@@ -103,7 +103,8 @@ def test_more_lines_than_one_body_may_have_are_refused(monkeypatch):
 
 def test_more_values_than_one_line_may_have_are_counted(monkeypatch):
     monkeypatch.setattr(wandb_stream, "VALUES_MAX", 2)
-    assert wandb_stream.numbers({"a": 1, "b": 2, "c": 3}) == ({"a": 1.0, "b": 2.0}, 1)
+    found = wandb_stream.numbers({"a": 1, "b": 2, "c": 3, "d": "x"})
+    assert found == ({"a": 1.0, "b": 2.0}, 1, {"too_many_names": 1})
 
 
 def test_names_and_depths_have_ends():
@@ -111,9 +112,19 @@ def test_names_and_depths_have_ends():
     deep = 1
     for _ in range(wandb_stream.DEPTH_MAX + 1):
         deep = {"d": deep}
-    assert wandb_stream.numbers({long: 1, "x": deep}) == ({}, 2)
+    assert wandb_stream.numbers({long: 1, "x": deep}) == ({}, 1, {"name_too_long": 1})
+    twice = {"a": {"b": 2}, "a.b": 1}
+    assert wandb_stream.numbers(twice) == ({"a.b": 1.0}, 0, {"same_name": 1})
+
+
+def test_only_what_the_client_adds_is_its_own():
+    added = {"_step": 1, "_timestamp": 2.5, "_runtime": 3.5, "_wandb": {"x": 1}}
+    assert wandb_stream.numbers(added | {"_best": 4}) == ({"_best": 4.0}, 0, {})
+
+
+def test_infinities_of_whole_numbers():
     assert wandb_stream.numbers({"big": 10**400, "small": -(10**400)}) == (
-        {"big": math.inf, "small": -math.inf}, 0,
+        {"big": math.inf, "small": -math.inf}, 0, {},
     )  # fmt: skip
 
 

@@ -1,5 +1,8 @@
 """A monitor in a process and the rule that it becomes over HTTP say the same of the same."""
 
+import math
+import random
+
 import pytest
 
 from heliograph.alert.rules import metrics as rule_metrics
@@ -8,7 +11,7 @@ from heliograph.alert.rules.rule import Said, Series
 from heliograph.alert.rules.stream import RuleStream
 from heliograph.core.duration import SECOND_NS
 from heliograph.recorder import monitors, points, rule_documents
-from heliograph.recorder.monitors import Monitor
+from heliograph.recorder.monitoring import Monitor, Now
 from heliograph.recorder.points import Event, Point
 from tests.conftest import NEW_YEAR_NS as T0
 
@@ -20,7 +23,7 @@ CLIMB = [0, 2.3, 4.1, 6.4, 7.9, 10, 12.2, 13.9, 16.3, 18, 20.2, 21.8, 24.1, 26, 
 def both(kind, **options):
     definition = monitors.define("mon", kind, options)
     rule = decode(rule_documents.of(definition), rule_id="r")
-    return Monitor(definition, print, T0), rule
+    return Monitor(definition, print, Now(T0, T0)), rule
 
 
 def of_values(monitor, rule, values):
@@ -29,7 +32,9 @@ def of_values(monitor, rule, values):
     pairs = [(T0 + n * S, value) for n, value in enumerate(values)]
     for n, (at_ns, value) in enumerate(pairs):
         point = Point("m", value, {"k": "a"}, at_ns, "", "")
-        told += [n for one in monitor.take_point(point, at_ns) if one.state == "firing"]
+        told += [
+            n for one in monitor.take_point(point, Now(at_ns, at_ns)) if one.state == "firing"
+        ]
         asked = rule_metrics.query(rule, at_ns)
         series = Series((("__name__", "m"), ("k", "a")),
                         [one for one in pairs[: n + 1] if one[0] >= asked.start_ns])  # fmt: skip
@@ -76,6 +81,47 @@ def test_over_a_metric(kind, options, values, seconds):
     assert of_values(monitor, rule, values) == (seconds, seconds)
 
 
+@pytest.mark.parametrize("every", [1, 5, 7, 25])
+@pytest.mark.parametrize(("of", "jumps"), [("value", 1), ("change", 2)])
+def test_one_sample_is_enough_whenever_a_rule_is_looked_at(every, of, jumps):
+    monitor, rule = both("anomaly", metric="m", value=8, of=of)
+    rng = random.Random(1)
+    pairs = [(T0 + n * S, 90.0 if n == 32 else rng.gauss(2, 1)) for n in range(80)]
+    told, ruled, state = [], [], b""
+    for n, (at_ns, value) in enumerate(pairs):
+        point = Point("m", value, {}, at_ns, "", "")
+        told += [one.state for one in monitor.take_point(point, Now(at_ns, at_ns))]
+        if n % every == every - 1:
+            series = [Series((("__name__", "m"),), pairs[: n + 1])]
+            answer = rule_metrics.evaluate(rule, state, series, now_ns=at_ns, since_ns=T0)
+            state = answer.state
+            ruled += [post.status for post in answer.posts]
+    # Up and down again are two jumps, which one look may see at once.
+    seen = [one for one, before in zip(ruled, [None, *ruled], strict=False) if one != before]
+
+    assert told == ["firing", "resolved"]
+    assert seen == ["firing", "resolved"]
+    assert ruled.count("firing") in range(1, jumps + 1)
+
+
+@pytest.mark.parametrize(
+    "after", [[(33, 1.0)], [(33, math.nan)], []], ids=["a usual one", "none", "nothing"]
+)
+def test_what_a_rule_has_seen_it_does_not_tell_again(after):
+    _, rule = both("anomaly", metric="m", value=8, least=5)
+    first = [(T0 + n * S, float(n % 3)) for n in range(31)]
+    more = [(T0 + 32 * S, 90.0), *((T0 + n * S, value) for n, value in after)]
+    state, told = b"", []
+    for count, now_s in ((31, 30), (33 + len(after), 35), (33 + len(after), 40)):
+        series = [Series((("__name__", "m"),), [*first, *more][:count])]
+        answer = rule_metrics.evaluate(rule, state, series, now_ns=T0 + now_s * S)
+        state = answer.state
+        told.append([post.status for post in answer.posts])
+
+    # The newest stands until another comes.
+    assert told == [[], ["firing"], ["resolved"] if after else ["firing"]]
+
+
 def of_events(monitor, rule, events):
     """Seconds at which the monitor, and the rule, begin to fire."""
     stream = RuleStream([rule], since_ns=T0)
@@ -83,7 +129,11 @@ def of_events(monitor, rule, events):
     for second, event_type, source, status in events:
         at_ns = T0 + int(second * S)
         event = Event("e", event_type, source, at_ns, {"status": status}, "", {})
-        told += [second for one in monitor.take_event(event, at_ns) if one.state == "firing"]
+        told += [
+            second
+            for one in monitor.take_event(event, Now(at_ns, at_ns))
+            if one.state == "firing"
+        ]
         record = points.record_of_event(event, "s", at_ns)
         stream.record(record, Said(at_ns, "s"), arrival_ns=at_ns)
         for post in stream.drain()[0]:
@@ -131,11 +181,11 @@ def test_over_silence():
     for second in range(40):
         at_ns = T0 + second * S
         if second in {5, 30}:
-            told += [one.state for one in monitor.take_event(event, at_ns)]
+            told += [one.state for one in monitor.take_event(event, Now(at_ns, at_ns))]
             stream.record(
                 points.record_of_event(event, "s", at_ns), Said(at_ns, "s"), arrival_ns=at_ns
             )
-        told += [(second, one.state) for one in monitor.tick(at_ns)]
+        told += [(second, one.state) for one in monitor.tick(Now(at_ns, at_ns))]
         stream.tick(at_ns)
         ruled += [(second, post.status) for post in stream.drain()[0]]
 

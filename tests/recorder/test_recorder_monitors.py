@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from heliograph.recorder import monitors
+from heliograph.recorder.monitoring import KEYS_MAX
 from heliograph.recorder.watching import MONITORS_MAX
 
 
@@ -136,6 +136,147 @@ def test_what_is_heard_of_no_more_is_over_with_its_window(watched, clock):
     ]
 
 
+def test_what_must_hold_for_a_while_may_do_so_in_silence(watched, clock):
+    watched.watch("burst", kind="rate", event_type="A", value=2, window="10s", for_="2s")
+    watched.watch("mean", metric="m", aggregate="mean", value=1, window="5s", for_="2s")
+    watched.watch("last", metric="m", value=1, for_="3s")
+    watched.watch("brief", metric="m", aggregate="mean", value=1, window="1s", for_="2s")
+    for _ in range(3):
+        watched.record_event({"event_type": "A", "source": "s"})
+    watched.record_metric("m", 5)
+    told_after = {}
+    for second in range(1, 13):
+        clock.advance(1)
+        watched._watching.look()
+        told_after[second] = [told[:2] for told in watched.told]
+        watched.told.clear()
+
+    assert {second: told for second, told in told_after.items() if told} == {
+        2: [("burst", "firing"), ("mean", "firing")],
+        3: [("last", "firing")],
+        5: [("mean", "resolved")],
+        10: [("burst", "resolved")],
+    }
+
+
+TOO_FEW = [
+    ("rate", {"event_type": "A", "op": "<", "value": 3}),
+    ("threshold", {"metric": "m", "aggregate": "count", "op": "<", "value": 3}),
+    ("threshold", {"metric": "m", "aggregate": "sum", "op": "<=", "value": 2}),
+]
+
+
+@pytest.mark.parametrize(("kind", "options"), TOO_FEW)
+def test_too_few_are_noticed_in_silence_and_not_before_a_window_has_passed(
+    watched, clock, kind, options
+):
+    watched.watch("few", kind=kind, window="10s", **options)
+    said = []
+    for second in range(60):
+        if second < 20 or second >= 40:
+            watched.record_metric("m", 1)
+            watched.record_event({"event_type": "A", "source": "s"})
+        clock.advance(1)
+        watched._watching.look()
+        said += [(second, *told[1:]) for told in watched.told]
+        watched.told.clear()
+
+    # At the end of second 26 those of 18 and 19 are left.
+    assert said == [(26, "firing", 2), (42, "resolved", 3)]
+
+
+def test_what_never_comes_is_too_few(watched, clock):
+    watched.watch("few", kind="rate", event_type="A", op="<", value=3, window="10s")
+    clock.advance(9)
+    watched._watching.look()
+    assert watched.told == []
+    clock.advance(1)
+    watched._watching.look()
+    assert watched.told == [("few", "firing", 0)]
+
+
+@pytest.mark.parametrize("ahead_s", [59, 61, 3600, 73 * 365 * 86400])
+def test_a_timestamp_of_the_future_blinds_nobody(watched, clock, ahead_s):
+    watched.watch("flood", kind="rate", event_type="A", value=10, window="1m")
+    watched.watch("mean", metric="m", aggregate="mean", value=5, window="1m")
+    watched.watch("spike", kind="anomaly", metric="m", value=6, least=20)
+    ahead = clock.now_ns() / 1e9 + ahead_s
+    watched.record_event({"event_type": "A", "source": "s", "timestamp": ahead})
+    watched.record_metric("m", 1, timestamp=ahead)
+    for n in range(60):
+        clock.advance(1)
+        watched.record_event({"event_type": "A", "source": "s"})
+        watched.record_metric("m", 1 + n % 3 if n != 50 else 5_000)
+
+    assert [told[:2] for told in watched.told] == [
+        ("flood", "firing"), ("mean", "firing"), ("spike", "firing"), ("spike", "resolved"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("by_s", [-3600, -5, 3600])
+def test_a_clock_that_is_set_blinds_nobody(watched, clock, by_s):
+    watched.watch("dead", kind="absence", event_type="B", window="20s")
+    watched.watch("flood", kind="rate", event_type="A", value=10, window="1m")
+    watched.watch("mean", metric="m", aggregate="mean", value=5, window="1m")
+    watched.watch("spike", kind="anomaly", metric="m", value=6, least=20)
+    for n in range(60):
+        if n == 25:
+            clock.set_wall(clock.now_ns() + by_s * 10**9)
+        clock.advance(1)
+        watched._watching.look()
+        watched.record_event({"event_type": "B", "source": "s"})
+        watched.record_metric("m", 1 + n % 3)
+    assert watched.told == []
+    for _ in range(21):
+        clock.advance(1)
+        watched._watching.look()
+        watched.record_event({"event_type": "A", "source": "s"})
+    watched.record_metric("m", 50_000)
+
+    assert [told[:2] for told in watched.told] == [
+        ("flood", "firing"), ("dead", "firing"), ("mean", "firing"), ("spike", "firing"),
+    ]  # fmt: skip
+
+
+def test_more_than_a_window_holds_can_be_waited_for(watched):
+    watched.watch("flood", kind="rate", event_type="A", value=15_000, window="1h")
+    watched.watch("sum", metric="m", aggregate="sum", value=16_000, window="1h")
+    watched.record_metrics([("m", 1.25, None, 1_000 + n * 0.2) for n in range(13_000)])
+    for _ in range(15_001):
+        watched.record_event({"event_type": "A", "source": "s"})
+
+    assert watched.told == [("sum", "firing", 16_001.25), ("flood", "firing", 15_001)]
+
+
+def test_what_left_no_room_is_counted(made):
+    recorder = made("memory")
+    recorder.add_monitor("p", metric="m", aggregate="p95", value=9, window="1h", callback=print)
+    recorder.record_metrics([("m", 1, None, 1_000 + n * 0.1) for n in range(10_005)])
+    assert recorder.health_check()["stats"]["monitor_points_left_out"] == 5
+    recorder.remove_monitor("p")
+    assert recorder.health_check()["stats"]["monitor_points_left_out"] == 5
+
+
+@pytest.mark.parametrize("how", ["replaced", "removed"])
+@pytest.mark.parametrize("kind", ["threshold", "absence"])
+def test_what_a_monitor_said_is_over_with_it(made, clock, how, kind):
+    recorder, told, other = made("memory"), [], []
+    recorder.add_monitor("x", metric="m", kind=kind, value=5, window="1m", callback=told.append)
+    if kind == "threshold":
+        recorder.record_metric("m", 10)
+    clock.advance(100)
+    recorder._watching.look()
+    if how == "replaced":
+        recorder.add_monitor("x", metric="m", value=50, callback=other.append)
+    else:
+        assert recorder.remove_monitor("x")
+    recorder.record_metric("m", 1)
+
+    assert [one.state for one in told] == ["firing", "resolved"]
+    assert "monitor" in told[1].message
+    assert other == []
+
+
 def test_an_anomaly_is_far_from_its_own_past(watched):
     watched.watch("spike", kind="anomaly", metric="loss", value=6, direction="up")
     for n in range(60):
@@ -176,13 +317,18 @@ def test_monitors_and_their_series_are_bounded(made):
     assert recorder.remove_monitor("m0") is True
     assert recorder.remove_monitor("m0") is False
 
-    made_one = monitors.Monitor(
-        monitors.define("x", "threshold", {"metric": "m", "value": 1e9}), print, 0
-    )
-    for n in range(monitors.KEYS_MAX + 5):
-        recorder_point = monitors.Point("m", 1.0, {"n": str(n)}, n, "", "")
-        made_one.take_point(recorder_point, n)
-    assert made_one.evicted == 5
+    recorder = made("memory")
+    told = []
+    recorder.add_monitor("x", metric="n", value=1, callback=told.append)
+    for n in range(KEYS_MAX + 5):
+        recorder.record_metric("n", 2 if n == 3 else 0, {"n": n})
+
+    assert recorder.health_check()["stats"]["monitor_series_evicted"] == 5
+    assert [(one.state, one.labels["n"]) for one in told] == [
+        ("firing", "3"),
+        ("resolved", "3"),
+    ]
+    assert told[1].message == "n: given up for newer series"
 
 
 @pytest.mark.parametrize(
@@ -197,11 +343,34 @@ def test_monitors_and_their_series_are_bounded(made):
         {"kind": "rate", "metric": "m", "event_type": "A"},
         {"kind": "error_share", "metric": "m"},
         {"kind": "anomaly", "metric": "m", "of": "mood"},
+        {"kind": "anomaly", "metric": "m", "value": -1},
+        {"kind": "anomaly", "metric": "m", "least": "x"},
+        {"kind": "anomaly", "metric": "m", "least": -5},
+        {"kind": "anomaly", "metric": "m", "least": 2_000},
+        {"kind": "error_share", "value": 5, "least": 0},
+        {"kind": "error_share", "value": 5, "least": True},
+        {"metric": "m", "value": "500"},
+        {"metric": "m", "value": None},
+        {"metric": "m", "value": float("nan")},
+        {"metric": "m", "value": True},
+        {"metric": "m", "value": 10**400},
+        {"metric": "m", "window": 0},
+        {"metric": "m", "window": None},
+        {"metric": "m", "window_ns": "1m"},
+        {"metric": "m", "for_": 5},
+        {"metric": "m", "match": "x"},
+        {"metric": "m", "match": {1: 2}},
+        {"metric": "m", "op": []},
+        {"metric": 5},
+        {"metric": "m", "callback": 5},
     ],
 )
 def test_a_monitor_that_makes_no_sense_is_refused(made, options):
+    recorder = made("memory")
     with pytest.raises(ValueError):
-        made("memory").add_monitor("m", callback=print, **options)
+        recorder.add_monitor("m", **{"callback": print, **options})
+    assert recorder._watching.names() == []
+    assert recorder.record_metric("m", 1)["status"] == "success"
 
 
 def test_a_subscription_sees_what_it_asked_for_in_order(made):
@@ -231,6 +400,18 @@ def test_who_reads_too_slowly_loses_the_oldest(made):
     assert stream.dropped == 2
 
 
+def test_a_subscription_to_one_name_and_to_what_is_none(made):
+    recorder = made("memory")
+    with recorder.subscribe(metrics="loss", events=()) as stream:
+        recorder.record_metric("l", 1)
+        recorder.record_metric("loss", 2)
+    assert [point.value for point in stream] == [2]
+    for wrong in ({"metrics": 5}, {"events": 5}, {"items_max": "x"}, {"items_max": None}):
+        with pytest.raises(ValueError):
+            recorder.subscribe(**wrong)
+    assert recorder.record_metric("m", 1)["status"] == "success"
+
+
 def test_too_many_errors_are_a_warning_once(made, tmp_path):
     recorder = made("memory", error_threshold_percentage=20)
     for n in range(30):
@@ -240,3 +421,26 @@ def test_too_many_errors_are_a_warning_once(made, tmp_path):
     assert [(line["logLevel"], line["errorDetails"]["errorCode"]) for line in lines] == [
         ("WARNING", "HIGH_ERROR_RATE")
     ]
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_who_is_removed_by_another_while_they_are_told_says_nothing_any_more(made, replaced):
+    recorder, told = made("memory"), []
+
+    def first(alert):
+        told.append((alert.monitor, alert.state))
+        if alert.state == "firing":
+            if replaced:
+                recorder.add_monitor("b", kind="rate", event_type="B", value=9, callback=second)
+            else:
+                recorder.remove_monitor("b")
+
+    def second(alert):
+        told.append((alert.monitor, alert.state))
+
+    recorder.add_monitor("a", kind="rate", event_type="A", op=">=", value=1, callback=first)
+    recorder.add_monitor("b", kind="rate", event_type="A", op=">=", value=1, callback=second)
+    recorder.add_monitor("c", kind="rate", event_type="A", op=">=", value=1, callback=second)
+    recorder.record_event({"event_type": "A", "source": "s"})
+
+    assert told == [("a", "firing"), ("c", "firing")]

@@ -188,3 +188,79 @@ def test_what_is_wrong_with_a_request_is_no_answer():
     store._exchange._headers["X"] = "a\nb"
     with pytest.raises(Unavailable, match="no answer: ValueError"):
         store._exchange.ask("POST", "/v1/metrics", b"[]")
+
+
+class Requests(Sent):
+    """Keeps each request, and what was asked of it."""
+
+    def __call__(self, path, items):
+        super().__call__(path, [(path, item) for item in items])
+        self.requests = [*getattr(self, "requests", []), (path, len(items))]
+
+
+def alternating(count):
+    return [(("/m", "/e")[n % 2], b"%d" % n) for n in range(count)]
+
+
+def test_paths_that_take_turns_are_sent_in_batches_of_each(made):
+    send = Requests()
+    send.open.clear()
+    one = made(send, batch_max=100)
+    one.put([("/m", b"first")])
+    assert send.begun.wait(20)
+    one.put(alternating(100))
+    send.open.set()
+    one.flush()
+
+    assert send.requests[:1] == [("/m", 1)]
+    assert send.requests[1:] in ([("/m", 50), ("/e", 50)], [("/e", 50), ("/m", 50)])
+    for path in ("/m", "/e"):
+        put = [pair for pair in [("/m", b"first"), *alternating(100)] if pair[0] == path]
+        assert [pair for pair in send.items if pair[0] == path] == put
+
+
+def test_a_flush_of_paths_that_take_turns_waits_for_all_of_them(made):
+    send = Requests()
+    one = made(send, batch_max=10)
+    for _ in range(5):
+        one.put(alternating(40))
+        one.flush()
+        assert one.usage().percentage == 0
+
+    assert len(send.items) == one.counts["sent"] == 200
+
+
+def test_of_paths_that_take_turns_what_is_left_at_close_is_counted(made):
+    send = Requests(*[Unavailable("down", retry_after_s=0)] * 50)
+    one = made(send, batch_max=10, closing_s=0.05)
+    one.put(alternating(40))
+    one.close()
+
+    until(lambda: one.counts["lost"] == 40, "all to be given up")
+    assert one.usage().percentage == 0
+
+
+@pytest.mark.parametrize("before", [0, 3])
+def test_a_handler_that_flushes_in_the_middle_of_a_put_loses_nothing(made, before):
+    send = Requests()
+    one = made(send)
+    one.put(alternating(before))
+    handled = []
+
+    class Waiting(dict):
+        """Where it says what a path has, a signal handler flushes."""
+
+        def setdefault(self, path, default):
+            found = super().setdefault(path, default)
+            if not handled:
+                handled.append(path)
+                one.put([("/other", b"handler's")])
+                one.flush()
+            return found
+
+    one._waiting = Waiting(one._waiting)
+    one.put(items(b"mine"))
+    one.flush()
+
+    assert len(send.items) == one.counts["sent"] == before + 2
+    assert one.usage().percentage == 0

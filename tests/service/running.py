@@ -7,6 +7,7 @@
 uvicorn and the sockets are real, because framing, odd paths and odd headers are the point.
 """
 
+import asyncio
 import base64
 import gc
 import http.client
@@ -14,7 +15,8 @@ import json
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from typing import NamedTuple
 from urllib.parse import urlencode
 
@@ -240,10 +242,22 @@ def serving(config) -> Iterator[uvicorn.Server]:
     server = uvicorn.Server(config)
     started = threading.Event()
     startup = server.startup
+    end = []
 
     async def announced(sockets=None):
         await startup(sockets)
+        over = asyncio.Event()
+        end.append(partial(asyncio.get_running_loop().call_soon_threadsafe, over.set))
+        server.main_loop = partial(ticking, over)
         started.set()
+
+    async def ticking(over):
+        # uvicorn looks each tenth of a second whether it is over; hundreds of tests wait for that.
+        ticks = 0
+        while not await server.on_tick(ticks):
+            ticks += 1
+            with suppress(TimeoutError):
+                await asyncio.wait_for(over.wait(), 0.1)
 
     server.startup = announced
     thread = threading.Thread(target=server.run, name="server", daemon=True)
@@ -253,6 +267,8 @@ def serving(config) -> Iterator[uvicorn.Server]:
         yield server
     finally:
         server.should_exit = True
+        for now in end:
+            now()
         thread.join(20)
 
 

@@ -80,7 +80,7 @@ def seal(site, clock):
     clock.advance(SEAL_S)
 
     def sealed():
-        site.site.flow.applier.wake()
+        site.site.core.log.nudge()
         return not site.site.core.segments.stats().samples_in_head
 
     wait_for(sealed, "nobody seals")

@@ -14,6 +14,7 @@ from heliograph.core.errors import Refused
 from heliograph.service.endpoints import alert_v2
 from heliograph.service.endpoints import silences as silence_endpoints
 from heliograph.service.route_book import RouteBook
+from heliograph.store.state import alert_routes
 from heliograph.store.state.alert_routes import RouteKept
 from tests.service.alert_site import SILENCE, at, firing, post_v2
 from tests.service.running import assert_problem
@@ -46,6 +47,9 @@ class Turned:
 
     def also(self, _):
         self.written += 1
+
+    def owed(self):
+        return ()
 
 
 EDITS = [
@@ -92,6 +96,29 @@ class Edit(Turned):
         write(self.kept)
 
 
+class Gone:
+    """A state with many routes that are gone; of the first of them a channel is owed an end."""
+
+    def read(self, _):
+        retired = {"channels_retired": [(GOOD["channels"][0], 0)], "channel_numbers": []}
+        document = msgspec.json.encode(retired)
+        return [RouteKept(f"r{n}", alert_routes.GONE, document) for n in range(100)]
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [lambda book, turn: book.create(turn, "new", GOOD), lambda book, turn: book.sweep(turn)],
+)
+def test_who_is_owed_what_is_asked_once_for_all_routes(edit):
+    asked = []
+    turn = Turned()
+    turn.owed = lambda: asked.append(1) or {"api/r0/webhook[0]"}
+    book = RouteBook(Gone(), setup.empty(), lambda _: None)
+    edit(book, turn)
+    assert len(asked) == 1
+    assert [one.id for one in book.sweep(turn)] == ["r0"]
+
+
 def test_an_edited_route_takes_no_channel_for_another():
     kept = Kept(GOOD)
     book, turn = RouteBook(kept, setup.empty(), lambda _: None), Edit(kept)
@@ -120,6 +147,17 @@ def test_a_new_route_is_read_strictly():
             edit(turn, "bad1", UNREADABLE)
         assert caught.value.field == "mute_time_intervals"
     assert (turn.routes, turn.written) == (None, 0)
+
+
+@pytest.mark.parametrize("key", ["name", "description"])
+def test_words_of_a_new_route_are_text_and_those_of_a_kept_one_stand(key):
+    document = {**GOOD, key: 5}
+    book, turn = RouteBook(Kept(document), setup.empty(), lambda _: None), Turned()
+    for edit in (book.create, book.replace):
+        with pytest.raises(Refused) as caught:
+            edit(turn, "r", document)
+        assert caught.value.field == key
+    assert [route.id for route in book.setup().tree.api] == ["api/r"]
 
 
 @pytest.mark.parametrize("site", [{"notify": {"allow_private": ["10.0.0.0/8"]}}], indirect=True)

@@ -20,7 +20,10 @@ MAY = {
     "editor": {"known", "view", "edit"},
     "admin": {"known", "ingest", "view", "edit", "admin"},
 }
-OPEN = {"/healthz", "/readyz", "/static/heliograph.css", "/sdk/otel/v1/{signal}"}
+OPEN = {
+    "/healthz", "/readyz", "/static/heliograph.css", "/static/heliograph.js",
+    "/sdk/otel/v1/{signal}",
+}  # fmt: skip
 # Open to whoever was given the address, which is signed.
 SIGNED = {"/files/{entity}/{project}/{run}/upload/{signature}/{name}"}
 WRONG = {
@@ -91,7 +94,9 @@ def test_every_endpoint_without_a_valid_credential(guarded_site, wrong):
             assert answer.status == 200
         else:
             assert_problem(answer, 401, code="unauthenticated")
-            assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+            challenges = answer.headers.get_all("WWW-Authenticate")
+            assert [one.partition(" ")[0] for one in challenges] == ["Bearer", "Basic"]
+            assert all('realm="heliograph"' in one for one in challenges)
 
 
 @pytest.mark.parametrize(

@@ -131,7 +131,16 @@ REFUSED_ELSEWHERE = [
     ("state: {url: 'mysql://x/y'}", "state.url: mysql is not supported"),
     ("state: {url: 'postgresql://h:port/y'}", "state.url: not a database URL"),
     ("state: {url: ''}", "state.url: not a database URL"),
+    ("state: {url: 'postgresql://u:p@ss@h/y'}", "state.url: write an @ of the user or the password as %40"),
+    ("metrics: {prefix: 'é_'}", "metrics.prefix: 'é_' begins no metric's name"),
+    ("metrics: {prefix: 1x}", "metrics.prefix: '1x' begins no metric's name"),
+    ("metrics: {prefix: 'a-b'}", "metrics.prefix: 'a-b' begins no metric's name"),
 ]  # fmt: skip
+
+
+def test_a_folder_without_a_name_is_none(file):
+    path = file("data_dir: ''")
+    assert checked(path).output == f"Error: {path}: data_dir: must not be empty\n"
 
 
 @pytest.mark.parametrize(("text", "told"), REFUSED_ELSEWHERE)
@@ -436,3 +445,75 @@ def test_what_is_shown_has_no_secrets(file):
 )
 def test_what_is_secret_in_a_url_is_not_shown(url, shown_as):
     assert _masked({"a": [url]}) == {"a": [shown_as]}
+
+
+@pytest.mark.parametrize(
+    ("url", "shown_as"),
+    [
+        ("postgresql+psycopg://u:pa ss@db/h", "postgresql+psycopg://u:<secret>@db/h"),
+        ("https://us er:top secret@vm/x", "https://us er:<secret>@vm/x"),
+        ("https://vm/w?token=a b", "https://vm/w?token=<secret>"),
+        ("https://u:a\n/b c@vm/w", "https://u:<secret>@vm/w"),
+        ("https://vm/a secret here/w", "https://vm/<secret>/w"),
+        ("https://prom:9090/w", "https://prom:9090/w"),
+    ],
+)
+def test_nor_where_it_has_spaces(url, shown_as):
+    for key in ("url", "write_url"):
+        assert _masked({key: url}) == {key: shown_as}
+
+
+# a variable, its value, what the file says, and how the error begins
+GIVEN = [
+    ("LIMITS__SERIES", "0", "", "HELIOGRAPH_LIMITS__SERIES: limits.series: must be"),
+    ("LIMITS__SERIES", "1", "limits: {pods: 0}", "{path}: limits.pods: must be"),
+    ("LISTEN", "x", "", "HELIOGRAPH_LISTEN: listen: 'x' is not HOST:PORT"),
+    ("LIMITS", "{series: 0}", "", "HELIOGRAPH_LIMITS: limits.series: must be"),
+    ("FORWARD", "[{url: x}]", "", "HELIOGRAPH_FORWARD: forward[0].url: not a URL"),
+    ("ALERTING__CAUSES", "[5]", "", "HELIOGRAPH_ALERTING__CAUSES: alerting.causes[0]: expected"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "value", "text", "told"), GIVEN)
+def test_an_error_of_a_value_names_where_it_was_given(
+    file, monkeypatch, name, value, text, told
+):
+    monkeypatch.setenv(f"HELIOGRAPH_{name}", value)
+    path = file(text)
+
+    assert checked(path).output.startswith(f"Error: {told.replace('{path}', str(path))}")
+
+
+def test_so_does_one_of_a_flag(file, monkeypatch):
+    monkeypatch.setenv("HELIOGRAPH_LISTEN", "127.0.0.1:1")
+    with pytest.raises(Unusable, match="^command line: listen: 'x' is not"):
+        load(file(""), {"listen": "x"})
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("LIMITS_SERIES", "; write HELIOGRAPH_LIMITS__SERIES"),
+        ("FOO", ""),
+        ("TOKEN", None),
+        ("SERVICE_HOST", None),
+        ("PORT_8989_TCP_ADDR", None),
+        ("DB_SERVICE_PORT_PG", None),
+        ("DB_PORT", None),
+        ("DB_PORT_5432_TCP", None),
+        ("DB_SUPPORT", ""),
+    ],
+)
+def test_a_variable_that_is_no_key_is_told_of(file, monkeypatch, name, told):
+    monkeypatch.setenv(f"HELIOGRAPH_{name}", "5")
+    said = checked(file(""))
+
+    warning = f"warning: HELIOGRAPH_{name} is no key of the configuration{told}\n"
+    assert (said.exit_code, said.stderr) == (0, warning if told is not None else "")
+
+
+def test_so_is_another_store_that_is_not_asked_for(file):
+    said = checked(file("samples: {write_url: 'http://x/w'}"))
+
+    told = "samples.write_url does nothing: samples.backend is embedded"
+    assert (said.exit_code, said.stderr) == (0, f"warning: {told}\n")

@@ -87,7 +87,7 @@ REFUSED = [
     ({"forward": [{"url": "ftp://user:secret@vm"}]}, "forward[0].url: not a URL"),
     ({"forward": [{"match": []}]}, "command line: object missing required field url - at $.forward[0]"),
     ({"forward": [{"url": "http://vm", "hold": "soon"}]}, "forward[0].hold: not a duration"),
-    ({"metrics": {"prefix": ""}}, "metrics.prefix: must not be empty"),
+    ({"metrics": {"prefix": ""}}, "metrics.prefix: '' begins no metric's name"),
     ({"logs": {"keep_lines": "some"}}, "command line: invalid enum value 'some' - at $.logs.keep_lines"),
     ({"logs": {"patterns": [{"name": "x", "kind": "blacklist", "pattern": "("}]}}, "logs.patterns[0].pattern: "),
     ({"alerting": {"route": {"receiver": "x"}}}, "alerting.route.receiver: receiver 'x' is not defined"),

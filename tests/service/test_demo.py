@@ -110,8 +110,14 @@ def test_two_demos_on_one_port(demo, tmp_path):
     code, out, err = run(
         "demo", "--listen", f"127.0.0.1:{life.port}", "--data-dir", tmp_path / "b"
     )
-    assert code not in (0, None)
-    assert "in use" in out + err
+    assert code == 2, out + err
+    assert f"Error: listen: 127.0.0.1:{life.port} cannot be had; is it in use?" in err
+
+
+def test_a_demo_against_nobody_is_an_error():
+    code, _, err = run("demo", "--against", "http://127.0.0.1:1", "--seconds", "0.1")
+
+    assert (code, err) == (1, "Error: http://127.0.0.1:1: nothing was delivered\n")
 
 
 @pytest.fixture(scope="module")
@@ -284,6 +290,10 @@ def test_wrong_input_is_told_in_words(arguments, code, said, tmp_path):
 
 
 def test_db_upgrade_and_info(tmp_path):
+    code, _, err = run("db", "upgrade", "--data-dir", tmp_path / "data")
+    assert (code, list(tmp_path.iterdir())) == (2, [])
+    assert "there is no such folder" in err
+    (tmp_path / "data").mkdir()
     code, out, _ = run("db", "upgrade", "--data-dir", tmp_path / "data")
     assert (code, out.startswith("schema none →")) == (0, True)
     code, out, _ = run("db", "upgrade", "--data-dir", tmp_path / "data")

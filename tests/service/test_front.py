@@ -11,7 +11,7 @@ import pytest
 import uvicorn
 from starlette.responses import Response
 
-from heliograph.service import exchange
+from heliograph.service import exchange, parting
 from heliograph.service.exchange import UNREAD_BYTES_MAX, WAITING_BYTES_MAX
 from heliograph.service.front import Front
 from tests.service.live import until
@@ -31,6 +31,7 @@ class Application:
         self.may_read = threading.Event()
         self.may_read.set()
         self.refused = [].append
+        self.vital = ()
 
     async def answered(self, request):
         await asyncio.to_thread(self.may_read.wait, WAIT_S)
@@ -54,6 +55,7 @@ class Saying:
     def __init__(self, say):
         self.say, self.tasked, self.refusals = say, [], []
         self.refused = self.refusals.append
+        self.vital = {"/healthz"}
 
     async def answered(self, request):
         self.tasked.append(asyncio.current_task() is not None)
@@ -203,6 +205,7 @@ def test_of_a_question_no_large_body_waits(application):
 def test_what_nobody_read_goes_with_the_answer(application):
     class Unread:
         refused = [].append
+        vital = ()
 
         async def answered(self, request):
             await asyncio.to_thread(application.may_read.wait, WAIT_S)
@@ -350,7 +353,20 @@ def test_who_waits_for_a_word_is_told_to_go_on(connection):
     assert answers(connection, 1) == [digest(b"12345")]
 
 
-def test_a_head_without_an_end_is_not_read_on():
+def test_who_is_not_told_to_go_on_asks_no_more_on_that_connection():
+    """What it sent next would be taken for the body."""
+    with asking(lambda _: Response("no", 413)) as (connection, _):
+        connection.sendall(posted(b"12345").partition(b"\r\n\r\n")[0])
+        connection.sendall(b"\r\nExpect: 100-continue\r\n\r\n")
+        got = connection.recv(65536)
+        connection.shutdown(socket.SHUT_WR)
+
+    assert got.startswith(b"HTTP/1.1 413")
+    assert b"\r\nconnection: close\r\n" in got
+
+
+def test_a_head_without_an_end_is_not_read_on(monkeypatch):
+    monkeypatch.setattr(parting, "LINGER_S", 0.2)
     head = GET[:-2] + b"X-Some: "
     with asking(lambda _: Response("x")) as (connection, application):
         sender = threading.Thread(target=sent_until_refused, args=(connection, head))
@@ -370,13 +386,114 @@ def sent_until_refused(connection, head):
             connection.sendall(b"x" * 65536)
 
 
-def test_one_connection_too_many_is_told_so():
-    with asking(lambda _: Response("x"), limit_concurrency=1) as (connection, application):
-        connection.sendall(GET)
+@pytest.mark.parametrize("before", [b"", GET], ids=["first", "later"])
+@pytest.mark.parametrize(
+    ("begun", "status"),
+    [(GET.replace(b"Host", b"Content-Length: z\r\nHost"), b"400"), (GET[:-2] + b"X: ", b"431")],
+)
+def test_what_cannot_be_read_is_told_so_though_more_of_it_comes(before, begun, status):
+    """Also where others were answered before it."""
+    with asking(lambda _: Response("x")) as (connection, _):
+        if before:
+            connection.sendall(before)
+            assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+        connection.sendall(begun)
+        connection.sendall(b"x" * (8 * 1024 * 1024))
         got = until_closed(connection)
 
-    assert got.startswith(b"HTTP/1.1 503")
-    assert application.tasked == []
+    assert got.startswith(b"HTTP/1.1 " + status)
+
+
+def test_as_many_connections_as_may_be_are_answered():
+    with asking(lambda _: Response("x"), limit_concurrency=1) as (connection, application):
+        connection.sendall(GET.replace(b"Host: x", b"Host: x\r\nConnection: close"))
+        assert until_closed(connection).startswith(b"HTTP/1.1 200")
+
+    assert application.refusals == []
+
+
+def test_one_connection_too_many_is_told_so():
+    with asking(lambda _: Response("x"), limit_concurrency=0) as (connection, application):
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n" + GET)
+        got = until_closed(connection)
+
+    ours, _, theirs = got.partition(b"HTTP/1.1 503")
+    assert ours.startswith(b"HTTP/1.1 200")
+    assert b"retry-after: 5\r\n" in theirs
+    assert len(application.tasked) == 1
+    assert application.refusals == [503]
+
+
+@pytest.mark.parametrize("ending", [b"Connection: close\r\n", b""])
+def test_an_answer_before_the_end_of_a_body_arrives(ending):
+    """Also where the connection is closed after it: what was not read would have it reset."""
+    size = 48 * 1024 * 1024
+    with asking(lambda _: Response("too much", 413)) as (connection, _):
+        head = b"POST / HTTP/1.1\r\nHost: x\r\n%bContent-Length: %d\r\n\r\n"
+        connection.sendall(head % (ending, size))
+        for _ in range(48):
+            connection.sendall(bytes(1024 * 1024))
+        if not ending:
+            connection.sendall(GET.replace(b"Host: x", b"Host: x\r\nConnection: close"))
+        got = until_closed(connection)
+
+    assert got.count(b"HTTP/1.1 413") == (1 if ending else 2)
+    assert got.endswith(b"too much")
+
+
+def test_who_sends_on_after_the_last_answer_is_left(monkeypatch):
+    monkeypatch.setattr(parting, "LINGER_S", 0.2)
+    with (
+        asking(lambda _: Response("no", 413)) as (connection, _),
+        pytest.raises(ConnectionError),
+    ):
+        sent_for_ever(connection)
+
+
+def sent_for_ever(connection):
+    """A body without an end."""
+    connection.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n")
+    connection.sendall(b"Content-Length: 999999999999\r\n\r\n")
+    while True:
+        connection.sendall(bytes(65536))
+
+
+def test_who_reads_nothing_at_all_is_left(monkeypatch):
+    monkeypatch.setattr(parting, "UNREAD_S_MAX", 0.2)
+    with (
+        served(Saying(lambda _: Response(bytes(4 * WAITING_BYTES_MAX)))) as (port, open_),
+        socket.create_connection(("127.0.0.1", port)) as one,
+    ):
+        one.sendall(GET * 8)
+        until(lambda: open_, "the connection")
+        until(lambda: not open_, "its end")
+
+
+def test_who_reads_slowly_is_waited_for(monkeypatch):
+    monkeypatch.setattr(parting, "UNREAD_S_MAX", 0.2)
+    said = bytes(16 * WAITING_BYTES_MAX)
+    with asking(lambda _: Response(said)) as (connection, _):
+        connection.sendall(GET.replace(b"Host: x", b"Host: x\r\nConnection: close"))
+        got = 0
+        while more := len(connection.recv(256 * 1024)):
+            got += more
+            # Slower than a look, all in all, while some goes out between two.
+            threading.Event().wait(0.01)
+
+    assert got > len(said)
+
+
+def test_what_is_being_answered_at_the_end_is_told_to_come_again():
+    async def never():
+        await asyncio.Event().wait()
+
+    application = Saying(lambda _: never())
+    with socket.socket() as connection:
+        with served(application, timeout_graceful_shutdown=0) as (port, _):
+            connection.connect(("127.0.0.1", port))
+            connection.sendall(GET)
+            until(lambda: application.tasked, "the question")
+        assert until_closed(connection).startswith(b"HTTP/1.1 503")
 
 
 def test_answers_wait_for_one_who_does_not_read():

@@ -38,6 +38,13 @@ class Wire(asyncio.Transport):
     def close(self):
         self.closed = True
 
+    def write_eof(self):
+        # Nothing more is said, and what comes is dropped.
+        self.closed = True
+
+    def get_write_buffer_size(self):
+        return 0
+
     def pause_reading(self):
         assert self.reads
         self.reads = False
@@ -52,6 +59,7 @@ class Echo:
     says; without having read the body where that is `/none`."""
 
     refused = [].append
+    vital = ()
 
     async def answered(self, request):
         path, body = request.url.path, b""

@@ -24,6 +24,7 @@ class Paths:
     def __init__(self):
         self.asked, self.headers = [], []
         self.refused = [].append
+        self.vital = ()
 
     async def answered(self, request):
         path = request.scope["path"]

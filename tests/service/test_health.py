@@ -1,5 +1,6 @@
-"""What `/readyz` says of the state."""
+"""What `/readyz` says of the state and of records."""
 
+from collections import Counter
 from types import SimpleNamespace
 
 import pytest
@@ -21,3 +22,18 @@ def test_the_state_is_told_of_when_something_is_wrong(damaged, failing, mended, 
     state = SimpleNamespace(damaged=damaged, failing=failing, mended=mended)
     found = [(one.name, one.state, one.text.split(":")[0]) for one in health._state(state)]
     assert found == said
+
+
+@pytest.mark.parametrize(
+    ("counts", "said"),
+    [
+        ({"days_expired": 3}, []),
+        (
+            {"days_corrupt": 2},
+            [("records", "warn", "2 damaged days set aside since the start")],
+        ),
+    ],
+)
+def test_damaged_days_are_told_of(counts, said):
+    found = health._records(SimpleNamespace(counts=Counter(counts)))
+    assert [(one.name, one.state, one.text) for one in found] == said

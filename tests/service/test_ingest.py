@@ -29,7 +29,7 @@ class Site:
     def __init__(self):
         self.log, self.meters, self.clock = Log(), Meters(), ManualClock(0)
         self.supervisor = Supervisor(self.meters.registry)
-        self.ingest = Ingest(self.log, self.supervisor, self.clock, committed=lambda: None)
+        self.ingest = Ingest(self.log, self.supervisor, self.clock)
         self._begun, self._go = threading.Event(), threading.Event()
 
     def append(self, what, *, urgent=False, takes_s=0.0):

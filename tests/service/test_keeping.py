@@ -78,10 +78,12 @@ def test_rows_come_again_changed_until_all_are_merged(keeping, state, meters, mo
     monkeypatch.setattr(training_adding, "CHANGED_MAX", 2)
     made = [row(n, lm_loss=1.0) for n in range(200)]
     for some in (made, [row(n, tflops=2.0) for n in range(200)], made):
-        keeping.take(some, [])
+        keeping.take([one._replace(source="wandb") for one in some], [])
         keeping.rows()
 
-    assert stored(state, "p") == [row(n, lm_loss=1.0, tflops=2.0) for n in range(200)]
+    assert stored(state, "p") == [
+        row(n, lm_loss=1.0, tflops=2.0)._replace(source="wandb") for n in range(200)
+    ]
     assert meters.stored.items() == [(("rows",), 200.0)]
 
 

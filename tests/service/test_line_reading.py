@@ -62,13 +62,14 @@ def reading(meters, keep_lines="findings", rules=None):
     unfinished = Unfinished([], ManualClock(1))
     findings = Findings()
     return LineReading(
-        owned, unfinished, Book(), meters, findings=findings, keep_lines=keep_lines, rules=rules
-    )
+        owned, unfinished, Book(), meters, findings=findings, keep_lines=keep_lines,
+        rules=rules or feed([]),
+    )  # fmt: skip
 
 
-def feed():
-    """The built-in rules at work."""
-    rules = Rules(1, {one.id: one for one in pack.rules()})
+def feed(of):
+    """The rules *of* at work."""
+    rules = Rules(1, {one.id: one for one in of})
     return RuleFeed(
         SimpleNamespace(rules=lambda: rules), SimpleNamespace(read=lambda _: []), ManualClock(1),
         resolve_after_ns=10**9, owner=lambda uid, *_: Context(pod_id=uid),
@@ -76,7 +77,7 @@ def feed():
 
 
 def told(frames, monkeypatch, *, plainly):
-    meters, rules = Meters(), feed()
+    meters, rules = Meters(), feed(pack.rules())
     made = reading(meters, rules=rules)
     if not plainly:
         monkeypatch.setattr(made, "_is_plain", lambda *_: False)

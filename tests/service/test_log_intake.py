@@ -50,7 +50,7 @@ class Site:
         self.supervisor = Supervisor(self.meters.registry)
         self.executors = Executors()
         self.left = {}
-        self.ingest = Ingest(self.log, self.supervisor, self.clock, committed=lambda: None)
+        self.ingest = Ingest(self.log, self.supervisor, self.clock)
         patterns = SimpleNamespace(in_force=lambda: InForce(0, parse_line, own=False))
         self.intake = LineIntake(
             self.ingest,
@@ -257,8 +257,11 @@ def test_beside_a_busy_ingest_reading_goes_on(site, busy):
         go = busy()
         asked = [site.intake.submit(GOOD, None, "") for _ in range(3)]
         await asyncio.to_thread(site.read)
-        # What else the thread for lines is there for is done meanwhile.
-        assert await asyncio.wait_for(site.executors.lines(lambda: "free"), 10) == "free"
+        # The thread for lines waits for nobody.
+        free = asyncio.Event()
+        tell = asyncio.get_running_loop().call_soon_threadsafe
+        site.executors.begin_lines(lambda: tell(free.set))
+        await asyncio.wait_for(free.wait(), 10)
         assert not any(one.done() for one in asked)
         go.set()
         return await asyncio.wait_for(asyncio.gather(*asked), 10)

@@ -41,6 +41,11 @@ def test_a_line_break_in_a_field_cannot_forge_another_line(written):
     )
 
 
+def test_a_line_has_its_milliseconds():
+    for formatter in (logs._Json(), logs._Text()):
+        assert ":40.007" in formatter.format(record("a", 100.0, msecs=7.5))
+
+
 def test_a_traceback_stays_in_its_line(written):
     logging.getLogger("heliograph.x").warning("bug", exc_info=ValueError("x"))
 

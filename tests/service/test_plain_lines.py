@@ -45,7 +45,7 @@ def event(*told, rank=None, label=""):
 XID = Event("xid", "error", {"pci": "0000:03:00", "code": 63, "rank": 7})
 LINES = [
     said(3), said(None), said(4, 1.0), said(5, 65536.0), said(6, 2.0), said(7, math.nan), said(8, label="7"),
-    said(9, 1.0, label="7"), said(10, rule="bar"), said(11, told=(Event("nan_loss", "critical", {}),)),
+    said(9, 1.0, label="7"), said(10, rule="bar"), said(12, rule="piped_epoch"), said(11, told=(Event("nan_loss", "critical", {}),)),
     event(XID), event(XID, rank="3", label="rank 3"), event(Event("oom", "critical", {"gpu": 0, "device": ""})),
     event(Event("checkpoint_save_end", "info", {"framework": "x"}), XID), event(), none(None),
 ]  # fmt: skip
@@ -101,7 +101,7 @@ def row_of(line, source, at_ns, scales):
     was = scales.get((pod, line.label))
     if not pod:
         return pod
-    odd = line.kind != "performance" or line.rule == "bar" or line.events
+    odd = line.kind != "performance" or line.rule in {"bar", "piped_epoch"} or line.events
     if odd or (scale is not None and scale != (was.scale if was else 1.0)):
         return None
     step = line.fields.get("current_iteration")

@@ -512,5 +512,6 @@ def test_monitors_of_a_recorder_over_http_raise_alerts_of_the_service(site, tmp_
         # The rule of somebody else is not taken.
         taken = {"name": "Theirs", "source": "log", "rule_config": {"pattern": "x"}}
         assert site.post("/v1/alert-rules", taken).status == 201
-        with pytest.raises(Refused):
+        with pytest.raises(ValueError, match="409"):
             telemetry.add_monitor("Theirs", metric="m", value=1, callback=heard.append)
+        assert "Theirs" not in telemetry._watching.names()

@@ -1,24 +1,28 @@
 """`heliograph import` and `heliograph records` against a running service, and of a file alone."""
 
+import contextlib
 import gzip
 import json
 import struct
 import subprocess
 import sys
+import zlib
 
+import click
 import pytest
 from click.testing import CliRunner
 
 from heliograph.cli import event_files, upload
 from heliograph.cli.event_files import EventFile, UnreadableEvents, files_of
 from heliograph.cli.import_files import import_files
-from heliograph.cli.memory_lines import POINTS, Line, Thinned, amount
-from heliograph.cli.picture import drawn
+from heliograph.cli.memory_lines import POINTS, Line, Stream, Thinned, amount, labelled
+from heliograph.cli.picture import _INK, COLOURS, drawn
 from heliograph.cli.records import records
 from heliograph.core.clock import ManualClock
 from heliograph.projection.memory import MemoryTracker
 from heliograph.projection.memory_devices import Reading, RecordedDevice
 from heliograph.ship.shipper import Shipper
+from tests.cli.test_client import answering
 from tests.service.running import NOW_NS
 
 
@@ -94,15 +98,35 @@ def test_skip_goes_on_where_it_was_broken_off(site, tmp_path):
     assert len(site.records()) == 10
 
 
-def test_a_service_that_does_not_answer_is_waited_for_and_then_given_up(tmp_path, monkeypatch):
-    monkeypatch.setattr(upload, "SystemClock", ManualClock)
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:1", "htp://127.0.0.1", "nope", "http://[::1", "http://no.invalid"]
+)
+def test_an_address_where_nobody_is_ends_the_import_at_once(tmp_path, url):
     path = jsonl(tmp_path / "events.jsonl")
 
-    told = run(import_files, path, "--url", "http://127.0.0.1:1")
+    told = run(import_files, path, "--url", url)
 
-    assert told.exit_code == 1
-    assert told.output.count("waiting:") == upload.ATTEMPTS_MAX - 1
+    assert (told.exit_code, told.output.count("waiting:")) == (1, 0), told.output
+    assert told.output.startswith(f"Error: {url}: ")
     assert "0 are in; --skip 0 goes on" in told.output
+
+
+def test_a_service_that_goes_away_is_waited_for_and_then_given_up(monkeypatch):
+    monkeypatch.setattr(upload, "SystemClock", ManualClock)
+    waits = []
+    with contextlib.ExitStack() as server:
+        at, _ = server.enter_context(answering(503, b"{}"))
+
+        def waiting(why):
+            waits.append(why)
+            server.close()
+
+        with (
+            upload.Upload(at, waiting=waiting) as to,
+            pytest.raises(click.ClickException, match="gave up"),
+        ):
+            to.post("/v1/records", b"{}", shape=dict)
+    assert len(waits) == upload.ATTEMPTS_MAX - 1
 
 
 def items(path):
@@ -254,11 +278,51 @@ def test_a_short_drawing_of_a_device_without_a_number(tmp_path):
     assert shown[-1] == "rank 0 cpu                        peak 4 MiB, last 4 MiB"
 
 
+def pixels(png):
+    """Rows of (red, green, blue)."""
+    width, height = struct.unpack(">II", png[16:24])
+    data = zlib.decompress(png[png.index(b"IDAT") + 4 : -16])
+    rows = [data[row * (1 + width * 3) + 1 :][: width * 3] for row in range(height)]
+    return [list(zip(row[::3], row[1::3], row[2::3], strict=True)) for row in rows]
+
+
+def line(label, *readings):
+    return Line(label, [at * 10**9 for at, _ in readings], [v for _, v in readings], 0.0)
+
+
 def test_a_picture_is_a_png_of_its_size():
-    png = drawn("memory", [Line("rank 0", [0, 10**9], [1.0, 5.0]), Line("rank 1", [5], [2.0])])
+    png = drawn("memory", [line("rank 0", (0, 1.0), (1, 5.0)), line("rank 1", (0, 2.0))])
 
     assert struct.unpack(">II", png[16:24]) == (1200, 540)
     assert png[-12:] == b"\0\0\0\0IEND\xaeB`\x82"
+
+
+@pytest.mark.parametrize("peak", [954 * 2**20, -1001.0 * 2**30, 2.0**62])
+def test_no_label_of_an_axis_is_drawn_across_the_picture(peak):
+    drawing = pixels(drawn("memory", [line("rank 0", (0, peak), (9, peak))]))
+
+    ink = max(row[:110].count(_INK) for row in drawing)
+    assert 0 < ink < 60, "letters are some of a row's pixels"
+
+
+def test_a_line_of_one_reading_is_seen():
+    drawing = pixels(drawn("memory", [line("rank 0", (5, 2.0**30))]))
+
+    assert sum(row.count(COLOURS[0]) for row in drawing[:450]) == 49
+
+
+def test_names_in_the_legend_are_whole_however_long_they_are():
+    def legend(session):
+        lines = [line(f"rank 0 cuda_tracker:0 {session}-{n}", (0, 1.0)) for n in (1, 2)]
+        return pixels(drawn("memory", lines))[490:]
+
+    short, long = (legend("s" * chars) for chars in (8, 40))
+    # Beside each other, or below: what tells them apart, the last letter, is there.
+    assert short[:20] != [row[:600] + row[:600] for row in short[:20]]
+    assert (len(short), len(long)) == (50, 70)
+    # The names begin right of their colours.
+    below = [[row[140:] for row in long[at : at + 20]] for at in (0, 20)]
+    assert below[0] != below[1]
 
 
 def test_lines_keep_their_peaks_however_long_they_are():
@@ -266,21 +330,115 @@ def test_lines_keep_their_peaks_however_long_they_are():
     for place in range(50_000):
         thinned.add(place * 10**7, 9e9 if place == 31_234 else place % 100)
 
-    line = thinned.line("x")
+    found = thinned.line()
 
-    assert max(line.value) == 9e9
-    assert POINTS / 2 < len(line.value) <= 2 * POINTS
-    assert line.at_ns == sorted(line.at_ns)
+    assert max(found.value) == 9e9
+    assert POINTS / 2 < len(found.value) <= 2 * POINTS
+    assert found.at_ns == sorted(found.at_ns)
+
+
+def test_the_last_reading_is_told_however_high_the_peak_beside_it():
+    thinned = Thinned()
+    for place in range(5000):
+        thinned.add(place * 10**9, 10.0 if place % 2 else 1.0)
+    thinned.add(5000 * 10**9, 2.0)
+    thinned.add(7 * 10**9, 99.0)
+
+    assert (max(thinned.line().value), thinned.line().last) == (99.0, 2.0)
+
+
+def streams(*named):
+    return {Stream(session, rank, "cuda:0"): line("", (0, 1.0)) for session, rank in named}
+
+
+@pytest.mark.parametrize(
+    ("sessions", "names"),
+    [
+        (["session-0001", "session-0002"], ["session-0001", "session-0002"]),
+        (["run-a-20260101-120000", "run-b-20260101-120000"],
+         ["run-a-20260101-120000", "run-b-20260101-120000"]),
+        (["x" * 40 + "0123456789abcdef", "y" * 40 + "fedcba9876543210"],
+         ["…0123456789abcdef", "…fedcba9876543210"]),
+        (["a\x1b[2J", "b"], ["a?[2J", "b"]),
+    ],
+)  # fmt: skip
+def test_sessions_are_named_by_as_much_as_tells_them_apart(sessions, names):
+    chart = labelled(streams(*((session, "0") for session in sessions)))
+
+    assert [one.label for one in chart.lines] == [f"rank 0 cuda:0 {name}" for name in names]
+
+
+def test_lines_beyond_the_bound_are_told(tmp_path):
+    chart = labelled(streams(*(("s", str(rank)) for rank in range(100))))
+    assert (len(chart.lines), chart.streams) == (64, 100)
+
+    events = [event(0, rank, world_size=100) for rank in range(100)]
+    path = jsonl(tmp_path / "events.jsonl", events)
+    picture = tmp_path / "out.png"
+    one = jsonl(tmp_path / "one.jsonl", events[:1])
+    assert run(records, one, "--plot", picture).output == f"{picture}: 1 line\n"
+    said = "64 of 100 lines, those with the highest peaks\n"
+    assert run(records, path, "--plot", picture).output == f"{picture}: {said}"
+    assert run(records, path, "--plot").output.endswith(said)
+
+
+def test_a_reading_that_is_no_count_of_bytes_is_left_out_and_told(tmp_path):
+    wrong = [event(place, allocator_allocated_bytes=2**1100) for place in (5, 6)]
+    path = jsonl(tmp_path / "events.jsonl", [event(0), *wrong])
+
+    assert run(records, path).output.endswith("3 of 3\n")
+    shown = run(records, path, "--plot")
+    assert shown.output.startswith("2 readings are left out: 2^63 bytes or more")
+    assert shown.output.endswith("peak 1 MiB, last 1 MiB\n")
+
+
+def test_an_old_event_beyond_all_bounds_is_none(tmp_path):
+    wrong = [{"timestamp": 1e300, "memory_mb": 1}, {"timestamp": 1e200, "memory_mb": 1}]
+    path = jsonl(tmp_path / "events.jsonl", [event(0), *wrong])
+
+    assert run(records, path).output.startswith("2 of 3 items are no memory events\n")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--kind", "cuda"], "--kind"),
+        (["--type", "sample", "--severity", "info"], "--type, --severity"),
+        (["--json"], "one of them"),
+    ],
+)
+def test_what_a_drawing_cannot_heed_is_refused(options, said):
+    done = run(records, "--plot", "--url", "http://127.0.0.1:1", *options)
+
+    assert done.exit_code == 2
+    assert said in done.output
+
+
+def test_a_rank_that_moved_is_one_line_of_a_service_as_of_a_file(site, tmp_path):
+    gib = 2**30
+    moved = [
+        event(place, host=host, allocator_allocated_bytes=size)
+        for place, host, size in [(0, "a", 40 * gib), (1, "a", 3 * gib), (2, "b", 10 * gib),
+                                  (3, "b", 1 * gib)]
+    ]  # fmt: skip
+    # The last instant there is has none after it.
+    path = jsonl(tmp_path / "events.jsonl", [*moved, event(0, timestamp_ns=2**63 - 1, rank=1)])
+    run(import_files, path, *url(site))
+
+    for where in ([path], url(site)):
+        for options in ([], ["--session", "s-1"]):
+            shown = run(records, *where, "--plot", *options)
+            assert "rank 0 cuda:0                     peak 40 GiB, last 1 GiB" in shown.output
 
 
 @pytest.mark.parametrize(
     ("size", "text"),
     [
         (0, "0 B"),
-        (1023, "1.02e+03 B"),
+        (1023, "1023 B"),
         (1024, "1 KiB"),
         (1.5 * 2**30, "1.5 GiB"),
-        (2**50, "1024 TiB"),
+        (2**50, "1 PiB"),
     ],
 )
 def test_amounts(size, text):

@@ -266,6 +266,8 @@ def check_state(life, *, copied):
     else:
         assert said[0] == "warn"
         assert ("hourly copy" if copied else "empty") in said[1]
+        moved = life.measured("heliograph_state_damage")
+        assert moved == {'{what="seen"}': 0, '{what="replaced"}': 1}
     if copied:
         assert (len(found.rows), found.pods) == (ROWS, 3)
     # It is not a matter of every start.

@@ -1,5 +1,7 @@
 """A stop that was asked for loses nothing and keeps nobody waiting; one folder has one service."""
 
+import json
+import signal
 import socket
 import subprocess
 import sys
@@ -8,6 +10,7 @@ import pytest
 
 from heliograph.wire import remote_write
 from tests.service.crowd import Crowd
+from tests.service.live import until
 from tests.service.lives import CLOCK, Life
 from tests.service.running import write_body
 
@@ -64,6 +67,34 @@ def test_who_never_ends_a_request_does_not_hold_the_stop(life):
         )
         CLOCK.sleep(0.3)
         assert life.stop(STOP_S_MAX) == 0, life.words()
+
+
+def test_a_hangup_ends_nothing_and_is_told(life):
+    life.process.send_signal(signal.SIGHUP)
+
+    until(lambda: "SIGHUP: the configuration is read at the start only" in life.words(), "word")
+    assert life.ask("GET", "/readyz").status == 200
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_says_why_and_how_long_it_took(life, number):
+    life.process.send_signal(number)
+    assert life.process.wait(STOP_S_MAX) == 0
+
+    said = [json.loads(line) for line in life.words().splitlines()]
+    stopping, stopped = (one for one in said if one["event"] in {"stopping", "stopped"})
+    assert stopping["why"] == number.name
+    assert 0 <= stopped["took_s"] < STOP_S_MAX
+
+
+def test_who_lets_everybody_in_is_told(tmp_path):
+    life = Life(tmp_path / "data", prelude="import sys\nsys.argv.append('--insecure')\n")
+    life.config.write_text(life.config.read_text().replace("127.0.0.1", "0.0.0.0"))
+    try:
+        life.start()
+        assert '"open to other machines without a token"' in life.words()
+    finally:
+        life.end()
 
 
 def test_a_second_service_on_the_folder_is_refused_in_words(life):

@@ -12,7 +12,7 @@ from heliograph.alert.rules import pieces
 from heliograph.alert.rules.decode import decode
 from heliograph.alert.rules.rule import StateRow
 from heliograph.core.clock import SystemClock
-from heliograph.core.errors import Refused
+from heliograph.core.errors import Refused, Unavailable
 from heliograph.service.alert_meters import AlertMeters
 from heliograph.service.alerting import ALERTS_PER_TURN
 from heliograph.service.measure import Registry
@@ -191,3 +191,29 @@ def test_a_series_is_over_at_its_stale_marker(state):
         (labels, (at_ms,), value) = found[0]
         found[0] = SeriesPoints(labels, [at_ms, at_ms + 1], [*value, None])
         until(lambda: "resolved" in statuses(turns), "it is over")
+
+
+def test_a_rule_that_cannot_be_evaluated_says_so_once_and_when_it_can_again(state, caplog):
+    caplog.set_level("INFO", logger="heliograph.service.rule_ticker")
+    book, answers = Book(HOT), []
+
+    def range_(_):
+        if not answers:
+            raise Unavailable("over 1000000 points")
+        return RangeAnswer(answers)
+
+    registry = Registry()
+    ticker = RuleTicker(
+        book, SimpleNamespace(range=range_), Turns(state), None, state,
+        Supervisor(registry), AlertMeters(registry), CLOCK, every_s=0.02, resolve_after_ns=10**9,
+    )  # fmt: skip
+    ticker.start()
+    try:
+        until(lambda: book.asked > 8, "four rounds")
+        answers.append(series(1))
+        until(lambda: len(caplog.records) > 1, "the second word")
+    finally:
+        ticker.close()
+    said = [(one.message, one.rule) for one in caplog.records]
+    assert said == [("rule not evaluated", HOT.name), ("rule evaluated again", HOT.name)]
+    assert caplog.records[0].why == "over 1000000 points"

@@ -352,8 +352,7 @@ def test_series_that_were_forgotten_are_given_ids_anew():
     table, clock = SeriesTable(100), ManualClock(5)
     log = Kept(table)
     patterns = SimpleNamespace(in_force=lambda: InForce(0, None, own=False))
-    derived = Derived(log, table, Meters(), clock, patterns)
-    derived.use(Now())
+    derived = Derived(log, table, Meters(), clock, patterns, Now())
     row = TrainingRow("p", "log", "", 1, 1, None, "x", {"tflops": 1.0})
 
     def told(*frames):
@@ -376,8 +375,7 @@ def test_what_was_refused_is_appended_again():
     table = SeriesTable(100)
     log, meters = Kept(table), Meters()
     patterns = SimpleNamespace(in_force=lambda: InForce(0, None, own=False))
-    derived = Derived(log, table, meters, ManualClock(5), patterns)
-    derived.use(Now())
+    derived = Derived(log, table, meters, ManualClock(5), patterns, Now())
     derived.take([TrainingRow("p", "log", "", 1, 1, None, "x", {"tflops": 1.0})])
     assert [derived.append().result(), derived.append().result()] == [1, 2]
     derived.settle()

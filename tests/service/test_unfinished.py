@@ -5,7 +5,7 @@ import pytest
 from heliograph.core.clock import ManualClock
 from heliograph.receive.lines import LINE_BYTES_MAX, Line
 from heliograph.service.meters import Meters
-from heliograph.service.unfinished import NAME_CHARS_MAX, SEPARATOR, Unfinished
+from heliograph.service.unfinished import AGAIN_S_MAX, NAME_CHARS_MAX, SEPARATOR, Unfinished
 from heliograph.store.state import partials
 from heliograph.store.state.lanes import Lane
 from heliograph.store.state.partials import Partial
@@ -96,6 +96,21 @@ def test_the_table_lets_no_beginning_go_while_others_end(state, monkeypatch):
     older = [piece((f"b{n}", *PLAIN[1:]), "y", at_ns=1) for n in range(3)]
     unfinished.whole(2, lambda: [*ends, *older])
     assert len(kept(state, unfinished)) == 3
+
+
+@pytest.mark.parametrize("times", [None, [7], [5, 7]])
+def test_what_ended_lately_may_come_again(state, times):
+    clock = ManualClock(1)
+    unfinished = Unfinished(state.read(partials.load_all), clock)
+    assert unfinished.idle(1, times)
+    unfinished.whole(
+        1, lambda: [piece(PLAIN, "begin"), piece(PLAIN, "end", partial=False, at_ns=7)]
+    )
+    assert not unfinished.idle(2, times)
+    assert unfinished.idle(2, [6, 8])
+    assert unfinished.whole(2, lambda: [piece(PLAIN, "end", partial=False, at_ns=7)]) == []
+    clock.advance(AGAIN_S_MAX + 1)
+    assert unfinished.idle(3, times)
 
 
 def test_what_is_lost_of_a_joined_line_is_counted():

@@ -1,6 +1,8 @@
 """Usage over HTTP: counted once, shown flat, structured, as series and on a page."""
 
+import gzip
 import json
+import re
 import threading
 from datetime import datetime
 
@@ -9,7 +11,7 @@ import pytest
 from heliograph.service import usages
 from heliograph.usage import MetricProcessor
 from tests.service.live import until
-from tests.service.running import running
+from tests.service.running import WallAt, assert_problem, bearer, running
 
 NOON = datetime.fromisoformat("2026-11-22T12:00:00")
 JOB = {
@@ -140,3 +142,69 @@ def test_the_flat_form_is_exported(site, name):
     assert answer.status == 200
     assert b"tao_job_total" in answer.body
     assert site.get("/v1/usage", format="xml").json()["errors"][0]["field"] == "format"
+    assert site.get("/v1/usage", form="structured", format=name).json()["errors"][0][
+        "field"
+    ] == ("format")
+
+
+@pytest.mark.parametrize("name", ["builder", "name", "offset", "limit"])
+def test_a_parameter_of_the_other_form_is_refused(site, name):
+    assert_problem(site.get("/v1/usage", **{name: "1"}), 400, field=name)
+    assert_problem(site.get("/v1/usage", form="flat", **{name: "1"}), 400, field=name)
+
+
+def test_a_body_may_be_gzip(site):
+    packed = gzip.compress(json.dumps(JOB).encode())
+    for path in ("/v1/usage", "/api/v1/metrics"):
+        answer = site.ask("POST", path, packed, {"Content-Encoding": "gzip"})
+        assert answer.status == 201, answer.body
+    assert flat(site)["total_action_train_pass"] == 2
+    for encoding, status in (("br", 415), ("gzip", 400)):
+        answer = site.ask("POST", "/v1/usage", b"{}", {"Content-Encoding": encoding})
+        assert answer.status == status, encoding
+
+
+BAD_BODIES = [
+    ("", 400), ("null", 400), ("5", 400), ("{", 400), (" " * 2**20 + "{}", 413),
+    (json.dumps([JOB] * 101), 413),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("body", "status"), BAD_BODIES, ids=[one[:9] for one, _ in BAD_BODIES])
+def test_a_body_that_is_none_is_told_as_such(site, body, status):
+    assert_problem(site.ask("POST", "/v1/usage", body.encode()), status, field="body")
+
+
+def test_who_may_not_read_is_answered_what_the_post_changed(guarded):
+    ingest, admin = bearer(guarded.tokens["ingest"]), bearer(guarded.tokens["admin"])
+    told = guarded.post("/v1/usage", {**JOB, "network": "secret"}, admin)
+    assert "network_secret_action_train" in told.json()
+
+    told = guarded.post("/v1/usage", JOB, ingest)
+    assert told.status == 201
+    assert "network_resnet_50_action_train" in told.json()
+    assert not [key for key in told.json() if "secret" in key]
+    nothing = guarded.post("/v1/usage", [], ingest)
+    assert (nothing.status, nothing.json().keys() - {"last_updated"}) == (201, set())
+    assert "network_secret_action_train" in guarded.post("/v1/usage", JOB, admin).json()
+
+
+def last_of(site, window):
+    """{value: (jobs, jobs in the window)} of the page's first table."""
+    page = site.get("/usage", window=window).body.decode()
+    rows = re.findall(r"<tr id=\"1-.*?</tr>", page, re.DOTALL)
+    cells = [re.findall(r"<td[^>]*>(.*?)</td>", row, re.DOTALL) for row in rows]
+    return {row[0]: (int(row[1]), int(row[3])) for row in cells}
+
+
+def test_the_page_counts_jobs_that_came_in_a_list(tmp_path):
+    clock = WallAt()
+    with running(tmp_path / "data", clock=clock) as site:
+        for many in (80, 20):
+            assert site.post("/v1/usage", [JOB] * many).status == 201
+        until(lambda: last_of(site, "1h") == {"resnet_50": (100, 100)}, "both are read")
+    # Two hours later the window begins from what there was, however long ago that was.
+    with running(tmp_path / "data", clock=WallAt(clock.now_ns() + 7200 * 10**9)) as site:
+        assert site.post("/v1/usage", [JOB] * 50).status == 201
+        until(lambda: last_of(site, "1h") == {"resnet_50": (150, 50)}, "the third is read")
+        assert last_of(site, "24h") == {"resnet_50": (150, 150)}

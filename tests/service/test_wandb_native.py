@@ -5,6 +5,7 @@ import math
 
 import pytest
 
+from heliograph.core.errors import Unavailable
 from heliograph.service import auth
 from heliograph.service.config import TokenConfig
 from heliograph.service.wandb_runs import SILENT_AFTER_NS, SWEEP_EVERY_NS
@@ -268,6 +269,29 @@ def test_a_key_that_is_no_token_is_told_so(guarded):
     assert_problem(send(guarded, headers=reads), 403)
     for role in ("ingest", "viewer"):
         assert ask(guarded, "Viewer", basic(guarded.tokens[role]))["viewer"]["entity"]
+
+
+@pytest.mark.parametrize("site", [{"limits": {"wandb_runs": 2}}], indirect=True)
+def test_a_run_that_could_not_be_kept_takes_no_room(site, monkeypatch):
+    def runs():
+        return [one["run_id"] for one in site.get("/v1/wandb/runs").json()["items"]]
+
+    def refuse(tx, run):
+        raise Unavailable("full")
+
+    upsert(site, "r0")
+    upsert(site, "r1")
+    with monkeypatch.context() as patched:
+        patched.setattr(rows, "put", refuse)
+        for _ in range(2):
+            given = {"name": "r2", "project": "p"}
+            body = {"query": "mutation UpsertBucket {x}", "variables": given}
+            assert_problem(site.post("/graphql", body), 503)
+    assert runs() == ["r1", "r0"]
+    upsert(site, "r1")
+    assert runs() == ["r1", "r0"]
+    upsert(site, "r2")
+    assert runs() == ["r2", "r1"]
 
 
 def test_the_clients_own_telemetry_is_dropped(site):

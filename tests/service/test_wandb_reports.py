@@ -2,6 +2,8 @@
 
 import pytest
 
+from heliograph.core.errors import Unavailable
+from heliograph.service.ingest import Ingest
 from tests.service.running import running
 
 STEP = {"step": 3, "timestamp": 1_795_311_300.0, "data": {"loss": 0.5, "mine": 7}}
@@ -141,3 +143,13 @@ def test_each_report_moves_its_counters_by_one(site):
     assert counted(site, "framework_detection_confidence_count") == {
         '{framework="deepspeed",method="env_vars"}': 1
     }
+
+
+def test_steps_that_find_no_room_in_the_queue_are_counted(site, monkeypatch):
+    def full(*_, **__):
+        raise Unavailable("the queue is full", retry_after_s=1, code="busy")
+
+    monkeypatch.setattr(Ingest, "submit", full)
+    answer = site.post("/v1/wandb/logs", {"workload_uid": "w1", "logs": [STEP]})
+    assert answer.status == 503, answer.body
+    assert counted(site, "wandb_metrics_store_error_total") == {'{workload_uid="w1"}': 1}

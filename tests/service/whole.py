@@ -35,7 +35,7 @@ def assert_whole(side, state):
     assert {(o.group_key, o.integration): o for o in kept.outbox} == dict(
         memory.outbox.rows.items()
     )
-    assert {s.id: s for s in kept.silences} == dict(memory.silences.items())
+    assert {s.id: s for s in kept.silences} == {s.id: s for s in memory.silences.values()}
     held = {group.key: msgspec.structs.replace(group, flush_ns=0) for group in kept.groups}
     known = dict(memory.groups.rows.items())
     assert held == {

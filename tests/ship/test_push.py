@@ -138,3 +138,12 @@ def test_a_collector_may_be_shipped_bare(receiver, tmp_path):
 
     [(labels, _, value)] = receiver.samples()["loss"]
     assert (labels["rank"], value) == ("4", 0.5)
+
+
+def test_runs_are_told_once_there_was_one(shipped):
+    never, started = TelemetryCollector(), TelemetryCollector()
+    started.collect()
+
+    assert "telemetry_collection_runs_total" not in shipped(never, labels={"of": "never"})
+    runs = shipped(started, labels={"of": "started"})["telemetry_collection_runs_total"]
+    assert [value for _, value in runs] == [1.0]

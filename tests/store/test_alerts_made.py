@@ -68,7 +68,7 @@ def test_rules_are_bounded(write, monkeypatch):
     assert refused(409, write, alert_rules.create, rule(2)).code == "limit"
 
 
-def test_a_rule_remembers_until_it_changes(write, read, monkeypatch):
+def test_what_a_rule_remembers_is_kept_by_key(write, read, monkeypatch):
     for n in range(3):
         write(alert_rules.create, rule(n))
     first = [("r-0", "", b"\x00a"), ("r-1", "pod a", b"b"), ("r-1", "pod b", b"x")]
@@ -87,10 +87,16 @@ def test_a_rule_remembers_until_it_changes(write, read, monkeypatch):
         *(("built-in", "", b""), ("r-0", "", b"\x00a")),
         *(("r-1", "pod a", b"c"), ("r-2", "", b"d")),
     ]
+    before = read(rule_states.load)
     write(alert_rules.replace, rule(0, enabled=False))
     write(alert_rules.remove, "r-1")
-    assert sorted(read(rule_states.load)) == [("built-in", "", b""), ("r-2", "", b"d")]
-    write(rule_states.forget, ["built-in", "none"])
+    assert read(rule_states.load) == before
+    write(
+        rule_states.put,
+        [(rule_id, key, None) for rule_id, key, _ in before if rule_id != "r-2"],
+        now_ns=3,
+    )
+    assert read(rule_states.load) == [("r-2", "", b"d")]
     monkeypatch.setattr(rule_states, "STATE_BYTES_MAX", 2)
     refused(400, write, rule_states.put, [("r-2", "", b"xxx"), ("r-0", "", b"")], now_ns=3)
     assert read(rule_states.load) == [("r-2", "", b"d")]

@@ -1,6 +1,7 @@
 """The durable log in good health: round trips, starts, readers, trimming, counting."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -424,3 +425,14 @@ def test_a_folder_that_cannot_be_used_is_the_operators_to_mend(tmp_path):
     (tmp_path / "log").write_text("a file")
     with pytest.raises(ConfigError, match="log cannot be used"):
         opened(tmp_path / "log")
+
+
+def test_who_waits_no_more_is_let_go(tmp_path):
+    log, over = opened(tmp_path), threading.Event()
+    with ThreadPoolExecutor(1) as waiter:
+        waits = waiter.submit(log.wait, 0, timeout_s=20, unless=over.is_set)
+        log.nudge()
+        over.set()
+        log.nudge()
+        assert waits.result(10) is False
+    log.close()

@@ -5,6 +5,7 @@ import stat
 import subprocess
 import sys
 import threading
+from types import SimpleNamespace
 
 import pytest
 
@@ -197,6 +198,41 @@ def test_damage_seen_while_running_is_mended_at_the_next_start(tmp_path):
     assert state.mended is not None
     state.close()
     assert not (tmp_path / "state.db.damaged").exists()
+
+
+def test_a_damaged_file_does_not_take_the_place_of_its_copy(tmp_path, clock):
+    """Though nobody had read what is damaged."""
+    state = State.open(None, tmp_path, clock)
+    for n in range(300):
+        state.write(lambda tx, n=n: cursors.advance(tx, f"{n}" * 50, n), lane=Lane.CONTROL)
+    put(state, "x", 1)
+    state.backup()
+    state.close()
+    with (tmp_path / "state.db").open("r+b") as file:
+        file.seek(-3 * 4096, 2)
+        file.write(b"\xa5" * 2 * 4096)
+
+    state = State.open(None, tmp_path, clock)
+    assert (state.mended, state.damaged) == (None, False)
+    with pytest.raises(Unavailable, match="damaged"):
+        state.backup()
+    assert state.damaged
+    state.close()
+    assert [one.name for one in (tmp_path / "backups").iterdir()] == ["state.db"]
+    state = State.open(None, tmp_path, clock)
+    assert "hourly copy" in state.mended
+    assert state.read(cursors.get_all)["x"] == 1
+    state.close()
+
+
+def test_a_copy_for_which_there_is_no_room_is_not_begun(tmp_path, clock, monkeypatch):
+    state = State.open(None, tmp_path, clock)
+    room = SimpleNamespace(free=(tmp_path / "state.db").stat().st_size - 1)
+    monkeypatch.setattr(sqlite_file.shutil, "disk_usage", lambda _: room)
+    monkeypatch.setattr(sqlite_file, "create_private", lambda path: pytest.fail(str(path)))
+    with pytest.raises(Unavailable, match="No space"):
+        state.backup()
+    state.close()
 
 
 def test_a_copy_that_fails_leaves_the_old_copy(tmp_path, clock, monkeypatch):

@@ -22,7 +22,7 @@ from heliograph.store.state import (
 )
 from heliograph.store.state.dirty import DirtySpan
 from heliograph.store.state.lanes import Lane
-from heliograph.store.state.partials import Dropped, Partial
+from heliograph.store.state.partials import Partial
 from heliograph.store.state.training import Edge
 
 
@@ -159,10 +159,11 @@ def test_rows_are_added_once(write, read):
 @pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
 @pytest.mark.parametrize("together", [True, False])
 def test_rows_of_one_identity_are_one_row_whatever_their_order(write, read, order, together):
+    """What wandb logs of a step at one instant; of what is printed, the same line again."""
     parts = [
-        row(2, 1, lm_loss=1.0, extra={"a": 1}),
-        row(2, 1, tokens_per_gpu=77.0, extra={"b": math.nan}),
-        row(2, 1, lm_loss=2.0),
+        row(2, 1, lm_loss=1.0, extra={"a": 1})._replace(source="wandb"),
+        row(2, 1, tokens_per_gpu=77.0, extra={"b": math.nan})._replace(source="wandb"),
+        row(2, 1, lm_loss=2.0)._replace(source="wandb"),
     ]
     batches = [[parts[n] for n in order]] if together else [[parts[n]] for n in order]
     for batch in [*batches, *batches]:
@@ -205,11 +206,18 @@ def test_rows_come_by_time_over_pods_in_pages(write, read, monkeypatch):
         assert paged == expected
 
 
-def test_edges_are_rows_without_fields(write, read):
+def test_edges_are_rows_of_whose_fields_only_the_progress_is_there(write, read):
     write(training_adding.add_rows, [row(2, 5, lm_loss=1.0), marker(1)])
+    write(training_adding.add_rows, [row(3, 6, epoch=0.5, lm_loss=2.0), row(4, 7, tflops=1.0)])
+    write(training_adding.add_rows, [row(4, 7, tflops=2.0), row(4, 7, tflops=3.0)])
     assert read(training.edges, ["p", "q"]) == [
-        Edge("p", "log", "", 1, None, "training_start", "megatron-lm"),
-        Edge("p", "log", "7", 2, 5, None, "megatron-lm"),
+        Edge("p", "log", "", 1, None, "training_start", "megatron-lm", {}),
+        Edge("p", "log", "7", 2, 5, None, "megatron-lm", {}),
+        Edge("p", "log", "7", 3, 6, None, "megatron-lm", {"epoch": 0.5}),
+        *(
+            Edge("p", "log", "7", 4, 7, None, "megatron-lm", fields)
+            for fields in ({}, {"nth": 1}, {"nth": 2})
+        ),
     ]
     assert len(read(training.edges, ["p"], limit=1)) == 1
 
@@ -249,7 +257,7 @@ def test_numbers_outside_64_bits_are_refused(write, read, bad, field):
 def test_beginnings_are_replaced_and_deleted(write, read):
     first = Partial("p", "c", "stdout", "beg\x00\ud800", 2)
     other = Partial("p", "c", "stderr", "x", 1)
-    assert write(partials.put, [first, other]) == Dropped()
+    write(partials.put, [first, other])
     longer = first._replace(text="beginning", at_ns=3)
     write(partials.put, [longer])
     assert read(partials.load_all) == [other, longer]
@@ -261,7 +269,7 @@ def test_beginnings_are_bounded(write, read, monkeypatch):
     monkeypatch.setattr(partials, "PARTIALS_MAX", 3)
     monkeypatch.setattr(partials, "TEXT_CHARS_MAX", 4)
     made = [Partial("p", str(n), "stdout", "x" * n, n) for n in range(6)]
-    assert write(partials.put, made) == Dropped(cut=1, evicted=3)
+    write(partials.put, made)
     assert read(partials.load_all) == [*made[3:5], made[5]._replace(text="xxxx")]
 
 

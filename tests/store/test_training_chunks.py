@@ -7,7 +7,7 @@ import random
 import pytest
 from sqlalchemy import event
 
-from heliograph.core.training import TrainingRow, merged
+from heliograph.core.training import TrainingRow, merged, said
 from heliograph.store.state import (
     document,
     engines,
@@ -33,10 +33,11 @@ def all_rows(state, pods):
 
 
 def of_any(rng, at_ns):
-    """A row of few pods, ranks, instants and fields, so that many meet."""
+    """A row of few pods, sources, ranks, instants and fields, so that many meet."""
+    source = rng.choice(["log", "wandb"])
     pod, rank = rng.choice(["p", "q\x00\ue000", "r" * 600]), rng.choice(["", "7"])
     if rng.random() < 0.1:
-        return TrainingRow(pod, "log", rank, at_ns, None, "training_start", "nemo", {})
+        return TrainingRow(pod, source, rank, at_ns, None, "training_start", "nemo", {})
     fields = {
         name: rng.choice([1.0, math.nan, math.inf, 2**70, 3])
         for name in ("lm_loss", "grad_norm", "tflops")
@@ -45,7 +46,7 @@ def of_any(rng, at_ns):
     if rng.random() < 0.2:
         fields["extra"] = {"a": rng.random()}
     framework = rng.choice(["unknown", "primus"])
-    return TrainingRow(pod, "log", rank, at_ns, rng.randrange(3), None, framework, fields)
+    return TrainingRow(pod, source, rank, at_ns, rng.randrange(3), None, framework, fields)
 
 
 def kept(rows):
@@ -53,14 +54,21 @@ def kept(rows):
     model = {}
     for row in rows:
         pod = training_arranging._key(row.pod_uid) if len(row.pod_uid) > 500 else row.pod_uid
-        key = (pod, row.rank_group, row.at_ns, row.iteration)
+        key = (pod, *row[1:5], said(row))
         there = model.get(key, row)
         model[key] = (
             merged(there, row)._replace(pod_uid=pod)
             if key in model
             else row._replace(pod_uid=pod)
         )
-    return sorted(model.values(), key=training.order)
+    return in_order(model.values())
+
+
+def in_order(rows):
+    """*rows* as they are read: of one place by what they say."""
+    return sorted(
+        rows, key=lambda row: (*training.order(row), row.fields.get("epoch", -1), said(row))
+    )
 
 
 def exact(rows):
@@ -106,6 +114,10 @@ def steps(count, *, every_ns=1):
         TrainingRow("p", "log", "", n * every_ns, n, None, "nemo", {"lm_loss": n / 2})
         for n in range(count)
     ]
+
+
+def logged(count):
+    return [row._replace(source="wandb") for row in steps(count)]
 
 
 def test_a_chunk_is_bounded_in_rows_and_in_time():
@@ -187,8 +199,9 @@ def test_many_streams_of_a_pod_are_looked_for_together(state):
         write(state, training_adding.add_rows, rows[n * streams : (n + 1) * streams])
     again = [row._replace(fields={"lm_loss": 0.5, "tflops": 1.0}) for row in rows[::3]]
     assert write(state, training_adding.add_rows, rows) == 0
+    assert write(state, training_adding.add_rows, again) == len(again)
     assert write(state, training_adding.add_rows, again) == 0
-    assert all_rows(state, ["p"]) == sorted(kept([*rows, *again]), key=training.order)
+    assert all_rows(state, ["p"]) == kept([*rows, *again])
 
     asked = training_adding._crowded(
         [("p", "log", str(n), n, n + 9, n + 9) for n in range(streams)]
@@ -210,15 +223,15 @@ def test_names_that_are_kept_alike_are_one_stream(state):
 
 def test_rows_that_change_many_chunks_go_in_many_transactions(state, monkeypatch):
     monkeypatch.setattr(training_adding, "CHANGED_MAX", 3)
-    apart = [row._replace(at_ns=row.at_ns * 2 * SPAN_NS_MAX) for row in steps(8)]
+    apart = [row._replace(at_ns=row.at_ns * 2 * SPAN_NS_MAX) for row in logged(8)]
     write(state, training_adding.add_rows, apart)
     more = [row._replace(fields={"tflops": 1.0}) for row in apart]
-    new = steps(1)[0]._replace(at_ns=7)
+    new = logged(1)[0]._replace(at_ns=7)
 
     added, met = write(state, training_adding.add, training_arranging.arranged([*more, new]))
     assert added == []
     told = [write(state, training_adding.put, one) for one in training_adding.changes(met)]
-    stream = ("p", "log", "")
+    stream = ("p", "wandb", "")
     assert told == [([], []), ([], []), ([(stream, 1, 1)], [])]
     assert all_rows(state, ["p"]) == sorted(
         [new, *map(merged, apart, more)], key=training.order
@@ -239,7 +252,7 @@ def test_equal_numbers_that_are_not_the_same_merge_in_whatever_order(state, valu
 def test_what_a_change_met_may_have_gone_meanwhile(state):
     """Between the two transactions of a merge the oldest rows are pruned: nothing is lost, and what
     is there is not put back as it was."""
-    rows = steps(100)
+    rows = logged(100)
     write(state, training_adding.add_rows, rows)
     more = [row._replace(fields={"tflops": 1.0}) for row in rows]
     (part,) = training_arranging.arranged(more)

@@ -80,10 +80,14 @@ def test_quiet_runs_and_too_many(state):
     quiet = state.read(lambda tx: wandb_runs.quiet(tx, 4, 3))
     assert [run.run_id for run in quiet] == ["r0", "r1", "r2"]
 
-    def forgotten(keep):
-        done = state.write(lambda tx: wandb_runs.forget_oldest(tx, keep), lane=Lane.RETENTION)
+    def forgotten(keep, *spared):
+        def forget(tx):
+            return wandb_runs.forget_oldest(tx, keep, *spared)
+
+        done = state.write(forget, lane=Lane.RETENTION)
         return [uid.rpartition(":")[2] for uid in done.result()]
 
     assert forgotten(7) == []
     assert forgotten(5) == ["done", "r0"]
     assert forgotten(5) == []
+    assert forgotten(4, "wandb:heliograph:p:r1") == ["r2"]

@@ -1,5 +1,7 @@
 """Lines of saves and loads, joined: every end finds its start, in whatever order they come."""
 
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -75,8 +77,51 @@ CASES = [
         [(10, "saving checkpoint at iteration 100 to /ckpt"),
          (50, "saving checkpoint at iteration 100 to /ckpt"),
          (55, "successfully saved checkpoint from iteration 100 to /ckpt")],
-        [("save", "in_progress", 100, "/ckpt", 10, None, None),
+        [("save", "failed", 100, "/ckpt", 10, None, None),
          ("save", "success", 100, "/ckpt", 50, 55, 5000.0)],
+    ),
+    (
+        "two processes without a name, of which one prints the end",
+        [(10, "saving checkpoint at iteration 100 to /ckpt"),
+         (12, "saving checkpoint at iteration 100 to /ckpt"),
+         (25, "successfully saved checkpoint from iteration 100 to /ckpt")],
+        [("save", "in_progress", 100, "/ckpt", 10, None, None),
+         ("save", "success", 100, "/ckpt", 12, 25, 13000.0)],
+    ),
+    (
+        "the same iteration to another place is another save",
+        [(10, "saving checkpoint at iteration 100 to /ckpt/a"),
+         (50, "saving checkpoint at iteration 100 to /ckpt/b")],
+        [("save", "in_progress", 100, "/ckpt/a", 10, None, None),
+         ("save", "in_progress", 100, "/ckpt/b", 50, None, None)],
+    ),
+    (
+        "Transformers print no end: each was saved when the next is, or when it is loaded",
+        [(10, "Saving model checkpoint to out/checkpoint-500"),
+         (20, "Saving model checkpoint to out/checkpoint-1000"),
+         (50, "Loading model from out/checkpoint-1000")],
+        [("save", "success", 500, "out/checkpoint-500", 10, None, None),
+         ("save", "success", 1000, "out/checkpoint-1000", 20, None, None),
+         ("load", "in_progress", 1000, "out/checkpoint-1000", 50, None, None)],
+    ),
+    (
+        "the one that was cut is neither loaded nor saved again",
+        [(10, "Saving model checkpoint to out/checkpoint-500"),
+         (20, "Saving model checkpoint to out/checkpoint-1000"),
+         (50, "Loading model from out/checkpoint-500"),
+         (70, "Saving model checkpoint to out/checkpoint-1500")],
+        [("save", "success", 500, "out/checkpoint-500", 10, None, None),
+         ("save", "in_progress", 1000, "out/checkpoint-1000", 20, None, None),
+         ("load", "in_progress", 500, "out/checkpoint-500", 50, None, None),
+         ("save", "in_progress", 1500, "out/checkpoint-1500", 70, None, None)],
+    ),
+    (
+        "where ends are printed, a later save is no end",
+        [(10, "saving checkpoint at iteration 100 to /ckpt"),
+         (20, "saving checkpoint at iteration 200 to /ckpt"),
+         (30, "successfully saved checkpoint from iteration 200 to /ckpt")],
+        [("save", "in_progress", 100, "/ckpt", 10, None, None),
+         ("save", "success", 200, "/ckpt", 20, 30, 10000.0)],
     ),
     (
         "asynchronous saves overlap",
@@ -155,6 +200,57 @@ def test_pods_are_apart():
     ]
 
 
+def test_a_pod_that_comes_again_repeats_the_save_that_was_cut():
+    def told(*, loads):
+        lines = [
+            (10, "saving checkpoint at iteration 100 to /ckpt", "a"),
+            (60, "loading checkpoint from /ckpt at iteration 50", "b"),
+            (90, "saving checkpoint at iteration 100 to /ckpt", "b"),
+            (95, "successfully saved checkpoint from iteration 100 to /ckpt", "b"),
+        ]
+        events = [of_line(*line) for line in lines if loads or line[0] != 60]
+        return [(c.pod_uid, c.status) for c in joined(events) if c.kind == "save"]
+
+    assert told(loads=True) == [("a", "failed"), ("b", "success")]
+    # Pods of one job save the same together, and one may be slow.
+    assert told(loads=False) == [("a", "in_progress"), ("b", "success")]
+
+
+def calls_of(work, *args):
+    calls = 0
+
+    def count(frame, event, argument):
+        nonlocal calls
+        calls += event == "call"
+
+    sys.setprofile(count)
+    try:
+        work(*args)
+    finally:
+        sys.setprofile(None)
+    return calls
+
+
+@pytest.mark.parametrize(
+    ("ranks", "saves"), [(1, 400), (40, 5)], ids=["of one rank", "of many ranks that load"]
+)
+def test_twice_the_saves_without_an_end_cost_twice_as_much(ranks, saves):
+    def events(ranks, saves):
+        return [
+            CheckpointEvent(n * 100 * S, f"p{rank}", str(rank), *what)
+            for rank in range(ranks)
+            for n in range(saves)
+            for what in [
+                (START, {"iteration": 10 * n + 5}),
+                (LOAD, {"iteration": n, "phase": "end"}),
+            ][: 1 + (ranks > 1)]
+        ]
+
+    one = calls_of(joined, events(ranks, saves))
+    two = calls_of(joined, events(2 * ranks, saves) if ranks > 1 else events(1, 2 * saves))
+    assert two < 3 * one
+
+
 EVENTS = st.builds(
     CheckpointEvent,
     st.integers(0, 6).map(lambda s: s * S),
@@ -180,6 +276,11 @@ def test_a_function_of_the_set(events, rng):
     found = joined(shuffled)
 
     assert found == joined(events)
-    assert all((c.status == "success") == (c.end_ns is not None) for c in found)
+    assert all(c.status == "success" for c in found if c.end_ns is not None)
+    # What has no end was at least begun, and of loads nothing else tells.
+    assert all(c.start_ns is not None for c in found if c.end_ns is None)
+    assert all(
+        c.status == "in_progress" for c in found if c.kind == "load" and c.end_ns is None
+    )
     starts = sum(c.start_ns is not None for c in found)
     assert starts <= len(events)

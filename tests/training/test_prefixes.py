@@ -36,6 +36,8 @@ PREFIXES = [
     "INFO:trainer:", "[pod/train-3/pytorch] ", "trainer-1  | ", "stderr: ", "Sat Nov 22 11:44:17 2025: ",
     "[2025-11-22 11:44:17][rank-3/8][INFO ] [trainer.py:12] : ", "I1122 11:44:17.123456 1234 trainer.py:12] ",
     "11/22/2025 11:44:17 - INFO - __main__ - ", "[INFO|trainer.py:123] 2025-11-22 11:44:17,436 >> ",
+    "llm-7b-worker-0 pytorch ", "trainer-6d4cf56db6-x7k2p main ", "llm-7b-worker-0 pytorch [rank3]: ",
+    "gpu-node-01.cluster.local: ", "ip-10-0-0-3.ec2.internal: ", "rank=3 ", "rank=3, ",
 ]  # fmt: skip
 
 
@@ -62,6 +64,8 @@ def test_a_prefix_changes_nothing(prefix):
         ("[rank12]: ", 12, "12"),
         ("[RANK 3] ", 3, "3"),
         ("Rank 3: ", 3, "3"),
+        ("rank=3 ", 3, "3"),
+        ("llm-7b-worker-0 pytorch [rank3]: ", 3, "3"),
         ("[1,5]<stdout>:", None, "task5"),
         ("7: ", None, "task7"),
         ("node7: ", None, ""),
@@ -87,6 +91,46 @@ def test_a_number_in_brackets_is_no_step_where_one_is_named(line):
 def test_a_key_with_a_number_is_no_host():
     fields = parse_line("loss1: 2.5 step: 5 loss: 1.5").fields
     assert fields == {"current_iteration": 5, "total_loss": 1.5, "extra": {"loss1": 2.5}}
+
+
+@pytest.mark.parametrize(
+    "suffix",
+    [
+        " [repeated 7x across cluster]",
+        " [repeated 7x across cluster] (Ray deduplicates logs by default. Set RAY_DEDUP_LOGS=0 to disable.)",
+        "       trainer.py:12",
+        "                                                           my_trainer.py:1012  ",
+    ],
+)
+def test_what_stands_behind_a_line_changes_nothing(suffix):
+    assert [values(line + suffix) for line in LINES] == [values(line) for line in LINES]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "gpt-4 says that iteration 5/10 had lm loss: 3.0",
+        "checkpoint-500 saved step: 500 loss: 2.5 lr: 1e-4",
+        "the model.eval: step: 5 loss: 2.5",
+        "gpt-4 model trained for 100 steps with a loss of 2.3",
+        "llama-eval-0 pytorch Step 7 | loss:1.25 lr:1.5e-05",
+        "trainer-x7k2p pytorch loaded shard 17 of 99 in 3.2 s",
+    ],
+)
+def test_other_words_before_a_line_are_no_tool(line):
+    assert parse_line(line).kind == "none"
+
+
+def test_a_tool_may_name_the_framework():
+    assert parse_line("rank=3 step=5 loss=2.5").fields == {
+        "rank": 3,
+        "current_iteration": 5,
+        "total_loss": 2.5,
+    }
+    assert (
+        parse_line("llamafactory.train.callbacks: Step 7 | loss:1.25").framework
+        == "llama-factory"
+    )
 
 
 WRAPPED = [

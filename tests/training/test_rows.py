@@ -38,6 +38,10 @@ def test_the_step_of_a_line(case, parsed, step):
         ("Epoch: [2][ 10/5005]  Time  0.350 ( 0.612)  Loss 6.9130e+00 (6.9201e+00)", 2 * 5005 + 10),
         ("| epoch 010  2000 / 8223 loss=1.27 (1.50), wps=962, lr=0.001, gnorm=2.1427", 9 * 8223 + 2000),
         ("Epoch 5, Loss 0.5731, LR 0.1111", None),
+        ("Epoch: [1][   0/1563]\tTime  2.916 ( 2.916)\tLoss 4.3512e+00 (4.3512e+00)", 1563),
+        ("Training epoch 1, iteration 0/19 | lr: 1e-05 | global_step: 20 | reduced_train_loss: 10.25", 20),
+        ("Training epoch 1, iteration 0/19 | lr: 1e-05 | reduced_train_loss: 10.25", 0),
+        ("Training epoch 1, iteration 3/19 | lr: 1e-05 | global_step: 2.5 | reduced_train_loss: 10.25", 3),
     ],
 )  # fmt: skip
 def test_steps_that_are_counted_within_an_epoch(line, step):

@@ -1,12 +1,14 @@
 """The client: what it sends, what it logs, and that it never raises."""
 
 import http.server
+import itertools
 import json
 import logging
 import threading
 
 import pytest
 
+from heliograph.core.clock import ManualClock
 from heliograph.usage import client
 from heliograph.usage import payload as payloads
 
@@ -172,3 +174,44 @@ def test_the_time_out(monkeypatch, value, timeout_s):
     monkeypatch.setenv("TELEMETRY_TIMEOUT", value)
 
     assert client._timeout_s() == timeout_s
+
+
+class Dripping:
+    """A socket on which *chunks* come, one every *every_s*."""
+
+    def __init__(self, clock, chunks, every_s):
+        self._clock, self._chunks, self._every_s = clock, iter(chunks), every_s
+        self._left_s = None
+
+    def settimeout(self, seconds):
+        self._left_s = seconds
+
+    def recv(self, _):
+        self._clock.advance(min(self._every_s, self._left_s))
+        if self._left_s < self._every_s:
+            raise TimeoutError
+        return next(self._chunks, b"")
+
+
+@pytest.mark.parametrize(
+    ("chunks", "every_s", "expected"),
+    [
+        ([b"HTTP/1.1 201 Created\r\n"], 0.1, 201),
+        ([b"HTTP/1.", b"1 404", b" \r", b"\n\r\n"], 0.1, 404),
+        ([b"HTTP/1.1 201 Created\r\n"], 2.0, TimeoutError),
+        (itertools.repeat(b"H"), 0.4, TimeoutError),
+        (itertools.repeat(b"H" * 4096), 0.0, ValueError),
+        ([b"HTTP/1.1 20"], 0.1, ConnectionResetError),
+        ([b"SSH-2.0-OpenSSH\r\n"], 0.1, ValueError),
+        ([b"HTTP/1.1 \r\n"], 0.1, ValueError),
+    ],
+)
+def test_an_answer_is_there_in_time_or_there_is_none(chunks, every_s, expected):
+    clock = ManualClock()
+    sock = Dripping(clock, chunks, every_s)
+    if isinstance(expected, int):
+        assert client._status(sock, 1.0, clock) == expected
+        return
+    with pytest.raises(expected):
+        client._status(sock, 1.0, clock)
+    assert clock.monotonic_s() <= 1.0

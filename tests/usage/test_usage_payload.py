@@ -29,9 +29,9 @@ TAKEN = [
 ]
 REFUSED = [
     # sent                                        field              detail
-    ("[1]", "", "not an object but a list"),
-    ("null", "", "not an object but null"),
-    ("", "", "not JSON: Expecting value: line 1 column 1 (char 0)"),
+    ("[1]", "body", "body: not an object but a list"),
+    ("null", "body", "body: not an object but null"),
+    ("", "body", "not JSON: Expecting value: line 1 column 1 (char 0)"),
     ({"foo": 1}, "foo", "foo: unknown field"),
     ({"version": None}, "version", "version: must not be null"),
     ({"version": 5}, "version", "version: not text but a number"),
@@ -90,7 +90,11 @@ def test_a_list():
     assert payload.decode_all(b'{"action": "train"}') == [{"action": "train"}]
     assert payload.decode_all(b'[{"action": "train"}, {}]') == [{"action": "train"}, {}]
     assert payload.decode_all(b"[]") == []
-    for body, field in (('[{}, {"gpu": [1]}]', "[1].gpu[0]"), ("[{}, 1]", "[1]"), ("1", "")):
+    for body, field in (
+        ('[{}, {"gpu": [1]}]', "[1].gpu[0]"),
+        ("[{}, 1]", "[1]"),
+        ("1", "body"),
+    ):
         with pytest.raises(Refused) as refused:
             payload.decode_all(body)
         assert refused.value.field == field

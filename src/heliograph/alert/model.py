@@ -11,7 +11,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from heliograph.core.labels import Labels
+from heliograph.core.labels import Labels, get
 
 SOURCES = ("metric", "log", "trace", "webhook", "event")
 
@@ -139,19 +139,12 @@ class Alert(Struct, frozen=True, gc=False):
     @property
     def name(self) -> str:
         """The label `alertname`, or ""."""
-        return _value(self.labels, "alertname")
+        return get(self.labels, "alertname")
 
     def status(self, now_ns: int) -> Status:
         """Whether it fires at *now_ns*."""
         over = self.ends_ns is not None and self.ends_ns <= now_ns
         return Status.RESOLVED if over else Status.FIRING
-
-
-def _value(labels: Labels, name: str) -> str:
-    for key, value in labels:
-        if key == name:
-            return value
-    return ""
 
 
 def rank(severity: str) -> int:
@@ -235,8 +228,7 @@ class Outgoing(Struct, frozen=True):
     replaces one that nobody attempted yet.
 
     key            idempotency key: equal for every attempt of the same message
-    alerts         ids in the message, firing and resolved
-    firing, resolved   what `Told` becomes when it is delivered
+    firing, resolved   ids in the message, and what `Told` becomes when it is delivered
     due_ns         not before
     attempts       made so far
     in_flight      an attempt is being made
@@ -253,7 +245,6 @@ class Outgoing(Struct, frozen=True):
     generation: int = 0
     attempts: int = 0
     in_flight: bool = False
-    last_error: str = ""
 
 
 class Message(Struct, frozen=True):

@@ -21,6 +21,7 @@ from itertools import count
 from msgspec import Struct
 
 from heliograph.alert.matching import all_match
+from heliograph.core import go_text
 from heliograph.core.duration import HOUR_NS, MINUTE_NS, SECOND_NS
 from heliograph.core.labels import Labels
 from heliograph.core.matcher import Matcher
@@ -30,10 +31,6 @@ GROUP_INTERVAL_NS = 5 * MINUTE_NS
 REPEAT_INTERVAL_NS = 4 * HOUR_NS
 # Remembered matches, by the values of the labels that the tree asks about; then all are forgotten.
 CACHE_MAX = 65_536
-
-_GO_ESCAPES = {
-    char: f"\\{letter}" for char, letter in zip('"\\\a\b\f\n\r\t\v', '"\\abfnrtv', strict=True)
-}
 
 FILE = "file"
 API = "api/"
@@ -82,7 +79,7 @@ def group_key(route: Route, labels: Labels) -> str:
 def foreign_key(name: str, labels: Labels) -> str:
     """What Alertmanager calls the group of *labels* of the route that it calls *name*:
     `{}/{team="ml"}:{alertname="OOM"}`; "" where there is no name."""
-    inner = ", ".join(f"{label}={_go_quoted(value)}" for label, value in labels)
+    inner = ", ".join(f"{label}={go_text.quoted(value)}" for label, value in labels)
     return f"{name}:{{{inner}}}" if name else ""
 
 
@@ -216,20 +213,6 @@ def _foreign_names(route: Route, above: str = "") -> Iterator[tuple[str, str]]:
     yield route.id, name
     for child in route.routes:
         yield from _foreign_names(child, f"{name}/")
-
-
-def _go_quoted(value: str) -> str:
-    """*value* as Go quotes it."""
-    return '"' + "".join(_GO_ESCAPES.get(char) or _go_char(char) for char in value) + '"'
-
-
-def _go_char(char: str) -> str:
-    code = ord(char)
-    if char.isprintable():
-        return char
-    if code < 0x80:
-        return f"\\x{code:02x}"
-    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
 
 
 def _escaped(value: str) -> str:

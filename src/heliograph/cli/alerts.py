@@ -5,14 +5,10 @@ from typing import Any
 
 import click
 
-from heliograph.cli.client import URL_VARIABLE, ask, get, get_all, inert, segment
+from heliograph.cli.client import as_json, ask, get, get_all, inert, segment, service_url
 from heliograph.cli.table import table
 
 SOURCES = ("metric", "log", "trace", "webhook", "event")
-_url = click.option(
-    "--url", envvar=URL_VARIABLE, default="http://127.0.0.1:8989", show_default=True
-)
-_as_json = click.option("--json", "as_json", is_flag=True, help="Print the service's answer.")
 
 _ALERT = {
     "id": str, "status": str, "severity": str, "alert_name": str, "starts_at": str,
@@ -38,7 +34,7 @@ def alerts() -> None:
 
 
 @alerts.command("list")
-@_url
+@service_url
 @click.option(
     "--status", type=click.Choice(["firing", "resolved"]), help="Only of this status."
 )
@@ -49,7 +45,7 @@ def alerts() -> None:
 @click.option("--pod", "pod_name", help="Only of this pod.")
 @click.option("--node", "node_name", help="Only of this node.")
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 1000))
-@_as_json
+@as_json
 def list_(url: str, limit: int, as_json: bool, **filters: str | None) -> None:
     """List alerts, newest first."""
     answer = get(url, "/v1/alerts", {**filters, "limit": limit}, _ALERT)
@@ -71,9 +67,9 @@ def list_(url: str, limit: int, as_json: bool, **filters: str | None) -> None:
 
 
 @alerts.command()
-@_url
+@service_url
 @click.argument("alert_id")
-@_as_json
+@as_json
 def show(url: str, alert_id: str, as_json: bool) -> None:
     """Show one alert: whose it is, who was told, and why not."""
     path = f"/v1/alerts/{segment(alert_id)}"
@@ -107,11 +103,11 @@ def show(url: str, alert_id: str, as_json: bool) -> None:
 
 
 @alerts.command()
-@_url
+@service_url
 @click.option("--from", "date_from", help="A date or an instant.")
 @click.option("--to", "date_to", help="A date or an instant.")
 @click.option("--group-by", default="day", show_default=True, help="Names, by commas.")
-@_as_json
+@as_json
 def statistics(url: str, as_json: bool, **parameters: str | None) -> None:
     """Count alerts, by day unless told otherwise."""
     answer = get_all(url, "/v1/alerts/statistics", parameters, _GROUP)

@@ -14,7 +14,18 @@ from heliograph.cli.sendable import unsendable
 URL_VARIABLE = "HELIOGRAPH_URL"
 TOKEN_VARIABLE = "HELIOGRAPH_TOKEN"  # noqa: S105 - the variable's name
 TIMEOUT_S = 30
+TOKEN_HELP = f"its token comes from the environment, {TOKEN_VARIABLE}"
 _CREDENTIALS = re.compile(r"//[^/?#]*@")
+
+service_url = click.option(
+    "--url",
+    envvar=URL_VARIABLE,
+    show_envvar=True,
+    default="http://127.0.0.1:8989",
+    show_default=True,
+    help=f"The service; {TOKEN_HELP}.",
+)
+as_json = click.option("--json", "as_json", is_flag=True, help="Print the service's answer.")
 
 
 def inert(text: str) -> str:
@@ -107,7 +118,8 @@ def answered(response: Any, shape: Any, url: str) -> Any:
     that what answers there is no service of ours."""
     status = response.status_code
     if status >= 400:
-        raise click.ClickException(f"{status}: {words(response)}")
+        whose = f" ({TOKEN_HELP})" if status == 401 else ""
+        raise click.ClickException(f"{status}: {words(response)}{whose}")
     if shape is NOTHING and status == 204:
         return None
     try:

@@ -6,13 +6,16 @@ from typing import Any
 
 import click
 
-from heliograph.cli.settings import Unusable, load
+from heliograph.cli.settings import load, refused
 from heliograph.core.errors import ConfigError
 
 _SECRET = "<secret>"  # noqa: S105 - what stands in for one
 # A password may have any of the characters that end one elsewhere; without a name it is one, too.
 _PASSWORD = re.compile(r"(://(?:[^/@\s:]*:)?)\S+@")
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)(://[^/?#\s]*)([^?#\s]*)(\S*)")
+# Of a key that is a URL all of it is one, spaces too; any other text may have one somewhere.
+_WHOLE_PASSWORD = re.compile(r"(://(?:[^/@:]*:)?).+@", re.DOTALL)
+_WHOLE_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)(://[^/?#]*)([^?#]*)(.*)", re.DOTALL)
 # Of a query: what follows a name, and what has none. Names are nothing to go by.
 _VALUE = re.compile(r"([?#&;][^=?#&;]*=|[?#&;])[^#&;]+")
 # Robots and gateways have their tokens in the path; a part that is shorter is a word.
@@ -38,7 +41,7 @@ def check_file(path: Path, insecure: bool) -> None:
     try:
         prepared = alert_wiring.prepared(loaded)
     except ConfigError as error:
-        raise Unusable(f"{path}: {error}") from error
+        raise refused(error, path, {}) from error
     for told in prepared.warnings:
         click.echo(f"{path}: warning: {told}", err=True)
     click.echo(f"{path}: ok")
@@ -73,4 +76,6 @@ def _masked(value: Any, key: str = "") -> Any:
             path = _TOKEN.sub(_SECRET, path)
         return scheme + host + path + _VALUE.sub(rf"\1{_SECRET}", query)
 
-    return _URL.sub(url, _PASSWORD.sub(rf"\1{_SECRET}@", value))
+    whole = key == "url" or key.endswith("_url")
+    form, password = (_WHOLE_URL, _WHOLE_PASSWORD) if whole else (_URL, _PASSWORD)
+    return form.sub(url, password.sub(rf"\1{_SECRET}@", value))

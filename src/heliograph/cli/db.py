@@ -20,6 +20,10 @@ def upgrade(path: Path | None, data_dir: str | None) -> None:
     """Upgrade the schema; `serve` does the same when it starts."""
     config = load(path, {} if data_dir is None else {"data_dir": data_dir}, insecure=True)
 
+    if config.state.url is None and not Path(config.data_dir).is_dir():
+        # A misspelt one would be made, and be told to be upgraded.
+        raise Unusable(f"data_dir: {config.data_dir}: there is no such folder")
+
     from heliograph.core.clock import SystemClock
     from heliograph.service import wiring
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from heliograph.cli.client import token
+from heliograph.cli.client import address, token
 from heliograph.cli.settings import Unusable, load
 from heliograph.core.errors import ConfigError
 from heliograph.service.config import Config, host_and_port
@@ -93,7 +93,7 @@ def _simulate(url: str, *, seconds: float | None, speed: float, seed: int) -> No
     from heliograph.simulator import run
 
     try:
-        run.run(
+        delivered = run.run(
             url,
             clock=SystemClock(),
             seconds=seconds,
@@ -104,3 +104,5 @@ def _simulate(url: str, *, seconds: float | None, speed: float, seed: int) -> No
         )
     except ValueError as error:
         raise Unusable(str(error)) from error
+    if not delivered:
+        raise click.ClickException(f"{address(url)}: nothing was delivered")

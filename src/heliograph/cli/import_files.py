@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import click
 
-from heliograph.cli.client import URL_VARIABLE, inert
+from heliograph.cli.client import inert, service_url
 
 # The first that recognises a path takes it; events of memory are what anything else is taken for.
 IMPORTERS: tuple[str, ...] = ("heliograph.cli.import_wandb", "heliograph.cli.import_events")
@@ -39,7 +39,7 @@ Tell = Callable[[int, int], None]
 
 @click.command("import")
 @click.argument("paths", nargs=-1, required=True, metavar="PATH…", type=click.Path(exists=True))
-@click.option("--url", envvar=URL_VARIABLE, default="http://127.0.0.1:8989", show_default=True)
+@service_url
 @click.option(
     "--skip",
     default=0,

@@ -13,8 +13,9 @@ import click
 
 from heliograph.cli.event_files import EventFile, files_of
 from heliograph.cli.memory_lines import (
+    BYTES_END,
     COUNTERS,
-    Line,
+    Chart,
     Stream,
     Thinned,
     device_name,
@@ -34,17 +35,19 @@ _PROJECTED = "projected record"
 
 
 class Read(NamedTuple):
-    """*answer* as the service would give it; *lines* of one counter."""
+    """*answer* as the service would give it; the *chart* of one counter, without *left_out* readings
+    that are no counts of bytes, or of one stream too many."""
 
     answer: dict[str, Any]
-    lines: list[Line]
+    chart: Chart
+    left_out: int
 
 
 def read(path: Path, filters: Mapping[str, Any], limit: int, counter: str) -> Read:
     """The *limit* newest events of *path* that match *filters*, and all their readings of *counter*."""
     wanted = _Wanted(filters)
     newest: list[tuple[int, int, dict[str, Any]]] = []
-    thinned: dict[Stream, Thinned] = {}
+    readings = _Readings(counter)
     total = bad = number = 0
     for one in files_of(path):
         file = EventFile(one)
@@ -64,7 +67,7 @@ def read(path: Path, filters: Mapping[str, Any], limit: int, counter: str) -> Re
                     heapq.heappush(newest, entry)
                 elif entry > newest[0]:
                     heapq.heapreplace(newest, entry)
-                _add(thinned, event, counter)
+                readings.add(event)
         finally:
             file.close()
     if bad:
@@ -79,20 +82,33 @@ def read(path: Path, filters: Mapping[str, Any], limit: int, counter: str) -> Re
         "limit": limit,
         "counted": f"{total:,}",
     }
-    return Read(answer, labelled({s: t.line("") for s, t in thinned.items()}))
+    lines = {stream: thinned.line() for stream, thinned in readings.thinned.items()}
+    return Read(answer, labelled(lines), readings.left_out)
 
 
-def _add(thinned: dict[Stream, Thinned], event: Mapping[str, Any], counter: str) -> None:
-    value = event.get(counter)
-    if value is None or isinstance(value, bool) or not isinstance(value, int | float):
-        return
-    device = device_name(str(event.get("collector")), event.get("device_id"))
-    stream = Stream(event["session_id"], str(event.get("rank", 0)), device)
-    if stream not in thinned:
-        if len(thinned) >= STREAMS_MAX:
+class _Readings:
+    """The readings of *counter*, thinned; *left_out* are those that cannot be drawn."""
+
+    def __init__(self, counter: str) -> None:
+        self._counter = counter
+        self.thinned: dict[Stream, Thinned] = {}
+        self.left_out = 0
+
+    def add(self, event: Mapping[str, Any]) -> None:
+        """That of *event*, where it has one."""
+        value = event.get(self._counter)
+        if value is None or isinstance(value, bool) or not isinstance(value, int | float):
             return
-        thinned[stream] = Thinned()
-    thinned[stream].add(event["timestamp_ns"], float(value))
+        device = device_name(str(event.get("collector")), event.get("device_id"))
+        stream = Stream(event["session_id"], str(event.get("rank", 0)), device)
+        thinned = self.thinned.get(stream)
+        # Not a number, too: no comparison with it holds.
+        if not abs(value) < BYTES_END or (thinned is None and len(self.thinned) >= STREAMS_MAX):
+            self.left_out += 1
+            return
+        if thinned is None:
+            thinned = self.thinned[stream] = Thinned()
+        thinned.add(event["timestamp_ns"], float(value))
 
 
 def _event(item: bytes) -> dict[str, Any] | None:
@@ -105,7 +121,8 @@ def _event(item: bytes) -> dict[str, Any] | None:
             return value
         if value.get("schema_version") == 1 and "record_id" in value and _plain(value):
             return _of_projected(value)
-        return telemetry_event_to_dict(telemetry_event_from_record(value))
+        event = telemetry_event_to_dict(telemetry_event_from_record(value))
+        return event if _plain(event) else None
     except (ValueError, RecursionError):
         return None
 

@@ -1,6 +1,6 @@
 """A picture of lines over time as a PNG, without a library for it: pixels, a small font, zlib.
 
-    png = drawn("memory allocated", [Line("rank 0", at_ns, values)], width=1200, height=500)
+    png = drawn("memory allocated", [Line("rank 0", at_ns, values, last)])
 
 Letters are 5 × 7 pixels, capitals only. Source: PNG specification (ISO/IEC 15948), chunks.
 """
@@ -12,13 +12,21 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from heliograph.cli.memory_lines import Line, amount, when
+from heliograph.cli.memory_lines import Line, amount, tick, titled
 
 Pixels = NDArray[np.uint8]
 
+_WIDTH, _HEIGHT = 1200, 520
 _MARGIN_LEFT, _MARGIN_RIGHT, _MARGIN_TOP, _MARGIN_BOTTOM = 110, 20, 40, 70
 _SCALE = 2
 _STEP = 6 * _SCALE
+# Of the legend: what stands before a name and between two, the height of a row.
+_SWATCH, _GAP, _ROW = 32, 16, 20
+_COLUMNS_MAX = 3
+# Half the side of the square that is a line of one reading.
+_MARK = 3
+# What the axis of one instant is made to span.
+_MOMENT_NS = 1_000_000_000
 _INK, _PALE, _PAPER = (40, 44, 52), (225, 228, 233), (255, 255, 255)
 COLOURS = (
     (31, 119, 180), (214, 39, 40), (44, 160, 44), (255, 127, 14), (148, 103, 189), (23, 190, 207),
@@ -39,7 +47,7 @@ _FONT = {
     ".": "00000000000C0C", ":": "000C0C000C0C00", "-": "0000001F000000", "_": "0000000000001F",
     "/": "01010204081010", "%": "18190204081303", "(": "02040808080402", ")": "08040202020408",
     ",": "000000000C0408", "=": "00001F001F0000", "+": "0004041F040400", "?": "0E110102040004",
-    " ": "00000000000000",
+    " ": "00000000000000", "…": "00000000000015",
 }  # fmt: skip
 
 
@@ -65,22 +73,15 @@ class _Frame(NamedTuple):
         return self.bottom - round(share * (self.bottom - self.top))
 
 
-def drawn(title: str, lines: list[Line], *, width: int = 1200, height: int = 520) -> bytes:
+def drawn(title: str, lines: list[Line]) -> bytes:
     """A PNG of *lines*, each with at least one point."""
-    legend = (len(lines) + 2) // 3
-    pixels: Pixels = np.full((height + legend * 20, width, 3), _PAPER, np.uint8)
-    frame = _Frame(
-        _MARGIN_LEFT,
-        width - _MARGIN_RIGHT,
-        _MARGIN_TOP,
-        height - _MARGIN_BOTTOM,
-        min(line.at_ns[0] for line in lines),
-        max(line.at_ns[-1] for line in lines),
-        min(0.0, *(min(line.value) for line in lines)),
-        max(1.0, *(max(line.value) for line in lines)) * 1.05,
-    )
-    _text(pixels, frame.left, 12, title, _INK)
+    columns = _columns(lines)
+    rows = -(-len(lines) // columns)
+    pixels: Pixels = np.full((_HEIGHT + rows * _ROW, _WIDTH, 3), _PAPER, np.uint8)
+    frame = _frame(lines)
+    _text(pixels, frame.left, 12, titled(title, lines), _INK)
     _axes(pixels, frame)
+    room = (frame.right - frame.left) // columns
     for number, line in enumerate(lines):
         colour = COLOURS[number % len(COLOURS)]
         points = list(zip(line.at_ns, line.value, strict=True))
@@ -88,28 +89,59 @@ def drawn(title: str, lines: list[Line], *, width: int = 1200, height: int = 520
         for point in points:
             _stroke(pixels, frame, before, point, colour)
             before = point
-        x = frame.left + (number % 3) * ((frame.right - frame.left) // 3)
-        y = height - 30 + (number // 3) * 20
+        if len(points) == 1:
+            _mark(pixels, frame, before, colour)
+        x = frame.left + number % columns * room
+        y = _HEIGHT - 30 + number // columns * _ROW
         pixels[y + 5 : y + 9, x : x + 24] = colour
-        _text(pixels, x + 32, y, line.label[:26], _INK)
+        _text(pixels, x + _SWATCH, y, line.label[: (room - _SWATCH) // _STEP], _INK)
     return _png(pixels)
 
 
+def _columns(lines: list[Line]) -> int:
+    """Of the legend: as many as have room for the longest name, which is what tells lines apart."""
+    longest = max(len(line.label) for line in lines)
+    needed = _SWATCH + longest * _STEP + _GAP
+    return min(max((_WIDTH - _MARGIN_LEFT - _MARGIN_RIGHT) // needed, 1), _COLUMNS_MAX)
+
+
+def _frame(lines: list[Line]) -> _Frame:
+    start_ns = min(line.at_ns[0] for line in lines)
+    end_ns = max(line.at_ns[-1] for line in lines)
+    return _Frame(
+        _MARGIN_LEFT,
+        _WIDTH - _MARGIN_RIGHT,
+        _MARGIN_TOP,
+        _HEIGHT - _MARGIN_BOTTOM,
+        start_ns,
+        end_ns if end_ns > start_ns else start_ns + _MOMENT_NS,
+        min(0.0, *(min(line.value) for line in lines)),
+        max(1.0, *(max(line.value) for line in lines)) * 1.05,
+    )
+
+
 def _axes(pixels: Pixels, frame: _Frame) -> None:
-    for tick in range(TICKS + 1):
-        value = frame.low + (frame.high - frame.low) * tick / TICKS
+    for part in range(TICKS + 1):
+        value = frame.low + (frame.high - frame.low) * part / TICKS
         y = frame.y(value)
-        pixels[y, frame.left : frame.right] = _PALE if tick else _INK
+        pixels[y, frame.left : frame.right] = _PALE if part else _INK
         text = amount(value)
         _text(pixels, frame.left - 10 - len(text) * _STEP, y - 7, text, _INK)
     span_ns = frame.end_ns - frame.start_ns
-    for tick in range(TICKS + 1):
-        at_ns = frame.start_ns + span_ns * tick // TICKS
-        x = min(frame.x(at_ns), frame.right - 1)
-        pixels[frame.top : frame.bottom, x] = _PALE if tick else _INK
-        text = when(at_ns, span_ns)
+    for part in range(TICKS + 1):
+        tick_ns = span_ns * part // TICKS
+        x = min(frame.x(frame.start_ns + tick_ns), frame.right - 1)
+        pixels[frame.top : frame.bottom, x] = _PALE if part else _INK
+        text = tick(frame.start_ns, tick_ns, span_ns)
         left = min(max(x - len(text) * _STEP // 2, 0), pixels.shape[1] - len(text) * _STEP)
         _text(pixels, left, frame.bottom + 10, text, _INK)
+
+
+def _mark(
+    pixels: Pixels, frame: _Frame, point: tuple[int, float], colour: tuple[int, int, int]
+) -> None:
+    x, y = frame.x(point[0]), frame.y(point[1])
+    pixels[y - _MARK : y + _MARK + 1, x - _MARK : x + _MARK + 1] = colour
 
 
 def _stroke(
@@ -138,7 +170,9 @@ def _text(pixels: Pixels, x: int, y: int, text: str, colour: tuple[int, int, int
             for column in range(5):
                 if bits >> (4 - column) & 1:
                     top, start = y + row * _SCALE, left + column * _SCALE
-                    pixels[max(top, 0) : top + _SCALE, max(start, 0) : start + _SCALE] = colour
+                    # Outside there is nothing: a slice from -2 would begin at the other edge.
+                    if top >= 0 and start >= 0:
+                        pixels[top : top + _SCALE, start : start + _SCALE] = colour
 
 
 def _png(pixels: Pixels) -> bytes:

@@ -7,12 +7,15 @@ from typing import Any
 
 import click
 
-from heliograph.cli.client import URL_VARIABLE, get, inert
-from heliograph.cli.memory_lines import COUNTERS, Line
+from heliograph.cli.client import as_json, get, inert, service_url
+from heliograph.cli.memory_lines import BYTES_END, COUNTERS, Chart
 
 # The service counts no further.
 TOTAL_MAX = 10_000
 TERMINAL = "-"
+# What samples, which a service draws, do not tell.
+_OF_RECORDS = {"source_kind": "--kind", "event_type": "--type", "severity": "--severity"}
+_LEFT_OUT = "2^63 bytes or more, or of one rank and device too many"
 _RECORD = {
     "timestamp": str, "severity": str | None, "event_type": str, "session_id": str,
     "body": str | None, "attributes": dict, "resource": dict, "stage": str | None,
@@ -21,7 +24,7 @@ _RECORD = {
 
 @click.command()
 @click.argument("file", required=False, metavar="[FILE]", type=click.Path(exists=True))
-@click.option("--url", envvar=URL_VARIABLE, default="http://127.0.0.1:8989", show_default=True)
+@service_url
 @click.option("--session", "session_id", help="Only of this session (a pod's uid, a run's id).")
 @click.option("--kind", "source_kind", help="Only of this kind of source: cuda, cpu, log, …")
 @click.option("--type", "event_type", help="Only of this event type.")
@@ -29,7 +32,7 @@ _RECORD = {
 @click.option("--start", help="Only from this instant on.")
 @click.option("--end", help="Only before this instant.")
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 1000))
-@click.option("--json", "as_json", is_flag=True, help="Print the service's answer.")
+@as_json
 @click.option(
     "--plot",
     is_flag=False,
@@ -56,29 +59,33 @@ def records(
     """List records of a running service, or memory events of a FILE; newest first."""
     if plot not in {None, TERMINAL} and not str(plot).lower().endswith(".png"):
         raise click.UsageError(f"--plot draws here, or into a .png; not into {plot}")
+    if plot is not None and as_json:
+        raise click.UsageError("--plot draws, --json prints: one of them")
     if file is not None:
         from heliograph.cli import memory_file
 
         read = memory_file.read(Path(file), filters, limit, COUNTERS[counter])
-        _show(read.answer, as_json=as_json, plot=plot, lines=read.lines, counter=counter)
-        return
-    lines: list[Line] = []
-    if plot is None:
-        answer = get(url, "/v1/records", {**filters, "limit": limit}, _RECORD)
+        if plot is None:
+            _show(read.answer, as_json=as_json)
+            return
+        if read.left_out:
+            click.echo(f"{read.left_out:,} readings are left out: {_LEFT_OUT}", err=True)
+        _draw(plot, read.chart, counter)
+    elif plot is None:
+        _show(get(url, "/v1/records", {**filters, "limit": limit}, _RECORD), as_json=as_json)
     else:
         from heliograph.cli import memory_lines
 
-        answer = None
-        lines = memory_lines.asked_of(url, COUNTERS[counter], filters)
-    _show(answer, as_json=as_json, plot=plot, lines=lines, counter=counter)
+        if given := [option for name, option in _OF_RECORDS.items() if filters.get(name)]:
+            raise click.UsageError(
+                f"{', '.join(given)}: a service draws samples, which do not tell it; "
+                "choose by --session, --start and --end"
+            )
+        _draw(plot, memory_lines.asked_of(url, COUNTERS[counter], filters), counter)
 
 
-def _show(
-    answer: Any, *, as_json: bool, plot: str | None, lines: list[Line], counter: str
-) -> None:
-    if plot is not None:
-        _draw(plot, lines, counter)
-    elif as_json:
+def _show(answer: Any, *, as_json: bool) -> None:
+    if as_json:
         click.echo(json.dumps(answer))
     else:
         _list(answer)
@@ -100,27 +107,27 @@ def _memory(item: Any) -> str:
     from heliograph.cli.memory_lines import amount
 
     allocated = item["attributes"].get("memory.allocator.allocated_bytes")
-    if not isinstance(allocated, int):
+    if not isinstance(allocated, int) or abs(allocated) >= BYTES_END:
         return ""
     stage = f" in {item['stage']}" if item["stage"] else ""
     rank = item["resource"].get("rank")
     return f"rank {rank}: {amount(allocated)} allocated{stage}"
 
 
-def _draw(plot: str, lines: list[Line], counter: str) -> None:
-    if not lines:
+def _draw(plot: str, chart: Chart, counter: str) -> None:
+    if not chart.lines:
         click.echo("nothing to draw: no memory events match")
         return
     title = f"memory {counter}"
     if plot == TERMINAL:
         from heliograph.cli.memory_lines import shown
 
-        shown(title, lines)
+        shown(title, chart)
         return
     from heliograph.cli import picture
 
     try:
-        Path(plot).write_bytes(picture.drawn(title, lines))
+        Path(plot).write_bytes(picture.drawn(title, chart.lines))
     except OSError as error:
         raise click.ClickException(f"{plot}: {error.strerror or error}") from error
-    click.echo(f"{plot}: {len(lines)} lines")
+    click.echo(f"{plot}: {chart.told()}")

@@ -13,15 +13,11 @@ from typing import Any
 import click
 
 from heliograph.cli.answer import NOTHING
-from heliograph.cli.client import URL_VARIABLE, ask, get_all, inert, segment
+from heliograph.cli.client import as_json, ask, get_all, inert, segment, service_url
 from heliograph.cli.each import try_all
 from heliograph.cli.sendable import unsendable
 from heliograph.cli.table import table
 
-_url = click.option(
-    "--url", envvar=URL_VARIABLE, default="http://127.0.0.1:8989", show_default=True
-)
-_as_json = click.option("--json", "as_json", is_flag=True, help="Print the service's answer.")
 _file = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 # Of rules; alerts have others.
@@ -46,9 +42,9 @@ def rules() -> None:
 
 
 @rules.command("list")
-@_url
+@service_url
 @click.option("--source", type=click.Choice(_SOURCES), help="Only of this source.")
-@_as_json
+@as_json
 def list_(url: str, source: str | None, as_json: bool) -> None:
     """List rules."""
     answer = get_all(url, "/v1/alert-rules", {"source": source}, _RULE)
@@ -63,7 +59,7 @@ def list_(url: str, source: str | None, as_json: bool) -> None:
 
 
 @rules.command()
-@_url
+@service_url
 @click.argument("path", type=_file)
 def add(url: str, path: Path) -> None:
     """Create the rules of PATH (YAML or JSON): one, a list, or several documents between `---`.
@@ -82,10 +78,10 @@ def add(url: str, path: Path) -> None:
 
 
 @rules.command()
-@_url
+@service_url
 @click.argument("path", type=_file)
 @click.argument("lines", type=click.File("r", errors="replace"), default="-")
-@_as_json
+@as_json
 def test(url: str, path: Path, lines: Any, as_json: bool) -> None:
     """Say what the rules of PATH make of the log LINES (standard input); nothing is stored.
 
@@ -117,7 +113,7 @@ def test(url: str, path: Path, lines: Any, as_json: bool) -> None:
 
 
 @rules.command()
-@_url
+@service_url
 @click.argument("rule_ids", nargs=-1, required=True)
 def delete(url: str, rule_ids: tuple[str, ...]) -> None:
     """Delete rules; those that cannot be are named, and the rest is deleted."""

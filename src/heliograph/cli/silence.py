@@ -9,14 +9,9 @@ import json
 import click
 
 from heliograph.cli.answer import NOTHING
-from heliograph.cli.client import URL_VARIABLE, ask, get_all, inert, segment
+from heliograph.cli.client import as_json, ask, get_all, inert, segment, service_url
 from heliograph.cli.each import try_all
 from heliograph.cli.table import table
-
-_url = click.option(
-    "--url", envvar=URL_VARIABLE, default="http://127.0.0.1:8989", show_default=True
-)
-_as_json = click.option("--json", "as_json", is_flag=True, help="Print the service's answer.")
 
 _MADE = {"silence_id": str, "matches_now": int, "warnings": [str]}
 _SILENCE = {
@@ -31,12 +26,12 @@ def silence() -> None:
 
 
 @silence.command()
-@_url
+@service_url
 @click.argument("matchers", nargs=-1, required=True)
 @click.option("--for", "span", default="1h", show_default=True, help="How long, as 2h or 30m.")
 @click.option("--comment", required=True, help="Why.")
 @click.option("--by", "created_by", help="Who; the user's name unless told otherwise.")
-@_as_json
+@as_json
 def add(
     url: str,
     matchers: tuple[str, ...],
@@ -79,14 +74,14 @@ def add(
 
 
 @silence.command("list")
-@_url
+@service_url
 @click.option(
     "--state",
     default="active",
     show_default=True,
     type=click.Choice(["pending", "active", "expired", "all"]),
 )
-@_as_json
+@as_json
 def list_(url: str, state: str, as_json: bool) -> None:
     """List silences."""
     answer = get_all(url, "/v1/silences", {"state": state}, _SILENCE)
@@ -108,7 +103,7 @@ def list_(url: str, state: str, as_json: bool) -> None:
 
 
 @silence.command()
-@_url
+@service_url
 @click.argument("silence_ids", nargs=-1, required=True)
 def expire(url: str, silence_ids: tuple[str, ...]) -> None:
     """End silences now; those that are unknown are named, and the rest is ended."""

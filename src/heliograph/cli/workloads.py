@@ -2,7 +2,7 @@
 
 import click
 
-from heliograph.cli.client import URL_VARIABLE, get
+from heliograph.cli.client import as_json, get, service_url
 from heliograph.cli.table import table
 
 _WORKLOAD = dict.fromkeys(("uid", "name", "namespace", "kind", "status"), str)
@@ -15,11 +15,11 @@ events."""
 
 
 @click.command()
-@click.option("--url", envvar=URL_VARIABLE, default="http://127.0.0.1:8989", show_default=True)
+@service_url
 @click.option("--namespace", help="Only of this namespace.")
 @click.option("--status", help="Only of this status.")
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 1000))
-@click.option("--json", "as_json", is_flag=True, help="Print the service's answer.")
+@as_json
 def workloads(
     url: str, namespace: str | None, status: str | None, limit: int, as_json: bool
 ) -> None:

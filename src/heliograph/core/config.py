@@ -104,6 +104,29 @@ def load(
     return decode(struct_type, top, source=str(path or "configuration"), sources=sources)
 
 
+def passed_over(struct_type: Any, environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Variables of ours that `load` does not read, each with the one that was meant, or ""."""
+    tops = _fields(struct_type)
+    meant = {
+        f"{PREFIX}{top}_{key}".upper(): f"{PREFIX}{top}__{key}".upper()
+        for top, expected in tops.items()
+        for kind in _alternatives(expected)
+        for key in _fields(kind)
+    }
+    for name in sorted(environ):
+        if name.startswith(PREFIX) and not _is_key(name, tops):
+            yield name, meant.get(name, "")
+
+
+def origin(key: str, environ: Mapping[str, str], overrides: Mapping[str, Any]) -> str | None:
+    """The flag or the variable that says *key* (`limits.series`, `forward[0].url`); None: neither."""
+    if key in overrides:
+        return FLAGS
+    parts = re.split(r"[.\[]", key)
+    names = ("__".join(parts[:end]).upper() for end in range(len(parts), 0, -1))
+    return next((PREFIX + name for name in names if PREFIX + name in environ), None)
+
+
 def decode(
     struct_type: type[_T],
     raw: Any,
@@ -153,16 +176,20 @@ def _environment(
     """(variable, layer of its one key) in the order of names."""
     tops = _fields(struct_type)
     for name in sorted(environ):
-        key = name.removeprefix(PREFIX).lower()
-        if not name.startswith(PREFIX) or ("__" not in key and key not in tops):
+        if not name.startswith(PREFIX) or not _is_key(name, tops):
             continue
-        parts = key.split("__")
+        parts = name.removeprefix(PREFIX).lower().split("__")
         if not all(parts):
             raise ConfigError(f"{name}: write {PREFIX}<SECTION>__<KEY>")
         value = _scalar(environ[name], _type_at(struct_type, parts), source=name)
         for part in reversed(parts):
             value = {part: value}
         yield name, value
+
+
+def _is_key(name: str, tops: Mapping[str, Any]) -> bool:
+    key = name.removeprefix(PREFIX).lower()
+    return "__" in key or key in tops
 
 
 def _scalar(text: str, expected: Any, *, source: str) -> Any:

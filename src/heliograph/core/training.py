@@ -3,10 +3,13 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+WANDB = "wandb"
+
 
 class TrainingRow(NamedTuple):
-    """Identity: (pod_uid, source, rank_group, at_ns, iteration); storing a row again changes nothing,
-    and rows of one identity are one row, `merged`, in whatever order they come.
+    """Identity: (pod_uid, source, rank_group, at_ns, iteration), and of what was printed also `said`:
+    storing a row again changes nothing, and rows of one identity are one row, `merged`, in whatever
+    order they come. Lines of one instant that say different things are rows of their own.
 
     pod_uid     who printed it
     source      `log` or `wandb`
@@ -29,7 +32,8 @@ class TrainingRow(NamedTuple):
 
 
 def merged(a: TrainingRow, b: TrainingRow) -> TrainingRow:
-    """The one row that two of one identity are: two lines of one instant say more together.
+    """The one row that two of one identity are: what wandb logged of a step at one instant, or a line
+    that came again.
 
     Commutative, associative, and a row with itself is itself. Where both have a field, NaN wins,
     for it must not be hidden, else the greater number.
@@ -39,6 +43,22 @@ def merged(a: TrainingRow, b: TrainingRow) -> TrainingRow:
         framework=max(a.framework, b.framework, key=lambda name: (name != "unknown", name)),
         fields=_union(a.fields, b.fields),
     )
+
+
+def said(row: TrainingRow) -> str:
+    """What *row* says beside its place, as text that is equal for rows that say the same: equal numbers
+    and NaN, in whatever order. "" where all of one place is one row: a step of wandb is logged in
+    parts."""
+    return "" if row.source == WANDB else repr((row.marker or "", _plain(row.fields)))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return sorted((name, _plain(nested)) for name, nested in value.items())
+    if isinstance(value, int) or (isinstance(value, float) and value.is_integer()):
+        # As hexadecimal, for the decimal form of a long one is refused.
+        return hex(int(value))
+    return value
 
 
 def _union(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from heliograph.instruments.family import Family, Point
 from heliograph.instruments.faults import Faults, shown
 from heliograph.instruments.hooks import HOOK_WAIT_S, Hook, Hooks
 from heliograph.instruments.metrics import Counter, Gauge, Histogram, Metric
-from heliograph.instruments.ticker import STOP_WAIT_S, Done, Ticker
+from heliograph.instruments.ticker import STOP_WAIT_S, Done, Ticker, interval_of
 
 if TYPE_CHECKING:
     from heliograph.instruments.summary import Summary
@@ -44,7 +44,7 @@ METRICS_MAX = 100_000
 class TelemetryCollector:
     """Central hub of metrics and events. Every method is thread-safe; a recording never raises.
 
-    collection_interval   seconds between collection runs
+    collection_interval   seconds between collection runs; ValueError where it is no number above 0
     labels                constant labels of everything it shows and ships, such as the rank
     hook_wait_s           how long an event waits for a slow hook
     """
@@ -57,7 +57,7 @@ class TelemetryCollector:
         clock: Clock | None = None,
         hook_wait_s: float = HOOK_WAIT_S,
     ) -> None:
-        self.collection_interval = collection_interval
+        self.collection_interval = interval_of(collection_interval, "collection_interval")
         self.constant_labels: dict[str, str] = dict(labels or {})
         self.faults = Faults(clock)
         self._clock = clock or SystemClock()

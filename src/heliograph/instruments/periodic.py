@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakMethod
 
 from heliograph.instruments.faults import Faults
-from heliograph.instruments.ticker import Done, Ticker
+from heliograph.instruments.ticker import PAUSE_S_MIN, Done, Ticker, interval_of
 
 if TYPE_CHECKING:
     from heliograph.instruments.collector import TelemetryCollector
@@ -32,7 +32,8 @@ _POLL_S = 0.005
 
 
 class PeriodicExporter:
-    """Exports the metrics of *collector* every *interval* seconds, at once when it starts.
+    """Exports the metrics of *collector* every *interval* seconds, at once when it starts. Raises
+    ValueError for an *interval* that is none.
 
     A failure is tried again after 0.5 s, 1 s, 2 s and so on, at most 30 s and never later than
     the next regular export would be.
@@ -46,7 +47,7 @@ class PeriodicExporter:
     ) -> None:
         self.exporter = exporter
         self.collector = collector
-        self.interval = interval
+        self.interval = interval_of(interval, "interval")
         faults = getattr(collector, "faults", None)
         self.faults = faults if isinstance(faults, Faults) else Faults()
         self._failures = 0
@@ -109,12 +110,13 @@ class PeriodicExporter:
 
     def _pause_s(self, done: bool) -> float:
         """How long until the next export, after one that was *done* or not."""
+        interval_s = max(PAUSE_S_MIN, float(self.interval))
         if done:
             self._failures = 0
-            return self.interval
+            return interval_s
         self._failures += 1
         retry_s = RETRY_FIRST_S * 2.0 ** min(self._failures - 1, 16)
-        return min(retry_s, RETRY_MAX_S, self.interval)
+        return min(retry_s, RETRY_MAX_S, interval_s)
 
     async def _exporting(self, wake: asyncio.Event) -> None:
         try:

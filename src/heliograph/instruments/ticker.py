@@ -14,6 +14,8 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 STOP_WAIT_S = 2.0
+# Between two ticks, whatever an interval was set to later on; there is no busy loop.
+PAUSE_S_MIN, PAUSE_S_MAX = 0.001, threading.TIMEOUT_MAX
 _POLL_S = 0.005
 
 
@@ -121,5 +123,16 @@ class _Run:
 
     def _loop(self) -> None:
         while not self.stop.is_set():
-            self.stop.wait(self._tick())
+            self.stop.wait(min(max(PAUSE_S_MIN, float(self._tick())), PAUSE_S_MAX))
         self._last()
+
+
+def interval_of(given: float, name: str) -> float:
+    """*given* where it is a number of seconds above 0; raises ValueError in the words of *name*."""
+    try:
+        is_one = not isinstance(given, str) and float(given) > 0
+    except (TypeError, ValueError, OverflowError):
+        is_one = False
+    if not is_one:
+        raise ValueError(f"{name} is a number of seconds above 0, not {given!r}")
+    return given

@@ -20,7 +20,9 @@ from typing import Any, NamedTuple
 
 COMPILED = False
 ROW_PARTS, RECORD_PARTS = 8, 13
-PERFORMANCE, BAR, STEP, SCALE = "performance", "bar", "current_iteration", "loss_scale"
+PERFORMANCE, STEP, SCALE = "performance", "current_iteration", "loss_scale"
+# Rules whose lines count within an epoch: which step of the run they are of takes more to tell.
+OF_EPOCH = ("bar", "piped_epoch")
 RANK, SPEAKER, DEVICE, FRAMEWORK = "rank", "speaker", "device", "framework"
 # Which attribute names the device that an event is about, the most telling first.
 DEVICES = ("pci", "device", "hca", "gpu", "gpu_node")
@@ -119,7 +121,7 @@ class PlainLines:
             return pod_uid is not None
         kind, framework, fields, told, rule, label, *_ = self._parsed[place]
         # A line may be another than those that its plan was learned from.
-        if told or kind != PERFORMANCE or rule == BAR:
+        if told or kind != PERFORMANCE or rule in OF_EPOCH:
             return False
         scale = fields.get(SCALE)
         if scale is not None:

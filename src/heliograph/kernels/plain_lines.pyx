@@ -17,14 +17,17 @@ from typing import Any, NamedTuple
 
 COMPILED = True
 ROW_PARTS, RECORD_PARTS = 8, 13
-PERFORMANCE, BAR, STEP, SCALE = "performance", "bar", "current_iteration", "loss_scale"
+PERFORMANCE, STEP, SCALE = "performance", "current_iteration", "loss_scale"
+# Rules whose lines count within an epoch: which step of the run they are of takes more to tell.
+OF_EPOCH = ("bar", "piped_epoch")
 RANK, SPEAKER, DEVICE, FRAMEWORK = "rank", "speaker", "device", "framework"
 DEVICES = ("pci", "device", "hca", "gpu", "gpu_node")
 ANYTHING, A_ROW, RECORDS, SOME_RECORDS = 0, 1, 2, 3
 
-cdef object _performance = PERFORMANCE, _bar = BAR, _step = STEP, _scale = SCALE
+cdef object _performance = PERFORMANCE, _step = STEP, _scale = SCALE
 cdef object _rank = RANK, _speaker = SPEAKER, _device = DEVICE, _framework = FRAMEWORK
 cdef tuple _devices = DEVICES
+cdef tuple _of_epoch = OF_EPOCH
 cdef object _sha256 = hashlib.sha256
 # Of a record id: its text before the digits, and how many of these there are.
 cdef enum:
@@ -215,7 +218,7 @@ cdef class PlainLines:
         if (
             <object>PyTuple_GET_ITEM(said, 3)
             or <object>PyTuple_GET_ITEM(said, 0) != _performance
-            or <object>PyTuple_GET_ITEM(said, 4) == _bar
+            or <object>PyTuple_GET_ITEM(said, 4) in _of_epoch
             or type(fields) is not dict
         ):
             return False

@@ -5,7 +5,7 @@
     require_tls        true: STARTTLS, or no mail
     auth_username, auth_password (or `_file`), auth_secret (CRAM-MD5), hello, tls_config
     headers            {Subject: …, Reply-To: …}; templates
-    html, text         templates
+    html, text         templates; an html of "" is no such part
     threading          {enabled: true}: mails of a group refer to one another
 
 Nothing of a label can end a header: what is not printable becomes a space before it gets there, and
@@ -157,11 +157,12 @@ class Email:
         mail.set_content(
             clean(own_text or self._body.text(known, fault)), cte="quoted-printable"
         )
-        mail.add_alternative(
-            clean(own_html or self._body.html(known, fault)),
-            subtype="html",
-            cte="quoted-printable",
-        )
+        if attempt.settings.get("html") != "":
+            mail.add_alternative(
+                clean(own_html or self._body.html(known, fault)),
+                subtype="html",
+                cte="quoted-printable",
+            )
         return mail
 
     def _thread(self, attempt: Attempt, known: Facts, sender: Address) -> dict[str, str]:

@@ -12,12 +12,14 @@ import html
 import operator
 import re
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any, NamedTuple, TypeAlias
 from urllib.parse import quote_plus, unquote_plus
 
 import msgspec
 
 from heliograph.core.matcher import compile_pattern
+from heliograph.notify.template_printf import formatted
 from heliograph.notify.template_values import (
     VALUE_CHARS_MAX,
     Failed,
@@ -34,11 +36,10 @@ from heliograph.notify.template_values import (
 # Text that a function takes or makes within a step.
 STEP_CHARS = 64
 Spend: TypeAlias = Callable[[int], None]
-# Of one formatted value; Go would pad to any width.
-WIDTH_MAX = 200
-_VERB = re.compile(
-    r"%(?P<flags>[-+ 0#]*)(?P<width>\d*)(?:\.(?P<precision>\d*))?(?P<verb>.)", re.DOTALL
-)
+# What is one word to Go's titles: over a point or an apostrophe within.
+_WORD = re.compile(r"\w+(?:['’.:·]\w+)*")
+_NUMBER = re.compile(r"0|[1-9][0-9]{0,7}")
+_REFERENCE = re.compile(r"\$(?:\$|\{(?P<braced>\w+)\}|(?P<name>\w+))")
 
 
 def call(name: str, arguments: list[Any], spend: Spend) -> Any:
@@ -71,7 +72,13 @@ def _text(value: Any) -> str:
 
 
 def _title(value: Any) -> str:
-    return re.sub(r"(^|\s)(\S)", lambda m: m[1] + m[2].upper(), _text(value))
+    return _WORD.sub(lambda m: _titled(m[0]), _text(value))
+
+
+def _titled(word: str) -> str:
+    """*word* with its first letter large, and the rest small."""
+    first = next((n for n, char in enumerate(word) if char.isalpha()), len(word))
+    return word[:first] + word[first : first + 1].title() + word[first + 1 :].lower()
 
 
 def _join(separator: Any, values: Any) -> str:
@@ -95,13 +102,34 @@ class _Replaced(NamedTuple):
 
 
 def _replaced(pattern: Any, replacement: Any, value: Any) -> _Replaced:
-    escaped = _text(replacement).replace("\\", "\\\\")
-    groups = re.sub(r"\$(?:\{(\d+)\}|(\d+))", lambda m: f"\\{m[1] or m[2]}", escaped)
-    text = _text(value)
+    text, written = _text(value), _text(replacement)
     # At most every character is replaced, each by this much.
-    if (len(text) + 1) * max(len(groups), 1) > 4 * VALUE_CHARS_MAX:
+    if (len(text) + 1) * max(len(written), 1) > 4 * VALUE_CHARS_MAX:
         raise Failed(f"a value of more than {VALUE_CHARS_MAX} characters")
-    return _Replaced(*compile_pattern(_text(pattern)).subn(groups, text))
+    parts: list[str] = []
+    end = times = 0
+    for match in compile_pattern(_text(pattern)).finditer(text):
+        if match.start() == match.end() == end and times:
+            # Nothing, right behind what was replaced: not so in Go.
+            continue
+        parts += [text[end : match.start()], _expanded(written, match)]
+        end, times = match.end(), times + 1
+    return _Replaced("".join([*parts, text[end:]]), times)
+
+
+def _expanded(written: str, match: Any) -> str:
+    """*written* with `$1`, `$name` (as long as it goes) and `${name}` filled in; what the pattern has
+    no group for is nothing."""
+
+    def filled(reference: "re.Match[str]") -> str:
+        name = reference["braced"] or reference["name"]
+        if name is None:
+            return "$"
+        if _NUMBER.fullmatch(name):
+            return match[int(name)] or "" if int(name) <= match.re.groups else ""
+        return match[name] or "" if name in match.re.groupindex else ""
+
+    return _REFERENCE.sub(filled, written)
 
 
 def _len(value: Any) -> int:
@@ -155,43 +183,26 @@ def _ordered(compare: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool]:
 
 
 def _print(*values: Any) -> str:
-    return "".join(text_of(value) for value in values)
+    """With a space between two of which none is a text."""
+    parts: list[str] = []
+    for before, value in pairwise(("", *values)):
+        parts += [
+            "" if isinstance(before, str) or isinstance(value, str) else " ",
+            _shown(value),
+        ]
+    return "".join(parts)
 
 
 def _println(*values: Any) -> str:
-    return " ".join(text_of(value) for value in values) + "\n"
+    return " ".join(_shown(value) for value in values) + "\n"
+
+
+def _shown(value: Any) -> str:
+    return "<nil>" if value is None else text_of(value)
 
 
 def _printf(layout: Any, *values: Any) -> str:
-    rest = list(values)
-    return _VERB.sub(lambda m: _formatted(m, rest), _text(layout))
-
-
-def _formatted(verb: "re.Match[str]", rest: list[Any]) -> str:
-    if verb["verb"] == "%":
-        return "%"
-    if not rest:
-        return f"%!{verb['verb']}(MISSING)"
-    value, kind = rest.pop(0), verb["verb"]
-    width, precision = int(verb["width"] or 0), int(verb["precision"] or -1)
-    if width > WIDTH_MAX or precision > WIDTH_MAX:
-        raise Failed(f"a width over {WIDTH_MAX}")
-    if kind == "d" and isinstance(value, int):
-        text = format(value, "+d" if "+" in verb["flags"] else "d")
-    elif kind in "feg" and isinstance(value, int | float):
-        text = format(float(value), f".{precision if precision >= 0 else 6}{kind}")
-    elif kind == "q":
-        text = msgspec.json.encode(text_of(value)).decode()
-    elif kind in "svt":
-        text = text_of(value)
-        text = text[:precision] if precision >= 0 and kind != "t" else text
-    elif kind in "xX" and isinstance(value, int):
-        text = format(value, kind)
-    else:
-        text = f"%!{kind}({text_of(value)})"
-    if "-" in verb["flags"]:
-        return text.ljust(width)
-    return text.rjust(width, "0" if "0" in verb["flags"] and kind in "dfeg" else " ")
+    return formatted(_text(layout), values)
 
 
 def _span(seconds: Any) -> str:

@@ -340,8 +340,8 @@ class _Line:
         if token.kind in {"text", "raw"}:
             return Operand("constant", _unquoted(token))
         if token.kind == "number":
-            number = float(token.text)
-            return Operand("constant", int(number) if number.is_integer() else number)
+            whole = token.text.lstrip("-").isdigit() and len(token.text) < 20
+            return Operand("constant", int(token.text) if whole else float(token.text))
         if token.kind == "word":
             return _word(token.text)
         raise self._wrong(token.text)

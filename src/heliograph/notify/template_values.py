@@ -13,6 +13,7 @@ Source: Alertmanager, "Notification template reference"; Go `time.Time.Format`.
 import re
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -63,20 +64,27 @@ class Moment(NamedTuple):
 
 _ZERO = datetime(1, 1, 1, tzinfo=UTC)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# Go's layout, longest first, and what it stands for.
+# Go's layout and what it stands for, what begins alike longest first. A name that goes on in small
+# letters is none (`Month`).
 _LAYOUT: tuple[tuple[str, str], ...] = (
-    ("Monday", "%A"), ("January", "%B"), ("2006", "%Y"), ("-07:00", "%:z"), ("Z07:00", "%Z:"),
-    ("-0700", "%z"), ("Mon", "%a"), ("Jan", "%b"), ("MST", "%Z"), ("01", "%m"), ("02", "%d"),
-    ("03", "%I"), ("04", "%M"), ("05", "%S"), ("06", "%y"), ("15", "%H"), ("PM", "%p"),
-    ("pm", "%P"), ("1", "%-m"), ("2", "%-d"), ("3", "%-I"), ("4", "%-M"), ("5", "%-S"),
+    ("January", "%B"), ("Jan(?![a-z])", "%b"), ("Monday", "%A"), ("Mon(?![a-z])", "%a"),
+    ("MST", "%Z"), ("002", "%j"), ("01", "%m"), ("02", "%d"), ("03", "%I"), ("04", "%M"),
+    ("05", "%S"), ("06", "%y"), ("15", "%H"), ("1", "%-m"), ("2006", "%Y"), ("2", "%-d"),
+    ("__2", "%_j"), ("_2(?!006)", "%_d"), ("3", "%-I"), ("4", "%-M"), ("5", "%-S"), ("PM", "%p"),
+    ("pm", "%P"), ("[-Z]07(?::00:00|0000|:00|00)?", "zone"), (r"[.,](?:0+|9+)(?!\d)", "fraction"),
 )  # fmt: skip
-_PART = re.compile("|".join(re.escape(go) for go, _ in _LAYOUT) + r"|[.,](?:0+|9+)(?!\d)")
+_PART = re.compile("|".join(f"({go})" for go, _ in _LAYOUT))
 
 
 def moment_text(moment: Moment, layout: str = "2006-01-02 15:04:05.999999999 -0700 MST") -> str:
     """*moment* as Go's *layout* writes it."""
     shown, fraction_ns = _shown(moment)
-    return _PART.sub(lambda m: _part(m[0], shown, fraction_ns), layout[:200])
+
+    def part(found: "re.Match[str]") -> str:
+        assert found.lastindex is not None
+        return _part(_LAYOUT[found.lastindex - 1][1], found[0], shown, fraction_ns)
+
+    return _PART.sub(part, layout[:200])
 
 
 def _shown(moment: Moment) -> tuple[datetime, int]:
@@ -89,22 +97,34 @@ def _shown(moment: Moment) -> tuple[datetime, int]:
         raise Failed("an instant out of range") from error
 
 
-def _part(go: str, shown: datetime, fraction_ns: int) -> str:
-    if go[0] in ".,":
+def _part(code: str, go: str, shown: datetime, fraction_ns: int) -> str:
+    if code == "fraction":
         digits = f"{fraction_ns:09d}"[: len(go) - 1]
         digits = digits.rstrip("0") if go[1] == "9" else digits
         return go[0] + digits if digits else ""
-    code = dict(_LAYOUT)[go]
-    zone = shown.strftime("%z") or "+0000"
-    if code in {"%:z", "%Z:"}:
-        return "Z" if code == "%Z:" and zone == "+0000" else f"{zone[:3]}:{zone[3:5]}"
+    if code == "zone":
+        return _offset(go, shown)
     if code == "%Y":
         return f"{shown.year:04d}"
     if code == "%P":
         return shown.strftime("%p").lower()
-    if code.startswith("%-"):
-        return shown.strftime(f"%{code[2]}").lstrip("0") or "0"
-    return shown.strftime(code)
+    text = shown.strftime(f"%{code[-1]}")
+    if code[1] == "-":
+        return text.lstrip("0") or "0"
+    # Padded with spaces.
+    return f"{text.lstrip('0'):>{len(text)}}" if code[1] == "_" else text
+
+
+def _offset(go: str, shown: datetime) -> str:
+    offset = shown.utcoffset() or timedelta(0)
+    if go[0] == "Z" and not offset:
+        return "Z"
+    hours, rest = divmod(abs(round(offset.total_seconds())), 3600)
+    parts = [f"{hours:02d}", f"{rest // 60:02d}", f"{rest % 60:02d}"]
+    count = len(go.replace(":", "")) // 2
+    return ("-" if offset < timedelta(0) else "+") + (":" if ":" in go else "").join(
+        parts[:count]
+    )
 
 
 def member(value: Any, name: str) -> Any:
@@ -147,7 +167,7 @@ def text_of(value: Any) -> str:
     if isinstance(value, Moment):
         return moment_text(value)
     if isinstance(value, float):
-        return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
+        return float_text(value)
     if isinstance(value, Fields):
         return "{" + _joined(text_of(one) for one in value.values.values()) + "}"
     if isinstance(value, Pairs):
@@ -157,6 +177,21 @@ def text_of(value: Any) -> str:
     if callable(value):
         raise Failed("a method needs its arguments")
     return str(value)
+
+
+def float_text(value: float) -> str:
+    """As Go's `%v`: in as few digits as say it, with an exponent from a million on."""
+    if value != value:  # noqa: PLR0124 - NaN
+        return "NaN"
+    if abs(value) == float("inf"):
+        return "+Inf" if value > 0 else "-Inf"
+    exact = Decimal(repr(value)).normalize()
+    if not value:
+        return format(value, ".0f")
+    power = exact.adjusted()
+    if -4 <= power < 6:
+        return format(exact, "f")
+    return f"{exact.scaleb(-power):f}e{power:+03d}"
 
 
 def _joined(texts: Iterable[str]) -> str:

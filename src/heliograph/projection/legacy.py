@@ -41,7 +41,8 @@ def upgraded(
 ) -> dict[str, Any]:
     """*record* with the fields of version 3; not all of them checked.
 
-    ValueError without a usable timestamp, with metadata that is no object, or an impossible rank.
+    ValueError without a usable timestamp, with a number beyond all bounds, metadata that is no object,
+    or an impossible rank.
     """
     metadata = _metadata(record)
     timestamp_ns = _timestamp_ns(record)
@@ -54,7 +55,7 @@ def upgraded(
     megabytes = _number(record, "memory_mb", default=None)
     allocated = _number(
         record, "allocator_allocated_bytes", "memory_allocated",
-        default=0 if megabytes is None else int(megabytes * _MIB),
+        default=0 if megabytes is None else _whole("memory_mb", megabytes, _MIB),
     )  # fmt: skip
     device_id = _device_id(record, default=-1 if megabytes is None else 0)
     context = record.get("context")
@@ -125,8 +126,16 @@ def _timestamp_ns(record: Mapping[str, Any]) -> int:
         return int(at)  # type: ignore[arg-type]
     at = record.get("timestamp")
     if is_integer(at) or (isinstance(at, float) and math.isfinite(at)):
-        return int(at * 1_000_000_000)  # type: ignore[operator]
+        return _whole("timestamp", at, 1_000_000_000)  # type: ignore[arg-type]
     raise ValueError("Legacy record is missing a valid timestamp")
+
+
+def _whole(name: str, number: float, unit: int) -> int:
+    """*number* of *unit*, without its fraction. ValueError, naming *name*, where that is infinite."""
+    product = number * unit
+    if product in {math.inf, -math.inf}:
+        raise ValueError(f"{name} must be a number of ordinary size, not {number}")
+    return int(product)
 
 
 def _collector(

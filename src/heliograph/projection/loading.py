@@ -183,7 +183,8 @@ def _lines(file: Path, opened: BinaryIO) -> Iterator[tuple[int, Any]]:
         except _MALFORMED as error:
             if line.isspace():
                 continue
-            if not line.endswith(b"\n"):
+            # Cut short, or room that a power cut left unwritten; anything else was never an event.
+            if not line.endswith(b"\n") and line.lstrip().startswith((b"{", b"\0")):
                 return
             raise ValueError(f"{file}:{number}: {error}") from error
         yield number, record

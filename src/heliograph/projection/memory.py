@@ -40,6 +40,8 @@ from heliograph.projection.phases import PhaseRecorder
 
 EVERY_S = 1.0
 EVERY_S_MIN = 0.01
+# A day.
+EVERY_S_MAX = 86_400.0
 # An end of memory is told by the allocator's count and by the exception, and passes through several
 # of our blocks: one dump.
 OOM_QUIET_S = 5.0
@@ -80,8 +82,10 @@ class MemoryTracker:
         clock: Clock | None = None,
         environ: Mapping[str, str] | None = None,
     ) -> None:
-        if every_s != 0 and not every_s >= EVERY_S_MIN:
-            raise ConfigError(f"every {every_s!r} s, at least {EVERY_S_MIN}, or 0")
+        if every_s != 0 and not EVERY_S_MIN <= every_s <= EVERY_S_MAX:
+            raise ConfigError(
+                f"every {every_s!r} s, from {EVERY_S_MIN} to {EVERY_S_MAX:g}, or 0"
+            )
         self._clock = clock or SystemClock()
         self._environ = os.environ if environ is None else environ
         self._every_s = every_s
@@ -233,7 +237,12 @@ class MemoryTracker:
         return self._flight.events
 
     def counts(self) -> dict[str, float]:
-        """What the tracker has done, and what went wrong, by fixed words."""
+        """What the tracker has done, what became of what it ships, and what went wrong, by fixed
+        words."""
+        shipped = {} if self._lane is None else self._lane.counts()
+        return {**self._own_counts(), **shipped}
+
+    def _own_counts(self) -> dict[str, float]:
         return {
             "events": self._events,
             "samples": self._samples,
@@ -261,7 +270,8 @@ class MemoryTracker:
         # Loaded by those who ship: HTTP costs more than all the rest.
         from heliograph.projection.memory_shipping import lane_of
 
-        return lane_of(ship, self.counts, self.identity)
+        # What became of records its shipper ships by itself.
+        return lane_of(ship, self._own_counts, self.identity)
 
     def _watch(self, device: Device) -> Watched:
         writer = memory_events.Writer(self.identity, device, self._metadata, self._every_s)

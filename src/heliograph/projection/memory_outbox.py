@@ -31,10 +31,14 @@ class Appending(Protocol):
 
 
 class RecordsLane(Protocol):
-    """What ships records: `heliograph.ship.Shipper` is one."""
+    """What ships records: `memory_shipping.Lane` is one."""
 
     def records(self, documents: Sequence[bytes], /) -> None:
         """Take JSON documents; they are delivered later. Does not raise."""
+        ...
+
+    def counts(self) -> Mapping[str, float]:
+        """What became of them, by fixed words."""
         ...
 
     def close(self) -> None:

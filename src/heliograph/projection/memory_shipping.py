@@ -26,6 +26,14 @@ class Lane:
         """Have *documents* delivered."""
         self.shipper.records(documents)
 
+    def counts(self) -> dict[str, float]:
+        """What became of records; `ship_later`: requests of the shipper that a receiver did not answer,
+        or not now, and that are made again."""
+        told = self.shipper.counts
+        records = {name: told.records[name] for name in ("delivered", "dropped", "refused")}
+        counts = {**records, "later": told.attempts["later"]}
+        return {f"ship_{name}": float(count) for name, count in counts.items()}
+
     def close(self) -> None:
         """Deliver what is there, within the shipper's bounds; end it where it is ours."""
         if self._owned:

@@ -8,8 +8,9 @@
 
 The identity is the given labels and, where present, alertname, source, workload_id, pod_name,
 pod_id, node_name, cluster_name, pattern, service_name, operation; a trace's id is not part of it,
-or every slow trace would be an alert of its own. A given label `source` stands, and so does a label
-`alertname` where the body has no name beside its labels. A start that is ahead is the time of arrival.
+or every slow trace would be an alert of its own. A given label `source` stands, and so do labels
+`alertname` and `severity` where the body has no name and no severity beside its labels: else an alert
+would be listed as one and routed as the other. A start that is ahead is the time of arrival.
 """
 
 from collections.abc import Mapping
@@ -65,15 +66,18 @@ def decode(body: bytes, source: str, times: Times) -> Post:
         ends_ns=_ended_ns(ends_ns, times.now_ns) if status == "resolved" else None,
         status=status,
         hints=Context(**{key: _text(given, key) for key in _HINTS}),
-        severity=_text(given, "severity") or known.severity or DEFAULT_SEVERITY[source],
+        severity=known.severity or _text(given, "severity") or DEFAULT_SEVERITY[source],
         raw=body,
     )
 
 
 def _labels(given: Mapping[str, Any], source: str, name: str) -> dict[str, str | None]:
     labels = pairs(given.get("labels"), "labels")
+    severity = _text(given, "severity")
     for key, value in (
         ("alertname", name or labels.get("alertname") or DEFAULT_NAME),
+        # Where there is none, it is no part of the identity: it may change.
+        ("severity", severity if labels.get("severity") else ""),
         ("source", labels.get("source") or source),
         *((key, _text(given, key)) for key in _IDENTITY),
     ):

@@ -24,6 +24,8 @@ from typing import Self, overload
 import cramjam
 import msgspec
 
+from heliograph.receive.pieces import OF_A_LINE_MAX, EndedPieces, Piece
+
 LINE_BYTES_MAX = 64 * 1024
 PARTIAL_LINES_MAX = 10_000
 # Of a line in a block: its time is its own; it goes on in another.
@@ -89,21 +91,37 @@ def cut(text: str) -> str:
     return encoded[:LINE_BYTES_MAX].decode("utf-8", "ignore")
 
 
+def _piece(line: Line) -> Piece:
+    return source(line), line.at_ns, len(line.text), hash(line.text)
+
+
 class _Held:
     """The beginning of a line: its first piece, all texts, and their bytes together."""
 
     def __init__(self, first: Line) -> None:
         self.first = first
-        self.last = first.at_ns, first.text
+        self.pieces = {_piece(first)}
         self.texts = [first.text]
         self.text_bytes = len(first.text.encode("utf-8", "replace"))
 
     def whole(self, *, partial: bool) -> Line:
         return msgspec.structs.replace(self.first, text="".join(self.texts), partial=partial)
 
+    def add(self, piece: Piece) -> None:
+        """Note a further *piece*; one too many is forgotten."""
+        if len(self.pieces) < OF_A_LINE_MAX:
+            self.pieces.add(piece)
+
+    def begins(self, line: Line) -> bool:
+        """Whether *line* is this beginning with more behind it: a request that came again joins its
+        own pieces before these are asked for."""
+        at_its_time = line.at_ns == self.first.at_ns and len(line.text) > len(self.first.text)
+        return at_its_time and line.text.startswith("".join(self.texts))
+
 
 class PartialLines:
-    """Beginnings of lines that wait for their end, at most *limit* of them.
+    """Beginnings of lines that wait for their end, at most *limit* of them; and, in *ended*, the pieces
+    of those that came to it lately.
 
     Counters, from 0 when it is made:
     cut         lines of which more than LINE_BYTES_MAX came; their end is lost
@@ -115,6 +133,7 @@ class PartialLines:
         self.cut = 0
         self.evicted = 0
         self._held: dict[Source, _Held] = {}
+        self.ended = EndedPieces()
         for line in held:
             self.join(line)
 
@@ -125,25 +144,38 @@ class PartialLines:
         """The lines that *line* completes: none while it is partial, else the whole one.
 
         The whole line has the time of its first piece. A piece that comes again, as a shipper that
-        got no answer sends it, is one piece. A beginning that had to be given up for
-        room comes out as it is, still partial, before it.
+        got no answer sends it, is one piece: while its line waits, alone or with the next ones, and
+        lately after that came to its end. A whole line that is earlier than the beginning that waits
+        is none of it. A beginning that had to be given up for room comes out as it is, still partial,
+        before it.
         """
-        if not line.partial and not self._held:
+        if not (line.partial or self._held or self.ended):
             return (line,)
         name = source(line)
-        held = self._held.get(name)
+        held, piece = self._held.get(name), _piece(line)
+        # Times may be whole seconds: what is as late as a beginning that waits may be its end.
+        late = held is None or line.at_ns < held.first.at_ns
+        if (late and piece in self.ended) or (
+            held is not None and line.partial and piece in held.pieces
+        ):
+            return ()
+        if late and not line.partial:
+            return (line,)
         if held is None:
-            if not line.partial:
-                return (line,)
             self._held[name] = _Held(line)
             return self._given_up()
-        if line.partial and held.last == (line.at_ns, line.text):
-            return ()
-        held.last = line.at_ns, line.text
-        self._append(held, line.text)
+        if held.begins(line):
+            pieces, held = held.pieces, _Held(line)
+            for one in pieces:
+                held.add(one)
+            self._held[name] = held
+        else:
+            held.add(piece)
+            self._append(held, line.text)
         if line.partial:
             return ()
         del self._held[name]
+        self.ended.add(held.pieces)
         return (held.whole(partial=False),)
 
     def _append(self, held: _Held, text: str) -> None:

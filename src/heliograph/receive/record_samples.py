@@ -4,7 +4,8 @@
 
 The labels are what tells one stream of readings from another (LABELS), and where it ran as far as
 the record's resource says (PLACES); one record has at most as many samples as METRICS. A counter
-that its collector did not measure this time (`collector_partial_fields`) makes none.
+that its collector did not measure this time (`collector_partial_fields`) makes none; nor does one of
+COUNTER_END or more, which is no count of bytes, but a -1 that lost its sign.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -33,13 +34,16 @@ METRICS = tuple(
 )
 LABELS = ("collector", "device_id", "host", "job_id", "rank")
 LABEL_CHARS_MAX = 256
+COUNTER_END = 2**63
 
 
 class Samples(NamedTuple):
-    """*batch* in the order of the records; *refused* samples whose series is one too many."""
+    """*batch* in the order of the records; *refused* samples whose series is one too many, and
+    counters *out_of_range*, of which there is none."""
 
     batch: SampleBatch
     refused: int
+    out_of_range: int
 
 
 class Counters:
@@ -55,13 +59,16 @@ class Counters:
         series: list[int] = []
         at_ns: list[int] = []
         values: list[float] = []
-        refused = 0
+        refused = out_of_range = 0
         for record in records:
             counters = counters_of(record)
             if not counters:
                 continue
             ids = self._series(record)
             for place, value in counters:
+                if value is None:
+                    out_of_range += 1
+                    continue
                 if (found := ids[place]) is None:
                     refused += 1
                     continue
@@ -71,7 +78,7 @@ class Counters:
         batch = SampleBatch(
             np.array(series, np.uint32), np.array(at_ns, np.int64), np.array(values, np.float64)
         )
-        return Samples(batch, refused)
+        return Samples(batch, refused, out_of_range)
 
     def _series(self, record: Record) -> list[int | None]:
         """The ids of the record's series, in the order of METRICS."""
@@ -91,19 +98,19 @@ class Counters:
         return found
 
 
-def counters_of(record: Record) -> list[tuple[int, float]]:
-    """(place in METRICS, value) of each counter that *record* measured."""
+def counters_of(record: Record) -> list[tuple[int, float | None]]:
+    """(place in METRICS, value) of each counter that *record* measured; None of one out of range."""
     attributes = record.attributes
     partial = attributes.get("collector_partial_fields") or ()
-    found = []
+    found: list[tuple[int, float | None]] = []
     for place, (name, field, _) in enumerate(METRICS):
         value = attributes.get(name)
         if value is None or isinstance(value, bool) or not isinstance(value, int | float):
             continue
         if isinstance(partial, list | tuple) and field in partial:
             continue
-        if isinstance(value, float) or abs(value) < 2**63:
-            found.append((place, float(value)))
+        whole = isinstance(value, int)
+        found.append((place, None if whole and abs(value) >= COUNTER_END else float(value)))
     return found
 
 

@@ -16,6 +16,7 @@ a line that is none is counted, and costs itself only. Source: wandb, core/inter
 import json
 import math
 import re
+from collections import deque
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -43,6 +44,8 @@ _CONSOLE = re.compile(
     r"(?P<error>ERROR )?(?P<at>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?) ?(?P<text>.*)",
     re.DOTALL,
 )
+# What a client says of a line, beside what the script logged.
+_OWN = re.compile(r"_(?:step|timestamp|runtime)\Z|_wandb")
 _WORDS = {
     "nan": math.nan, "infinity": math.inf, "+infinity": math.inf, "-infinity": -math.inf,
     "inf": math.inf, "+inf": math.inf, "-inf": -math.inf,
@@ -57,7 +60,8 @@ class Point(NamedTuple):
     at_ns      `_timestamp`; None where the line does not say
     runtime_s  seconds since the run began; None where the line does not say
     values     flat name → number: `{"a": {"b": 1}}` is `a.b`, true is 1.0
-    skipped    values that are no numbers (text, media, lists), or too many
+    skipped    values that are no numbers (text, media, lists)
+    left_out   numbers that are left out, by why: `name_too_long`, `too_many_names`, `same_name`
     """
 
     number: int
@@ -66,6 +70,7 @@ class Point(NamedTuple):
     runtime_s: float | None
     values: dict[str, float]
     skipped: int
+    left_out: Mapping[str, int] = {}
 
 
 class ConsoleLine(NamedTuple):
@@ -195,33 +200,46 @@ def _text(text: str) -> str:
     return text[:TEXT_CHARS_MAX].encode("utf-8", "replace").decode()
 
 
-def numbers(document: Mapping[str, Any]) -> tuple[dict[str, float], int]:
-    """The numbers of *document* by flat name, and how many other values were left out.
+def numbers(document: Mapping[str, Any]) -> tuple[dict[str, float], int, dict[str, int]]:
+    """The numbers of *document* by flat name, how many values are none, and how many numbers were left
+    out, by why.
 
-    What begins with `_` at the top is the client's own, and neither. A mapping with `_type` is a
-    medium (a histogram, an image), which is no number.
+    What the client itself adds at the top is none of these. A mapping with `_type` is a medium (a
+    histogram, an image), which is no number.
     """
     found: dict[str, float] = {}
+    left_out: dict[str, int] = {}
     skipped = 0
-    waiting = [("", name, value, 1) for name, value in document.items() if name[:1] != "_"]
-    waiting.reverse()
+    # Names of the top come before those within others: they keep theirs where both are the same.
+    waiting = deque((name, one, 1) for name, one in document.items() if not _OWN.match(name))
     while waiting:
-        prefix, name, value, depth = waiting.pop()
-        full = f"{prefix}{name}"
+        name, value, depth = waiting.popleft()
         if isinstance(value, dict) and "_type" not in value and depth < DEPTH_MAX:
-            waiting += [(f"{full}.", k, v, depth + 1) for k, v in reversed(value.items())]
+            waiting.extend((f"{name}.{below}", one, depth + 1) for below, one in value.items())
             continue
         number = _number(value)
-        if number is None or len(full) > NAME_CHARS_MAX or len(found) >= VALUES_MAX:
+        if number is None:
             skipped += 1
+        elif (why := _unfit(name, found)) is not None:
+            left_out[why] = left_out.get(why, 0) + 1
         else:
-            found[full] = number
-    return found, skipped
+            found[name] = number
+    return found, skipped, left_out
+
+
+def _unfit(name: str, found: Mapping[str, float]) -> str | None:
+    """Why a number of this name cannot stand beside those *found*; None where it can."""
+    if len(name) > NAME_CHARS_MAX:
+        return "name_too_long"
+    if name in found:
+        # `{"a.b": 1, "a": {"b": 2}}` says one name twice.
+        return "same_name"
+    return "too_many_names" if len(found) >= VALUES_MAX else None
 
 
 def point(document: Mapping[str, Any], number: int) -> Point:
     """*document*, the line *number* of its file, as numbers and their time."""
-    values, skipped = numbers(document)
+    values, skipped, left_out = numbers(document)
     at_s, runtime_s = _number(document.get("_timestamp")), _number(document.get("_runtime"))
     step = document.get("_step")
     if isinstance(step, float) and step.is_integer():
@@ -234,6 +252,7 @@ def point(document: Mapping[str, Any], number: int) -> Point:
         runtime_s if runtime_s is not None and math.isfinite(runtime_s) else None,
         values,
         skipped,
+        left_out,
     )
 
 

@@ -34,7 +34,7 @@ from heliograph.recorder.faults import Faults
 from heliograph.recorder.journal import BridgeLogger
 from heliograph.recorder.memory import MemoryStore
 from heliograph.recorder.monitors import Callback
-from heliograph.recorder.store import Policy, RecorderStore, RuleKeeper
+from heliograph.recorder.store import Policy, RecorderStore
 from heliograph.recorder.subscription import ITEMS_MAX, Subscription
 from heliograph.recorder.watching import Watching
 
@@ -61,7 +61,7 @@ class BridgeTelemetry:
         self._faults = Faults(self._callback_raised)
         rows = self.storage.rows
         self._watching = Watching(
-            self._faults, ErrorRate(self.logger, self.config), self._clock, rows
+            self._faults, ErrorRate(self.logger, self.config), self._clock, self.storage
         )
         # What is usual, where calls return at once.
         self._record = _never if rows is None else rows.record
@@ -241,18 +241,13 @@ class BridgeTelemetry:
     ) -> None:
         """Call *callback* with an Alert when a condition begins and ends; see `monitors`.
 
-        Over HTTP it becomes an alert rule of the service too. Raises ValueError or TypeError for a
-        definition that makes no sense; Refused or Unavailable from the service.
+        Over HTTP it becomes an alert rule of the service too, as soon as that answers. Raises
+        ValueError for what makes no sense, or the service refuses; nothing is watched then.
         """
-        definition = monitors.define(name, kind, options)
-        self._watching.add(definition, callback)
-        if isinstance(self.storage, RuleKeeper):
-            self.storage.register_monitor(definition)
+        self._watching.add(monitors.define(name, kind, options), callback)
 
     def remove_monitor(self, name: str) -> bool:
         """Watch no longer by the monitor *name*; whether there was one."""
-        if isinstance(self.storage, RuleKeeper):
-            self.storage.remove_monitor(name)
         return self._watching.remove(name)
 
     def add_aggregation(self, name: str, function: aggregations.Own) -> None:
@@ -346,6 +341,7 @@ class BridgeTelemetry:
         }
         counts = {
             **usage.counts,
+            **self._watching.counts(),
             "timestamps_unread": self._unread,
             "callbacks_raised": self._faults.raised,
             "journal_entries_lost": self.logger.lost,

@@ -10,11 +10,10 @@ DEPTH_MAX = 8
 
 
 class Faults:
-    """Runs callbacks. *raised* of them raised, *nested* were not run since they were too deep."""
+    """Runs callbacks, but none inside DEPTH_MAX others. *raised* of them raised."""
 
     def __init__(self, tell: Callable[[str, Exception], None]) -> None:
         self.raised = 0
-        self.nested = 0
         self._tell = tell
         self._depth = threading.local()
 
@@ -22,7 +21,6 @@ class Faults:
         """`call()`; what it raises is told as of *what*."""
         depth = getattr(self._depth, "now", 0)
         if depth >= DEPTH_MAX:
-            self.nested += 1
             return
         self._depth.now = depth + 1
         try:

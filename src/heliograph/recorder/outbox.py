@@ -1,6 +1,7 @@
-"""The outbox of the HTTP store: items wait, a thread sends them in order, in batches.
+"""The outbox of the HTTP store: items wait, a thread sends them in order, in batches of one path.
 
     put ──► [ … items_max ] ──► send(path, items)      sent · refused for good · later
+             m e m e m e         m m m, then e e e
 
 What cannot be sent now waits, and is tried again after RETRY_S, doubling to RETRY_S_MAX, or when the
 service said so, or when somebody begins to wait for it. What is refused for good is counted and given
@@ -11,6 +12,7 @@ import threading
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import islice
 
 from heliograph.core import thread_name
 from heliograph.core.errors import Refused, Unavailable
@@ -37,7 +39,7 @@ class SomeRefused(Refused):
 
 
 class Outbox:
-    """Thread-safe. *closing_s* is how long `close` and `flush` wait at most.
+    """Thread-safe. `close` and `flush` wait for *closing_s* at most.
 
     counts   `sent`, `refused` items; `lost` those that still waited when it closed. What is on its way
              then is none of these until there is an answer.
@@ -56,11 +58,17 @@ class Outbox:
 
     def begin_again(self) -> None:
         """For a child that was forked: what waited is the parent's to send, and so is its thread."""
-        self._waiting: deque[tuple[str, Item]] = deque()
+        # By path, each with its number: how many were put before it. What a path has may be sent, or
+        # given up, in the middle of a `put` that a signal handler interrupts: its deque stays.
+        self._waiting: dict[str, deque[tuple[int, Item]]] = {}
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
-        # Items ever put, and those that wait no more; of the waiting, the first are on their way.
-        self._put = self._settled = self._on_way = 0
+        # Items ever put, and those that wait.
+        self._put = self._count = 0
+        # The least number that was given up.
+        self._lost_from: int | None = None
+        # So many of a path, its first, are on their way.
+        self._on_way = ("", 0)
         # How many wait for a flush, and how many ever did.
         self._hurried = self._hurries = 0
 
@@ -69,29 +77,31 @@ class Outbox:
         with self._changed:
             if self._closed:
                 raise Unavailable("the store is closed", code="closed")
-            if len(self._waiting) + len(items) > self._items_max:
-                words = f"{len(self._waiting)} items wait, limit {self._items_max}"
+            if self._count + len(items) > self._items_max:
+                words = f"{self._count} items wait, limit {self._items_max}"
                 raise Unavailable(f"{words}; {self._failing}".rstrip("; "), code="full")
-            self._waiting.extend(items)
-            self._put += len(items)
+            for path, item in items:
+                self._waiting.setdefault(path, deque()).append((self._put, item))
+                self._put += 1
+                self._count += 1
             if self._thread is None:
                 self._thread = threading.Thread(
                     target=self._run, name="recorder-outbox", daemon=True
                 )
                 self._thread.start()
-            if len(self._waiting) >= self._batch_max:
+            if self._count >= self._batch_max:
                 self._changed.notify_all()
 
     def usage(self) -> Usage:
         """How full it is."""
         with self._changed:
-            share = 100 * len(self._waiting) / self._items_max
+            share = 100 * self._count / self._items_max
             return Usage(share, dict(self.counts), self._failing)
 
     def flush(self) -> None:
         """Return when all that was put before is settled, whatever others put meanwhile.
 
-        Raises Unavailable when it is not for *closing_s*, or never will be.
+        Raises Unavailable when it is not within the outbox's *closing_s*, or never will be.
         """
         with self._changed:
             if not self._settle(self._put):
@@ -99,13 +109,14 @@ class Outbox:
                 raise Unavailable(self._failing or words, code="waiting")
 
     def close(self) -> None:
-        """Send what waits, for at most *closing_s*; what is left is `lost`. May be called again."""
+        """Send what waits, for as long as the outbox's *closing_s*; what is left is `lost`. May be
+        called again."""
         with self._changed:
             if self._closed:
                 return
             self._settle(self._put)
             self._closed = True
-            self._lose(len(self._waiting) - self._on_way)
+            self._lose()
             self._changed.notify_all()
             thread = self._thread
         if thread is not None:
@@ -118,50 +129,63 @@ class Outbox:
         self._changed.notify_all()
         try:
             self._changed.wait_for(
-                lambda: self._settled >= number or self._closed, self._closing_s
+                lambda: self._is_settled(number) or self._closed, self._closing_s
             )
         finally:
             # Also where Ctrl-C ends the wait: later batches shall be whole ones again.
             self._hurried -= 1
-        return self._settled >= number
+        return self._is_settled(number)
 
-    def _lose(self, count: int) -> None:
-        """Give up the last *count* of what waits."""
-        for _ in range(count):
-            self._waiting.pop()
-        if count:
-            self.counts["lost"] += count
+    def _is_settled(self, number: int) -> bool:
+        if self._lost_from is not None and self._lost_from < number:
+            return False
+        return all(waiting[0][0] >= number for waiting in self._waiting.values() if waiting)
+
+    def _lose(self) -> None:
+        """Give up what waits and is not on its way."""
+        on_way, count = self._on_way
+        lost = []
+        for path, waiting in self._waiting.items():
+            while len(waiting) > (count if path == on_way else 0):
+                lost.append(waiting.pop()[0])
+        if lost:
+            self._count -= len(lost)
+            self._lost_from = min(lost)
+            self.counts["lost"] += len(lost)
 
     def _run(self) -> None:
         thread_name.show()
         wait_s = RETRY_S
         while batch := self._next():
-            path, items = batch[0][0], [item for _, item in batch]
+            path, items = batch
             error = raised_by(partial(self._send, path, items))
             if error is None or isinstance(error, Refused):
-                self._done(len(batch), error)
+                self._done(path, len(items), error)
                 wait_s = RETRY_S
                 continue
             # What is no word of the service's may pass later too; it must not end this thread.
             self._later(error, wait_s)
             wait_s = min(2 * wait_s, RETRY_S_MAX)
 
-    def _next(self) -> list[tuple[str, Item]]:
-        """The oldest items of one path; they stay until they are settled. [] once it is closed."""
+    def _next(self) -> tuple[str, list[Item]] | None:
+        """The path of the oldest item, and its oldest; they stay until they are settled. None once it
+        is closed."""
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._closed)
-            if not self._hurried and len(self._waiting) < self._batch_max:
+            self._changed.wait_for(lambda: any(self._waiting.values()) or self._closed)
+            if not self._is_due():
                 self._changed.wait_for(self._is_due, FLUSH_EVERY_S)
-            batch: list[tuple[str, Item]] = []
-            for one in self._waiting:
-                if len(batch) >= self._batch_max or (batch and one[0] != batch[0][0]):
-                    break
-                batch.append(one)
-            self._on_way = len(batch)
-            return batch
+            oldest = [
+                (waiting[0][0], path) for path, waiting in self._waiting.items() if waiting
+            ]
+            if not oldest:
+                return None
+            _, path = min(oldest)
+            batch = [item for _, item in islice(self._waiting[path], self._batch_max)]
+            self._on_way = (path, len(batch))
+            return path, batch
 
     def _is_due(self) -> bool:
-        return bool(self._hurried or self._closed or len(self._waiting) >= self._batch_max)
+        return bool(self._hurried or self._closed or self._count >= self._batch_max)
 
     def _later(self, error: Exception, wait_s: float) -> None:
         """Wait *wait_s*, or longer where the service asked for it, before the same is sent again."""
@@ -170,9 +194,9 @@ class Outbox:
             asked_s, words = error.retry_after_s, error.detail
         with self._changed:
             self._failing = words
-            self._on_way = 0
+            self._on_way = ("", 0)
             if self._closed:
-                self._lose(len(self._waiting))
+                self._lose()
             hurries = self._hurries
             self._changed.notify_all()
             self._changed.wait_for(
@@ -180,16 +204,17 @@ class Outbox:
                 max(wait_s, asked_s),
             )
 
-    def _done(self, count: int, refused: Refused | None) -> None:
-        """The first *count* items are settled."""
+    def _done(self, path: str, count: int, refused: Refused | None) -> None:
+        """The first *count* items of *path* are settled."""
         no = 0
         if refused is not None:
             no = refused.count if isinstance(refused, SomeRefused) else count
         with self._changed:
+            waiting = self._waiting[path]
             for _ in range(count):
-                self._waiting.popleft()
-            self._on_way = 0
-            self._settled += count
+                waiting.popleft()
+            self._on_way = ("", 0)
+            self._count -= count
             for what, items in (("sent", count - no), ("refused", no)):
                 if items:
                     self.counts[what] += items

@@ -17,7 +17,7 @@ from typing import Any
 from heliograph.core import duration
 from heliograph.core.duration import HOUR_NS
 from heliograph.core.errors import Refused
-from heliograph.recorder.monitors import Definition
+from heliograph.recorder.monitors import Definition, hears_silence
 from heliograph.recorder.points import BRIDGE, TEXT_TYPE
 
 Document = dict[str, Any]
@@ -71,6 +71,9 @@ def _of_metric(definition: Definition) -> tuple[str, Document]:
             # A monitor's past is of values, a rule's of time: an hour of them, at least.
             "window": duration.format_ns(max(definition.window_ns, HOUR_NS)),
         }
+    if hears_silence(definition):
+        words = f"a rule hears no silence: {definition.aggregate} compares with what 0 is not"
+        raise Refused(f"{words}; use an absence for too few", field="op")
     return "threshold", {
         **what,
         **lasting,

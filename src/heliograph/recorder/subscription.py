@@ -8,7 +8,7 @@ Who reads too slowly loses the oldest, which is counted: recording never waits f
 
 import threading
 from collections import deque
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Self, TypeAlias
 
 from heliograph.recorder.points import Event, Point
@@ -22,8 +22,10 @@ Item: TypeAlias = Point | Event
 class Subscription:
     """Items that wait to be read, at most *items_max*. Thread-safe.
 
-    metrics, events   names of metrics, types of events; None for all of them, () for none
+    metrics, events   names of metrics, types of events, or one; None for all of them, () for none
     dropped           items that went unread
+
+    ValueError for what is none of these.
     """
 
     def __init__(
@@ -33,10 +35,12 @@ class Subscription:
         events: Collection[str] | None = None,
         items_max: int = ITEMS_MAX,
     ) -> None:
+        if type(items_max) is not int:
+            raise ValueError(f"items_max is a whole number, not {items_max!r}")
         self.dropped = 0
         self.closed = False
-        self._metrics = None if metrics is None else frozenset(metrics)
-        self._events = None if events is None else frozenset(events)
+        self._metrics = _names(metrics)
+        self._events = _names(events)
         self._items: deque[Item] = deque()
         self._items_max = max(1, items_max)
         self._changed = threading.Condition()
@@ -78,3 +82,13 @@ class Subscription:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _names(given: object) -> frozenset[str] | None:
+    if given is None:
+        return None
+    if isinstance(given, str):
+        return frozenset((given,))
+    if not isinstance(given, Iterable):
+        raise ValueError(f"names of metrics or types of events, not {given!r}")  # noqa: TRY004 - an option's fault is a ValueError
+    return frozenset(given)

@@ -100,9 +100,7 @@ def build(around: Around, opened: ExitStack) -> AlertSide:
     routes = RouteBook(state, file, lambda one: channels.check(one.kind, one.settings, guard))
     meters = AlertMeters(around.meters.registry)
     setup = routes.setup()
-    open_channels.open(
-        {one.kind for receiver in setup.receivers.values() for one in receiver.integrations}
-    )
+    open_channels.open({one.kind for one in setup.integrations()})
     correlator = Correlator(table)
     engine = Engine.load(setup, state.read(alerts.load), clock.now_ns(), correlator=correlator)
     deliveries = Deliveries(
@@ -131,6 +129,7 @@ def build(around: Around, opened: ExitStack) -> AlertSide:
     opened.callback(ticker.close)
     applying = _applying(around, rules, posts, context, meters, after)
     alerting.start()
+    alerting.submit(routes.sweep, alone=True)
     ticker.start()
     return AlertSide(
         alerting,

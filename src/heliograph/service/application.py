@@ -42,6 +42,7 @@ from heliograph.service.endpoints import (
     wandb_runs,
     workloads,
 )
+from heliograph.service.executors import Executors
 from heliograph.service.frameworks import Frameworks
 from heliograph.service.freshness import Reads
 from heliograph.service.http import Endpoint, Surroundings
@@ -68,7 +69,7 @@ def build(
     """The application over *core* and *flow*; *queries* reads samples, *recorded* for spec 002."""
     limits = config.limits
     admission = Admission(limits.in_flight_mb * MIB, limits.reserved_mb * MIB)
-    around = _around(config, core, admission)
+    around = _around(config, core, flow.executors, admission)
     trainings = Trainings(
         core.state, core.owners, core.clock, stored=lambda: core.meters.stored.value("rows")
     )
@@ -131,7 +132,9 @@ def _patterning(
     )
 
 
-def _around(config: Config, core: Core, admission: Admission) -> Surroundings:
+def _around(
+    config: Config, core: Core, executors: Executors, admission: Admission
+) -> Surroundings:
     return Surroundings(
         gate=Gate(config.auth.tokens),
         admission=admission,
@@ -140,6 +143,7 @@ def _around(config: Config, core: Core, admission: Admission) -> Surroundings:
         body_bytes_max=config.limits.body_mb * MIB,
         hosts=answered_hosts(config),
         guarded=partial(core.supervisor.guarded, where="request"),
+        executors=executors,
     )
 
 
@@ -288,6 +292,7 @@ def _checks(config: Config, core: Core, flow: Flow) -> Callable[[], Sequence[Che
         watch=flow.watch,
         data_dir=Path(config.data_dir),
         state=core.state,
+        records=core.records,
     )
     return lambda: health.checks(parts)
 

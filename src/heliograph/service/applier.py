@@ -107,7 +107,8 @@ _Told = list[tuple[Record, int, int]]
 
 class Applier:
     """One thread. *attributed* is told every sample batch, to count whose it is; *owned* says whose
-    lines are, *derived* takes what rows give, *patterns* are the site's own for lines.
+    lines are, *derived* takes what rows give, *patterns* are the site's own for lines. *waits_for*:
+    why a store takes nothing now.
     """
 
     def __init__(
@@ -123,7 +124,7 @@ class Applier:
         owned: Owned,
         derived: Derived,
         patterns: PatternBook,
-        rules: RuleApplying | None = None,
+        rules: RuleApplying,
     ) -> None:
         self._stores = stores
         self._supervisor = supervisor
@@ -144,6 +145,7 @@ class Applier:
             workload_of=owned.workload_of,
         )
         self.set_aside = 0
+        self.waits_for: str | None = None
         held = stores.state.read(cursors.get_all)
         self._effects_seq = self._told_seq = held.get(EFFECTS, 0)
         self._tell_due_s = 0.0
@@ -157,7 +159,7 @@ class Applier:
             meters,
             findings=self._findings,
             keep_lines=keep_lines,
-            rules=None if rules is None else rules.feed,
+            rules=rules.feed,
         )
         self.handover = self._lines.handover
         self.tally = self._lines.tally
@@ -166,17 +168,12 @@ class Applier:
         self._derived_seq = 0
         self._reader = stores.log.reader(self.position)
         self._moved = threading.Condition()
-        self._wake = threading.Event()
         self._closing = False
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Begin to apply."""
         self._thread = self._supervisor.thread("applier", self._run)
-
-    def wake(self) -> None:
-        """There is something new in the log."""
-        self._wake.set()
 
     def wait_for(self, seq: int, timeout_s: float) -> bool:
         """Wait until the frame *seq* is applied, and what was made of it; whether it is."""
@@ -192,7 +189,7 @@ class Applier:
     def close(self) -> None:
         """Stop after the stretch in work."""
         self._closing = True
-        self._wake.set()
+        self._stores.log.nudge()
         if self._thread is not None:
             self._thread.join()
         self._reader.close()
@@ -201,7 +198,6 @@ class Applier:
         # Closing while a store is unavailable leaves the rest to the next start.
         with contextlib.suppress(_ClosedError):
             while not self._closing:
-                self._wake.clear()
                 end = self._stores.log.end
                 frames = self._insist(lambda: self._reader.read(bytes_max=READ_BYTES_MAX))
                 if frames:
@@ -210,7 +206,9 @@ class Applier:
                     # What damage took leaves no frame to apply, and nothing to wait for.
                     self._move_to(end)
                     self._listen()
-                    self._wake.wait(IDLE_WAIT_S)
+                    self._stores.log.wait(
+                        end, timeout_s=IDLE_WAIT_S, unless=lambda: self._closing
+                    )
                 self._tell()
                 self._settle(closing=False)
             self._tell(closing=True)
@@ -218,11 +216,9 @@ class Applier:
 
     def _listen(self) -> None:
         """All that has arrived is applied: look whether something is missing."""
-        if self._rules is None:
-            return
         self._rules.feed.refresh()
         self._rules.feed.tick()
-        if self._say(self._rules):
+        if self._say():
             self._insist(self._advance)
 
     def _settle(self, *, closing: bool) -> None:
@@ -233,8 +229,7 @@ class Applier:
         started_s = self._clock.monotonic_s()
         self._insist(self._patterns.refresh)
         self._lines.refresh()
-        if self._rules is not None:
-            self._rules.feed.refresh()
+        self._rules.feed.refresh()
         told: _Told = []
         for frame in frames:
             self._insist(lambda frame=frame: self._append(frame))  # type: ignore[misc]
@@ -310,15 +305,14 @@ class Applier:
         rows = [row for row in told if row is not None]
         if malformed := len(told) - len(rows):
             self._meters.dropped.add(malformed, "records", "malformed")
-        if self._rules is not None:
-            self._rules.feed.rows(rows, frame.seq, frame.arrival_ns)
+        self._rules.feed.rows(rows, frame.seq, frame.arrival_ns)
         return rows
 
     def _persist(self, told: _Told, through: int) -> None:
         appended = self._insist(self._derived.append)
         new = self._keeping.records()
         self._derived_seq = max(self._derived_seq, self._durable(appended))
-        ruled = self._rules is not None and self._evaluate(self._rules, told, new)
+        ruled = self._evaluate(told, new)
         self._effects_seq = max(self._effects_seq, through)
         if self._keeping.waits or told or self._unfinished.touched or ruled:
             self._insist(self._advance)
@@ -333,18 +327,20 @@ class Applier:
         self._derived.settle()
         return seq
 
-    def _evaluate(self, rules: RuleApplying, told: _Told, new: Sequence[Record]) -> bool:
+    def _evaluate(self, told: _Told, new: Sequence[Record]) -> bool:
         """Evaluate rules over records, once for each id, and have the engine take what all rules
         say; whether their states changed."""
-        wanted = rules.feed.wanted_records(told)
+        feed = self._rules.feed
+        wanted = feed.wanted_records(told)
         first = {record.record_id for record in new} if wanted else set()
         for record, seq, arrival_ns in wanted:
             if record.record_id in first or seq <= self._replayed_seq:
                 first.discard(record.record_id)
-                rules.feed.record(record, seq, arrival_ns)
-        return self._say(rules)
+                feed.record(record, seq, arrival_ns)
+        return self._say()
 
-    def _say(self, rules: RuleApplying) -> bool:
+    def _say(self) -> bool:
+        rules = self._rules
         if posts := rules.feed.posts():
             self._insist(lambda: rules.take(posts))
             rules.feed.taken()
@@ -367,8 +363,7 @@ class Applier:
             changes.write(tx)
             found.write(tx)
             self.tally.write(tx)
-            if self._rules is not None:
-                self._rules.feed.write(tx)
+            self._rules.feed.write(tx)
             cursors.advance(tx, EFFECTS, through)
 
         # Lines that are unfinished may be as much as a transaction takes.
@@ -377,22 +372,24 @@ class Applier:
         self._unfinished.settle()
         self._findings.settle()
         self.tally.settle()
-        if self._rules is not None:
-            self._rules.feed.settle()
+        self._rules.feed.settle()
         self._told_seq = through
 
     def _insist(self, work: Callable[[], T]) -> T:
         """Do *work* until the store takes it: what was acknowledged is never given up."""
         while True:
             try:
-                return work()
+                done, self.waits_for = work(), None
             except Unavailable as error:
                 log.warning("store does not take it", extra={"why": error.detail})
+                self.waits_for = error.detail
                 if self._closing or error.code == STOPPING:
                     raise _ClosedError from error
                 self._clock.sleep(RETRY_S)
                 # A full head takes no more until it is sealed.
                 self._settle(closing=False)
+            else:
+                return done
 
 
 class _ClosedError(HeliographError):

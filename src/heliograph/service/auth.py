@@ -7,7 +7,8 @@
     admin     everything
 
 A token is `hg_<role>_<id>_<secret>`; only its SHA-256 is in the configuration. It comes as
-`Authorization: Bearer …`, or as the password of Basic (wandb's clients know nothing else).
+`Authorization: Bearer …`, or as the password of Basic (wandb's clients and browsers know nothing
+else).
 With no token configured everything is open, which `config.check` allows on loopback only.
 """
 
@@ -72,7 +73,9 @@ class Gate:
             return Caller("", "admin")
         secret = _secret(authorization)
         if not secret:
-            raise Denied(401, "a token is needed: Authorization: Bearer …")
+            raise Denied(
+                401, "a token is needed: Authorization: Bearer …, or as the password of Basic"
+            )
         digest = hashlib.sha256(secret.encode("utf-8", "surrogateescape")).hexdigest()
         found = None
         for token in self._tokens:

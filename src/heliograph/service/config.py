@@ -6,6 +6,7 @@ file loads and nothing asked for is silently ignored (`unbuilt`).
 """
 
 import ipaddress
+import re
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -16,10 +17,12 @@ from heliograph.alert.config import configuration, files, routing_rules
 from heliograph.alert.config.setup import Setup
 from heliograph.core import duration, matcher
 from heliograph.core.errors import ConfigError
+from heliograph.service.limits import LimitsConfig
 from heliograph.service.pattern_document import PatternDocument, configured
 from heliograph.training.site import Pattern
 
 MIB = 1024 * 1024
+_METRIC = re.compile(r"[A-Za-z_:][A-Za-z0-9_:]*")
 
 
 class StateConfig(Struct, frozen=True):
@@ -108,36 +111,6 @@ class AuthConfig(Struct, frozen=True):
     tokens: tuple[TokenConfig, ...] = ()
 
 
-class LimitsConfig(Struct, frozen=True):
-    """What one request, series or list may be.
-
-    body_mb, decoded_mb   request body as sent, and decompressed
-    labels                labels of a series; `label_value_bytes` each value
-    series                series in memory at once
-    pods                  pods known at once, ended ones included until retention forgets them
-    list                  items of one list in an answer or a request
-    in_flight_mb          request bytes being worked on; `reserved_mb` of it for the control path
-    log_mb                the durable log on disk; writers are refused beyond it
-    wandb_runs            wandb runs that are known; the one heard of longest ago is forgotten
-    wandb_run_kb          config, summary and metadata of one run together
-    wandb_console_lines   console lines of one run that are kept as records
-    """
-
-    body_mb: int = 32
-    decoded_mb: int = 128
-    labels: int = 64
-    label_value_bytes: int = 4096
-    series: int = 300_000
-    pods: int = 100_000
-    list: int = 1000
-    in_flight_mb: int = 256
-    reserved_mb: int = 32
-    log_mb: int = 4096
-    wandb_runs: int = 10_000
-    wandb_run_kb: int = 1024
-    wandb_console_lines: int = 10_000
-
-
 class NotifyConfig(Struct, frozen=True):
     """CIDRs that channel URLs given over the API may reach."""
 
@@ -205,7 +178,7 @@ class Config(Struct, frozen=True):
 
 def check(config: Config, *, insecure: bool = False) -> None:
     """Refuse what decodes but cannot be served. Raises ConfigError naming the key."""
-    host, _ = host_and_port(config.listen)
+    host_and_port(config.listen)
     _check_durations(config)
     _check_sizes(config)
     _check_unbuilt(config)
@@ -213,10 +186,11 @@ def check(config: Config, *, insecure: bool = False) -> None:
     _check_ends(config)
     alert_setup(config)
     log_patterns(config)
-    if not config.metrics.prefix:
-        # The view would be named like what it is a view of.
-        raise ConfigError("metrics.prefix: must not be empty")
-    if not _is_loopback(host) and not config.auth.tokens and not insecure:
+    if _METRIC.fullmatch(config.metrics.prefix) is None:
+        raise ConfigError(f"metrics.prefix: {config.metrics.prefix!r} begins no metric's name")
+    if not config.data_dir:
+        raise ConfigError("data_dir: must not be empty")
+    if is_open(config) and not insecure:
         raise ConfigError(
             f"listen: {config.listen} is reachable from other machines and auth.tokens is empty; "
             "add a token (heliograph token new --role admin), or start with --insecure"
@@ -229,6 +203,12 @@ def host_and_port(listen: str) -> tuple[str, int]:
     if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535:
         raise ConfigError(f"listen: {listen!r} is not HOST:PORT")
     return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104 - checked by `check`
+
+
+def is_open(config: Config) -> bool:
+    """Whether other machines may do everything, without any token."""
+    host, _ = host_and_port(config.listen)
+    return not config.auth.tokens and not _is_loopback(host)
 
 
 def answered_hosts(config: Config) -> frozenset[str] | None:
@@ -338,9 +318,12 @@ def _check_ends(config: Config) -> None:
         from heliograph.store.state.engines import parse_url
 
         try:
-            parse_url(config.state.url)
+            parsed = parse_url(config.state.url)
         except ValueError as error:
             raise ConfigError("state.url: not a database URL") from error
+        if "@" in (parsed.host or ""):
+            # Half of a password would be taken for the host, and told as that.
+            raise ConfigError("state.url: write an @ of the user or the password as %40")
     urls = {"samples.write_url": samples.write_url, "samples.query_url": samples.query_url}
     urls["alerting.external_url"] = config.alerting.external_url or None
     urls |= {f"forward[{i}].url": forward.url for i, forward in enumerate(config.forward)}

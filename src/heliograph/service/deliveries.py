@@ -117,11 +117,10 @@ class Deliveries:
         """Take what was sent shortly before this start off the rates of those who count it: what the
         ledger has, and what a crash left in flight, of which nobody knows how much went out."""
         paced: dict[str, tuple[Paced, Integration]] = {}
-        for receiver in setup.receivers.values():
-            for one in receiver.integrations:
-                channel = self._channels.get(one.kind)
-                if isinstance(channel, Paced):
-                    paced[one.id] = channel, one
+        for one in setup.integrations():
+            channel = self._channels.get(one.kind)
+            if isinstance(channel, Paced):
+                paced[one.id] = channel, one
         if not paced:
             return
         now_ns = self._clock.now_ns()

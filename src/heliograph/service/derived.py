@@ -39,8 +39,7 @@ _NOTHING.set_result(0)
 
 
 class Derived:
-    """Appends for the applier's thread. *patterns* say which names of `extra` have samples; *ingest*
-    is built later than the applier: see `use`."""
+    """Appends for the applier's thread. *patterns* say which names of `extra` have samples."""
 
     def __init__(
         self,
@@ -49,6 +48,7 @@ class Derived:
         meters: Meters,
         clock: Clock,
         patterns: PatternBook,
+        ingest: Ingest,
     ) -> None:
         self._log = log
         self._table = table
@@ -56,16 +56,12 @@ class Derived:
         self._clock = clock
         self._patterns = patterns
         self._sampler = Sampler()
-        self._ingest: Ingest | None = None
+        self._ingest = ingest
         self._taken: list[Columns] = []
         # Of the ingest thread: the id of each of the sampler's series, while nothing is forgotten.
         self._ids = np.empty(0, np.uint32)
         self._packed: Sequence[bytes] = []
         self._generation = table.generation
-
-    def use(self, ingest: Ingest) -> None:
-        """Set the thread that appends."""
-        self._ingest = ingest
 
     def take(self, rows: Sequence[TrainingRow]) -> None:
         """Make the samples of *rows*, for `append`."""
@@ -85,7 +81,6 @@ class Derived:
         durable, 0 where there is none. Raises Unavailable, and so does the future: to be done again."""
         if not self._taken:
             return _NOTHING
-        assert self._ingest is not None
         columns = joined(self._taken)
         return self._ingest.submit(lambda: self._append(columns), urgent=True)
 

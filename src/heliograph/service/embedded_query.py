@@ -9,7 +9,7 @@ Samples are never stored twice, so metadata that comes late corrects the past by
 row belongs to the owner at its start: rows are cut where owners change when they are made.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -27,6 +27,7 @@ from heliograph.enrich.attribute import Span, cuts
 from heliograph.enrich.view import owned_labels, view_labels
 from heliograph.store.protocol import RangeAnswer, RangeQuery, SeriesPoints
 from heliograph.store.segments import rollup
+from heliograph.store.segments.name import HOUR_NS, MINUTE_NS
 from heliograph.store.segments.select import Selection, Series
 from heliograph.store.segments.store import SegmentStore
 from heliograph.training.samples import PREFIX as TRAINING
@@ -36,6 +37,10 @@ from heliograph.workloads.directory import Owner
 MS_NS = 1_000_000
 # Raw samples that one query may bring into memory, 16 bytes each.
 SAMPLES_MAX = 5_000_000
+_WHOLE = (
+    "before {floor} one value is kept for each {width}: points there are of whole {width}s that begin "
+    "within the range, however short the step"
+)
 ALL_TIME = (instant.AT_NS_MIN, instant.AT_NS_MAX)
 
 Resolve = Callable[[Labels], Sequence[Span]]
@@ -71,7 +76,7 @@ class EmbeddedQueries:
         next_ns = _complete_until(min(reached), query) if reached else None
         if query.step_ns is None:
             next_ns = _page_end(found, next_ns, query.points_max)
-        return _answer(query, found, next_ns, stored.raw_floor_ns)
+        return _answer(query, found, next_ns, stored)
 
     def metrics(self, matchers: Sequence[Matcher], limit: int) -> list[str]:
         """Sorted names; each attributed metric once more under its view's name."""
@@ -258,17 +263,17 @@ def _answer(
     query: RangeQuery,
     found: dict[Labels, list[_Part]],
     next_ns: int | None,
-    raw_floor_ns: int,
+    stored: Selection,
 ) -> RangeAnswer:
     series: list[SeriesPoints] = []
-    warnings: list[str] = []
+    warnings = _of_whole_rows(query, found, stored)
     left = query.points_max
     for labels in sorted(found):
         part = _joined(found[labels])
         if next_ns is not None:
             part = _before(part, next_ns)
         if part.rows.rows and (query.step_ns is None or query.agg in column.QUANTILES):
-            floor = instant.text_of(raw_floor_ns)
+            floor = instant.text_of(stored.raw_floor_ns)
             asked = "raw samples" if query.step_ns is None else query.agg
             warning = f"{asked} can be had from {floor} on; before it only roll-ups are kept"
             if warning not in warnings:
@@ -281,6 +286,27 @@ def _answer(
         if points.at_ms:
             series.append(points)
     return RangeAnswer(series, next_ns is not None, next_ns, warnings)
+
+
+def _of_whole_rows(
+    query: RangeQuery, found: Mapping[Labels, Sequence[_Part]], stored: Selection
+) -> list[str]:
+    """What a reader must know of points that are made of roll-up rows which the windows of *query* do
+    not part at their borders."""
+    if query.step_ns is None or query.agg in column.QUANTILES:
+        return []
+    starts = [part.rows.start_ns for parts in found.values() for part in parts]
+    hour_floor_ns, floor_ns = stored.minute_floor_ns, stored.raw_floor_ns
+    # A minute at the edge of days is not worth a word, an hour is.
+    edges = [at for at in (query.start_ns, query.end_ns) if at < hour_floor_ns and at % HOUR_NS]
+    hours = any((start_ns < hour_floor_ns).any() for start_ns in starts)
+    minutes = any((start_ns >= hour_floor_ns).any() for start_ns in starts)
+    warnings = []
+    if (hours and (edges or query.step_ns % HOUR_NS)) or (not found and edges):
+        warnings.append(_WHOLE.format(floor=instant.text_of(hour_floor_ns), width="hour"))
+    if minutes and query.step_ns % MINUTE_NS:
+        warnings.append(_WHOLE.format(floor=instant.text_of(floor_ns), width="minute"))
+    return warnings
 
 
 def _points(labels: Labels, part: _Part, query: RangeQuery) -> SeriesPoints:

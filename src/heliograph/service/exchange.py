@@ -73,6 +73,12 @@ class Exchange:
         """Whether all of the body came."""
         return not self._more
 
+    @property
+    def lasts(self) -> bool:
+        """Whether the connection does, after the answer: of a body that waits for a word that was not
+        given nobody knows whether it comes."""
+        return self.keep and not (self._expects and self._more)
+
     def came(self, some: bytes) -> None:
         """Some of the body did."""
         if self.answered:

@@ -1,5 +1,5 @@
-"""Where blocking work of requests runs: readers, one thread for lines, one for wandb runs, one for
-changes of owners, and a few for what waits for others."""
+"""Where blocking work of requests runs: readers, one thread for lines, two for other bodies, one for
+wandb runs, one for changes of owners, and a few for what waits for others."""
 
 import asyncio
 from collections.abc import Callable
@@ -11,6 +11,7 @@ from heliograph.core import thread_name
 T = TypeVar("T")
 
 READERS = 4
+BODIES = 2
 WAITERS = 4
 
 
@@ -21,6 +22,7 @@ class Executors:
         self._readers = _threads(READERS, "reader")
         self._control = _threads(1, "control")
         self._lines = _threads(1, "lines")
+        self._bodies = _threads(BODIES, "bodies")
         self._runs = _threads(1, "runs")
         self._waiters = _threads(WAITERS, "waiter")
 
@@ -32,14 +34,16 @@ class Executors:
         """Run *work*, which changes state, after those before it."""
         return await asyncio.get_running_loop().run_in_executor(self._control, work)
 
-    async def lines(self, work: Callable[[], T]) -> T:
-        """Run *work*, which reads a body of log lines, after those before it: lines of one pod stay
-        in the order in which they were sent."""
-        return await asyncio.get_running_loop().run_in_executor(self._lines, work)
-
     def begin_lines(self, work: Callable[[], None]) -> None:
-        """The same, for whoever goes on from that thread. Raises RuntimeError once it is closed."""
+        """Have *work*, which reads bodies of log lines and goes on from there, run after those before
+        it: lines of one pod stay in the order in which they were sent. Raises RuntimeError once it
+        is closed."""
         self._lines.submit(work)
+
+    async def bodies(self, work: Callable[[], T]) -> T:
+        """Run *work*, which undoes an encoding or reads a body that may be large: lines do not stand
+        behind it."""
+        return await asyncio.get_running_loop().run_in_executor(self._bodies, work)
 
     async def runs(self, work: Callable[[], T]) -> T:
         """Run *work*, which changes a wandb run: it may wait for commits, and for that run."""
@@ -55,6 +59,7 @@ class Executors:
         self._readers.shutdown()
         self._control.shutdown()
         self._lines.shutdown()
+        self._bodies.shutdown()
         self._runs.shutdown()
         self._waiters.shutdown()
 

@@ -117,6 +117,7 @@ class Forward:
     def close(self) -> None:
         """Stop; what is not sent stays in the log."""
         self._closing.set()
+        self._sources.log.nudge()
         if self._thread is not None:
             self._thread.join()
         with contextlib.suppress(Unavailable):
@@ -143,7 +144,7 @@ class Forward:
         frames = reader.read(bytes_max=READ_BYTES_MAX)
         if not frames:
             self.position = max(self.position, end)
-            self._sources.log.wait(end, timeout_s=IDLE_WAIT_S)
+            self._sources.log.wait(end, timeout_s=IDLE_WAIT_S, unless=self._closing.is_set)
             return
         for group in _groups(frames):
             if not self._pass(group):

@@ -14,10 +14,9 @@ Source: RFC 9112; what uvicorn.server asks of a protocol.
 """
 
 import asyncio
-import http
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any, cast
 from urllib.parse import unquote
 
@@ -27,25 +26,23 @@ from starlette.requests import Request
 from starlette.responses import Response
 from uvicorn.server import ServerState
 
+from heliograph.service import heads
 from heliograph.service.at_once import Rest
 from heliograph.service.exchange import Exchange
+from heliograph.service.parting import Lingering, Unread
 
 log = logging.getLogger(__name__)
 
 # Of a head, or of what comes after a body, that has no end yet; but for the read that it began in.
 HEAD_BYTES_MAX = 128 * 1024
 
-_STATUS = {
-    one.value: f"HTTP/1.1 {one.value} {one.phrase}\r\n".encode() for one in http.HTTPStatus
-}
-
 Answered = Callable[[Request], Awaitable[Response]]
-Headers = list[tuple[bytes, bytes]]
 
 
 class Front(asyncio.Protocol):
     """One connection. The application has `answered`, which gives the answer to a request and never
-    raises, and `refused`, which is told the status of what is refused here."""
+    raises, `refused`, which is told the status of what is refused here, and `vital`, the paths that
+    are answered though there are too many connections."""
 
     def __init__(
         self,
@@ -57,6 +54,7 @@ class Front(asyncio.Protocol):
         self.loop = _loop or asyncio.get_running_loop()
         self._answered: Answered = config.loaded_app.answered
         self._count: Callable[[int], None] = config.loaded_app.refused
+        self._vital: Collection[str] = config.loaded_app.vital
         self._idle_s_max = config.timeout_keep_alive
         self._many_max = config.limit_concurrency
         self._state = server_state
@@ -69,7 +67,7 @@ class Front(asyncio.Protocol):
         self._heading = False
         self._url = b""
         self._expects = False
-        self._headers: Headers = []
+        self._headers: heads.Headers = []
         # The last that began; the one that is being answered; those that wait for it.
         self._read: Exchange | None = None
         self._busy: Exchange | None = None
@@ -80,6 +78,9 @@ class Front(asyncio.Protocol):
         self._paused = False
         # While the sender reads too little.
         self._full: asyncio.Future[None] | None = None
+        self._unread: Unread | None = None
+        # Since all is said, and the sender may still send.
+        self._lingering: Lingering | None = None
         self._idle_since_s: float | None = None
         self._timer: asyncio.TimerHandle | None = None
 
@@ -102,6 +103,8 @@ class Front(asyncio.Protocol):
         # They name each other, and garbage that does is collected rarely.
         self._read = None
         del self._parser
+        if self._lingering is not None:
+            self._lingering.end()
         if self._timer is not None:
             self._timer.cancel()
 
@@ -131,6 +134,8 @@ class Front(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """The sender sends no more: what it asked is answered still."""
+        if self._lingering is not None:
+            return False
         if self._waiting and not self._waiting[-1].whole:
             self._waiting.pop()
             self._read = self._waiting[-1] if self._waiting else self._busy
@@ -144,15 +149,21 @@ class Front(asyncio.Protocol):
         """The sender does not read."""
         if self._full is None:
             self._full = self.loop.create_future()
+            self._unread = Unread(self._transport, self.loop)
 
     def resume_writing(self) -> None:
         """The sender reads again."""
         full, self._full = self._full, None
+        unread, self._unread = self._unread, None
+        if unread is not None:
+            unread.end()
         if full is not None and not full.done():
             full.set_result(None)
 
     def data_received(self, data: bytes) -> None:
         """Some bytes came."""
+        if self._lingering is not None:
+            return
         self._first = True
         self._unended_bytes += len(data)
         try:
@@ -163,7 +174,7 @@ class Front(asyncio.Protocol):
             # What a callback raised is its context: a path that is none, for example.
             log.warning("no request", extra={"why": repr(error.__context__ or error)[:500]})
             self._refuse_rest(400, b"Invalid HTTP request received.")
-        if self._transport.is_closing():
+        if self._is_over():
             # Nobody would learn what came of it.
             self._held = False
         elif self._held:
@@ -241,7 +252,12 @@ class Front(asyncio.Protocol):
         exchange.end_body()
         if exchange.answered:
             self._idle()
-        if self._held and self._first and self._full is None and not self._is_too_many():
+        if (
+            self._held
+            and self._first
+            and self._full is None
+            and not self._is_too_many(exchange)
+        ):
             # Of many that came in one read, the others take their turns with other connections.
             self._held = self._first = False
             self._at_once(exchange)
@@ -263,9 +279,9 @@ class Front(asyncio.Protocol):
         """What is to be answered now, and may not be all there, becomes a task."""
         self._held = False
         exchange = cast("Exchange", self._busy)
-        if self._is_too_many():
+        if self._is_too_many(exchange):
             log.warning("too many connections, or requests in work")
-            self._refuse(503, b"Service Unavailable")
+            self._refuse(503, b"Too many connections, or requests in work.")
             self._end(exchange)
         else:
             self._go_on(exchange, self._answered(Request(exchange.scope, exchange.receive)))
@@ -281,6 +297,11 @@ class Front(asyncio.Protocol):
             while self._full is not None and not exchange.gone:
                 await self._full
             self._answer(exchange, response)
+        except asyncio.CancelledError:
+            # The server ends, and has waited for it long enough.
+            self._refuse(503, b"The service stops.")
+            self._end(exchange)
+            raise
         finally:
             if not exchange.answered:
                 self._give_up(exchange)
@@ -290,26 +311,39 @@ class Front(asyncio.Protocol):
         self._refuse(500, b"Internal Server Error")
         self._end(exchange)
 
-    def _is_too_many(self) -> bool:
+    def _is_too_many(self, exchange: Exchange) -> bool:
         most = self._many_max
-        return most is not None and (
-            len(self._state.connections) >= most or len(self._state.tasks) >= most
+        return (
+            most is not None
+            and (len(self._state.connections) > most or len(self._state.tasks) >= most)
+            and exchange.scope["path"] not in self._vital
         )
+
+    def _is_over(self) -> bool:
+        return self._lingering is not None or self._transport.is_closing()
+
+    def _leave(self, *, unread: bool) -> None:
+        """Close it; *unread*: some of what the sender says is not here yet."""
+        if unread:
+            self._lingering = Lingering(self._transport, self.loop)
+            self.resume()
+        else:
+            self._transport.close()
 
     def _answer(self, exchange: Exchange, response: Response) -> None:
         """Write *response*, in one piece."""
-        if not exchange.gone and not self._transport.is_closing():
+        if not exchange.gone and not self._is_over():
             own = b"".join([b"%b: %b\r\n" % one for one in response.raw_headers])
             if not own.count(b"\r") == own.count(b"\n") == len(response.raw_headers):
                 log.error("a header of several lines", extra={"headers": repr(own[:500])})
                 self._give_up(exchange)
                 return
-            head = _STATUS[response.status_code], always(self._state.default_headers), own
-            end = b"\r\n" if exchange.keep else b"connection: close\r\n\r\n"
+            begin = heads.head(response.status_code, self._state.default_headers)
+            end = b"\r\n" if exchange.lasts else b"connection: close\r\n\r\n"
             body = b"" if exchange.scope["method"] == "HEAD" else response.body
-            self.write(b"".join((*head, end, body)))
-            if not exchange.keep:
-                self._transport.close()
+            self.write(b"".join((begin, own, end, body)))
+            if not exchange.lasts:
+                self._leave(unread=not exchange.whole)
         self._end(exchange)
 
     def _end(self, exchange: Exchange) -> None:
@@ -317,7 +351,7 @@ class Front(asyncio.Protocol):
         exchange.end()
         self._busy = None
         self._state.total_requests += 1
-        if exchange.gone or self._transport.is_closing():
+        if exchange.gone or self._is_over():
             return
         if self._waiting:
             self._busy = self._waiting.popleft()
@@ -345,15 +379,12 @@ class Front(asyncio.Protocol):
 
     def _refuse(self, status: int, text: bytes) -> None:
         """Say so, and close: who sends this way is not understood, or not wanted now."""
-        if self._transport.is_closing():
+        if self._is_over():
             return
         self._count(status)
-        told = b"content-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\n" % len(text)
-        always_ = always(self._state.default_headers)
-        self.write(
-            b"".join((_STATUS[status], always_, told, b"connection: close\r\n\r\n", text))
-        )
-        self._transport.close()
+        self.write(heads.refusal(status, self._state.default_headers, text))
+        # Of what cannot be read nobody knows the end.
+        self._leave(unread=self._busy is None or not self._busy.whole)
 
     def _refuse_rest(self, status: int, text: bytes) -> None:
         """The same of what comes; to what was asked before that is no answer."""
@@ -367,20 +398,3 @@ def _address(transport: asyncio.BaseTransport, name: str) -> tuple[str, int] | N
     # None where it is closed already.
     found = transport.get_extra_info(name)
     return (found[0], found[1]) if found else None
-
-
-class _Always:
-    """Headers of every answer as they go out; they change once a second, for the date is one."""
-
-    def __init__(self) -> None:
-        self._of: Headers | None = None
-        self._text = b""
-
-    def __call__(self, headers: Headers) -> bytes:
-        if headers is not self._of:
-            self._text = b"".join(b"%b: %b\r\n" % one for one in headers)
-            self._of = headers
-        return self._text
-
-
-always = _Always()

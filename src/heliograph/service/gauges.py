@@ -91,6 +91,15 @@ def add_stores(
         lambda: [((lane.name.lower(),), float(n)) for lane, n in sorted(state.slow.items())],
         ("lane",),
     )
+    gauge(
+        "heliograph_state_damage",
+        "Since the start: damage was seen in state.db, or the start replaced a damaged one.",
+        lambda: [
+            (("seen",), float(state.damaged)),
+            (("replaced",), float(state.mended is not None)),
+        ],
+        ("what",),
+    )
     if segments is not None:
         _add_segments(registry, segments)
     gauge("process_resident_memory_bytes", "Resident memory.", _one(_resident_bytes))

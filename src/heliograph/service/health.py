@@ -10,6 +10,7 @@ from heliograph.service.forward import Forward
 from heliograph.service.placement_watch import PlacementWatch
 from heliograph.service.supervisor import Supervisor
 from heliograph.store.log.log import Log
+from heliograph.store.records.protocol import RecordStore
 from heliograph.store.state.state import State
 from heliograph.web.first_page import Check
 
@@ -30,6 +31,7 @@ class Parts(NamedTuple):
     watch: PlacementWatch | None
     data_dir: Path
     state: State
+    records: RecordStore
 
 
 def checks(parts: Parts) -> list[Check]:
@@ -42,6 +44,7 @@ def checks(parts: Parts) -> list[Check]:
         *(_forward(one) for one in parts.forwards),
         *_placements(parts.watch),
         *_state(parts.state),
+        *_records(parts.records),
     ]
 
 
@@ -51,12 +54,14 @@ def _threads(parts: Parts) -> Check:
 
 
 def _lag(parts: Parts) -> Check:
-    lag_s = parts.backpressure.lag_s()
-    state = "bad" if lag_s > LAG_S_MAX else "warn" if lag_s > LAG_S_NOTED else "ok"
+    late_s = parts.backpressure.late_s()
+    state = "bad" if late_s > LAG_S_MAX else "warn" if late_s > LAG_S_NOTED else "ok"
+    if parts.applier.waits_for is not None:
+        return Check("applier", "warn", f"waits: {parts.applier.waits_for}")
     aside = parts.applier.set_aside
     if aside:
         return Check("applier", "warn" if state == "ok" else state, f"{aside} frames set aside")
-    return Check("applier", state, f"{lag_s:.1f} s behind")
+    return Check("applier", state, f"{late_s:.1f} s behind")
 
 
 def _log(parts: Parts) -> Check:
@@ -99,3 +104,9 @@ def _state(state: State) -> list[Check]:
         # Logs and samples are taken still, and nobody else would reach it either.
         return [Check("state", "warn", state.failing[:200])]
     return [] if state.mended is None else [Check("state", "warn", state.mended)]
+
+
+def _records(records: RecordStore) -> list[Check]:
+    aside = records.counts["days_corrupt"]
+    text = f"{aside} damaged days set aside since the start"
+    return [Check("records", "warn", text)] if aside else []

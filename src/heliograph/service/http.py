@@ -4,7 +4,7 @@ An endpoint cannot be declared without its permission, and a path that is not in
 answered only to those who hold a token: a new route fails closed.
 """
 
-import asyncio
+import http
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
@@ -22,6 +22,7 @@ from heliograph.service import at_once, problem
 from heliograph.service.admission import Admission
 from heliograph.service.auth import Denied, Gate, Permission
 from heliograph.service.exchange import WHOLE
+from heliograph.service.executors import Executors
 from heliograph.service.meters import Meters
 
 # With every answer, whoever gives it; the server adds them.
@@ -81,6 +82,7 @@ class Surroundings(NamedTuple):
     """What every endpoint is wrapped in.
 
     guarded   gives what a work does, or what another gives where a bug ends that
+    executors where what would hold up other requests runs
     hosts     names in `Host` that are answered to, None for any
     """
 
@@ -90,11 +92,14 @@ class Surroundings(NamedTuple):
     clock: Clock
     body_bytes_max: int
     guarded: Guarded
+    executors: Executors
     hosts: frozenset[str] | None
 
 
 class Application:
-    """Who answers which path."""
+    """Who answers which path. *vital* ones are answered though there are too many connections."""
+
+    vital = frozenset({"/healthz", "/readyz"})
 
     def __init__(
         self, answers: Mapping[str, Answer], unknown: Answer, around: Surroundings
@@ -116,6 +121,8 @@ class Application:
     def refused(self, status: int) -> None:
         """Count what a connection refused by itself: it is no request, or there are too many."""
         _tally(self._meters, OTHER, OTHER, status)
+        if status == http.HTTPStatus.SERVICE_UNAVAILABLE:
+            self._meters.refused_for_now.add(1, "connections")
 
     def answered(self, request: Request) -> Awaitable[Response]:
         """The answer to *request*, whatever happens."""
@@ -222,7 +229,7 @@ async def read_inflated(
     inflated = await read_encoded(request, around, decoded_bytes_max)
     # Of few bytes may come very many: not here, where all other requests wait.
     is_encoded = header(request, b"content-encoding")
-    return await asyncio.to_thread(inflated) if is_encoded else inflated()
+    return await around.executors.bodies(inflated) if is_encoded else inflated()
 
 
 async def read_encoded(

@@ -40,21 +40,13 @@ class Done(NamedTuple):
 
 
 class Ingest:
-    """One thread, and whoever stands in for it (`run_now`): the log has one writer at a time.
-    *committed* is called after each commit. Who stands in is done before `close`."""
+    """One thread, and whoever stands in for it (`run_now`): the log has one writer at a time. Who
+    stands in is done before `close`."""
 
-    def __init__(
-        self,
-        log: Log,
-        supervisor: Supervisor,
-        clock: Clock,
-        *,
-        committed: Callable[[], None],
-    ) -> None:
+    def __init__(self, log: Log, supervisor: Supervisor, clock: Clock) -> None:
         self._log = log
         self._supervisor = supervisor
         self._clock = clock
-        self._committed = committed
         self._urgent: deque[_Request] = deque()
         self._bulk: deque[_Request] = deque()
         self._answers = Answers()
@@ -173,7 +165,4 @@ class Ingest:
 
     def _not_kept(self) -> Exception | None:
         """Make what was appended durable; why not, where it could not be."""
-        error = self._supervisor.attempt(self._log.commit, where="commit")
-        if error is None:
-            self._committed()
-        return error
+        return self._supervisor.attempt(self._log.commit, where="commit")

@@ -130,7 +130,7 @@ class LineReading:
         *,
         findings: Findings,
         keep_lines: KeepLines,
-        rules: RuleFeed | None,
+        rules: RuleFeed,
     ) -> None:
         self._owned = owned
         self._unfinished = unfinished
@@ -168,9 +168,8 @@ class LineReading:
             self._meters.log_lines.add(count, kind)
         for (framework, kind, rule), count in found.rules.items():
             self._meters.pattern_matches.add(count, framework, kind, rule)
-        if self._rules is not None:
-            self._rules.heard(read.block.sources)
-            self._rules.rows(found.rows, frame.seq, frame.arrival_ns)
+        self._rules.heard(read.block.sources)
+        self._rules.rows(found.rows, frame.seq, frame.arrival_ns)
         self._detect(found.rows)
         return found
 
@@ -190,11 +189,10 @@ class LineReading:
             self.tally.note(
                 read.parsed[place], block.text(place), pods.of(block, place), block.at_ns[place]
             )
-        if self._rules is not None:
-            for place, hits in self._rules.wanted(read):
-                line, pod_uid = block.line(place), pods.of(block, place)
-                said = read.parsed[place]
-                self._rules.line(line, pod_uid, frame.seq, frame.arrival_ns, said, hits)
+        for place, hits in self._rules.wanted(read):
+            line, pod_uid = block.line(place), pods.of(block, place)
+            said = read.parsed[place]
+            self._rules.line(line, pod_uid, frame.seq, frame.arrival_ns, said, hits)
         return found
 
     def _one_by_one(self, read: Read, frame: Frame) -> Effects:
@@ -212,9 +210,8 @@ class LineReading:
             findings=self._findings,
             seq=frame.seq,
         )
-        if self._rules is not None:
-            for line, pod_uid, parsed in given:
-                self._rules.line(line, pod_uid, frame.seq, frame.arrival_ns, parsed)
+        for line, pod_uid, parsed in given:
+            self._rules.line(line, pod_uid, frame.seq, frame.arrival_ns, parsed)
         self.tally.count(given)
         return found
 
@@ -223,7 +220,7 @@ class LineReading:
         return (
             self._keep_lines != "all"
             and block.all_whole
-            and self._unfinished.idle(seq)
+            and self._unfinished.idle(seq, block.at_ns)
             and self._findings.idle(block.blob)
         )
 

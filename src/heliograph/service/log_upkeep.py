@@ -1,5 +1,6 @@
 """What may leave the log and the series table: only what every consumer has had."""
 
+import logging
 from collections.abc import Sequence
 
 from heliograph.core.series import SeriesTable
@@ -10,6 +11,8 @@ from heliograph.store.log.log import Log
 from heliograph.store.protocol import SampleStore
 from heliograph.store.state import cursors
 from heliograph.store.state.state import State
+
+_logger = logging.getLogger(__name__)
 
 
 class LogUpkeep:
@@ -23,6 +26,7 @@ class LogUpkeep:
         applier: Applier,
         forwards: Sequence[Forward],
         segments: SampleStore | None,
+        ingest: Ingest,
     ) -> None:
         self._log = log
         self._state = state
@@ -30,12 +34,11 @@ class LogUpkeep:
         self._applier = applier
         self._forwards = forwards
         self._segments = segments
-        self._ingest: Ingest | None = None
-        self._end_at_start = log.end
-
-    def use(self, ingest: Ingest) -> None:
-        """Set the ingest thread, which is built later than what this is handed to."""
         self._ingest = ingest
+        self._end_at_start = log.end
+        if frames := log.end - applier.position:
+            said = {"from_seq": applier.position + 1, "frames": frames}
+            _logger.info("the end of the log is read again", extra=said)
 
     def replayed(self) -> bool:
         """Whether the applier has passed what was in the log when this was made."""
@@ -55,8 +58,7 @@ class LogUpkeep:
         On the ingest thread, between two requests, and only when every consumer has caught up:
         then no id is on its way anywhere but in the head.
         """
-        if self._ingest is not None:
-            self._ingest.submit(lambda: self._forget(idle_since_ns)).result()
+        self._ingest.submit(lambda: self._forget(idle_since_ns)).result()
 
     def _forget(self, idle_since_ns: int) -> int:
         end = self._log.end

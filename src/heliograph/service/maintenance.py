@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from heliograph.alert import silences
 from heliograph.core.clock import Clock
-from heliograph.core.duration import DAY_NS, HOUR_NS
+from heliograph.core.duration import DAY_NS, HOUR_NS, SECOND_NS
 from heliograph.core.errors import HeliographError
 from heliograph.core.labels import Labels
 from heliograph.core.series import SeriesTable
@@ -96,7 +96,7 @@ class Maintenance:
         self._clock = clock
         self._believed = BelievedTime(clock)
         self._closing = threading.Event()
-        self._backup_due_s = clock.monotonic_s() + BACKUP_EVERY_S
+        self._backup_due_s: float | None = None
         self._rolled_hour: int | None = None
         self._more: tuple[tuple[str, Callable[[], None]], ...] = ()
         self._thread: threading.Thread | None = None
@@ -227,8 +227,21 @@ class Maintenance:
             self._upkeep.forget(self._clock.now_ns() - SERIES_IDLE_NS)
 
     def _backup(self) -> None:
+        if not self._upkeep.state.on_sqlite:
+            return
         now_s = self._clock.monotonic_s()
-        if now_s >= self._backup_due_s and self._upkeep.state.on_sqlite:
+        if self._backup_due_s is None:
+            self._backup_due_s = now_s + self._copy_lasts_s()
+        if now_s >= self._backup_due_s:
             self._backup_due_s = now_s + BACKUP_RETRY_S
             self._upkeep.state.backup()
             self._backup_due_s = now_s + BACKUP_EVERY_S
+
+    def _copy_lasts_s(self) -> float:
+        """How long the copy of an earlier life still does: a service may never live for an hour."""
+        copied_ns = self._upkeep.state.copied_ns
+        if copied_ns is None:
+            return 0.0
+        # By a clock that was set back it is of the future.
+        age_s = max(0.0, (self._clock.now_ns() - copied_ns) / SECOND_NS)
+        return max(0.0, BACKUP_EVERY_S - age_s)

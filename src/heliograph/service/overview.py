@@ -10,6 +10,7 @@ from heliograph.core import labels as label
 from heliograph.core.clock import Clock
 from heliograph.core.labels import Labels
 from heliograph.service.attributing import Attributing
+from heliograph.service.endpoints import foreign
 from heliograph.service.meters import Meters
 from heliograph.web.first_page import AlertLine, Check, FirstPage, Flow, Unowned, WorkloadLine
 
@@ -23,8 +24,14 @@ PROTOCOLS = {
     "placements": ("Placements, pods", "pods"),
     "wandb": ("wandb, steps", "steps"),
     "records": ("Memory events", "records"),
+    "events": ("Events", "events"),
+    "metrics": ("Metrics by name", "metrics"),
     "usage": ("Usage of training tools, payloads", "payloads"),
 }
+ALERT_PATHS = frozenset(
+    {f"{root}alerts" for root in foreign.ROOTS}
+    | {f"/v1/alerts/{source}" for source in ("metric", "log", "trace", "webhook")}
+)
 MEANINGS = {
     "no_identity": "no label names a device, a pod or a node that we could look up",
     "unknown_node": "the node that it names holds no device that we know of",
@@ -41,8 +48,8 @@ MEANINGS = {
 class Overview(NamedTuple):
     """Where the page's values come from.
 
-    listed   the newest workloads as `GET /v1/workloads` shows them, and their total
-    alerts   the newest alerts that fire, what holds each back, and how many there are
+    listed   workloads as `GET /v1/workloads` shows them, what trains first, and their total
+    alerts   alerts that fire, what is urgent first, what holds each back, and how many there are
     """
 
     meters: Meters
@@ -81,13 +88,27 @@ def page(have: Overview) -> FirstPage:
 
 
 def _flows(meters: Meters) -> list[Flow]:
-    flows = []
+    flows = _alerts_posted(meters)
     for protocol, (text, kind) in PROTOCOLS.items():
         received = int(meters.received.value(protocol, kind))
         rejected = sum(count for (of, _), count in meters.rejected.items() if of == protocol)
         if received or rejected:
             flows.append(Flow(text, received, int(rejected)))
     return flows
+
+
+def _alerts_posted(meters: Meters) -> list[Flow]:
+    """Requests that posted alerts."""
+    answered = [
+        (int(status), count)
+        for (method, path, status), count in meters.requests.items()
+        if method == "POST" and path in ALERT_PATHS
+    ]
+    if not answered:
+        return []
+    refused = sum(count for status, count in answered if status >= 400)
+    received = sum(count for _, count in answered)
+    return [Flow("Alerts, requests", int(received), int(refused))]
 
 
 def _alert(alert: Alert, held: Suppression, now_ns: int) -> AlertLine:

@@ -18,6 +18,9 @@ from starlette.responses import Response
 from heliograph.core.errors import HeliographError, Refused, Unavailable
 from heliograph.service.auth import Denied
 
+# A browser asks its user for a token only when Basic is offered.
+CHALLENGES = ('Bearer realm="heliograph"', 'Basic realm="heliograph", charset="UTF-8"')
+
 _encoder = msgspec.json.Encoder()
 
 
@@ -105,8 +108,10 @@ def of_error(error: HeliographError, *, busy_status: int = 503) -> Response:
         headers = {"Retry-After": str(max(1, math.ceil(error.retry_after_s)))}
         return problem(busy_status, error.detail, code=error.code, headers=headers)
     if isinstance(error, Denied):
-        headers = (
-            {"WWW-Authenticate": 'Bearer realm="heliograph"'} if error.status == 401 else {}
-        )
-        return problem(error.status, error.detail, code=error.code, headers=headers)
+        response = problem(error.status, error.detail, code=error.code)
+        if error.status == 401:
+            # A header each: not every client takes a list of challenges apart.
+            for challenge in CHALLENGES:
+                response.headers.append("WWW-Authenticate", challenge)
+        return response
     return problem(500, "an error without an answer", code="internal")

@@ -2,17 +2,19 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
 
-from heliograph.alert.config import channel_numbers, routing_rules, setup
-from heliograph.alert.config.channel_numbers import Numbered
+from heliograph.alert.config import routing_rules, setup
 from heliograph.alert.config.setup import Setup
 from heliograph.alert.model import Integration, Receiver
 from heliograph.alert.routes import Route
 from heliograph.core.errors import Refused
+from heliograph.service import route_stored
 from heliograph.service.alerting import Turn
+from heliograph.service.route_stored import Stored
 from heliograph.store.state import alert_routes
 from heliograph.store.state.alert_routes import RouteKept, RouteShown
 from heliograph.store.state.state import State
@@ -20,8 +22,8 @@ from heliograph.store.state.state import State
 log = logging.getLogger(__name__)
 
 Document = Mapping[str, Any]
-# Beside the keys of a stored document: the numbers of its channels.
-NUMBERS = "channel_numbers"
+# Routes that are gone and owe their channels an end still.
+GONE_MAX = alert_routes.ROUTES_MAX
 
 
 class RouteBook:
@@ -67,7 +69,7 @@ class RouteBook:
     def create(self, turn: Turn, route_id: str, document: Document) -> Sequence[str]:
         """Make a route, tried after all others; warnings for who wrote it. Raises Refused."""
         warnings = self._read(route_id, document)
-        kept = self._state.read(alert_routes.load)
+        kept = self.sweep(turn)
         new = RouteKept(route_id, len(kept), msgspec.json.encode(document))
         self._put_into_force(turn, [*kept, new])
         turn.also(
@@ -83,12 +85,12 @@ class RouteBook:
 
     def replace(self, turn: Turn, route_id: str, document: Document) -> Sequence[str]:
         """Put *document* in place of a route. Raises Refused, 404 where there is none."""
-        kept = self._state.read(alert_routes.load)
+        kept = self.sweep(turn)
         before = _of(kept, route_id)
         document = self._unmasked(document, before)
         warnings = self._read(route_id, document)
-        numbers = channel_numbers.of(document, _numbered(before))
-        changed = before._replace(document=msgspec.json.encode({**document, NUMBERS: numbers}))
+        edited = self._owing(turn, route_stored.read(before).edited(document))
+        changed = before._replace(document=edited.encoded())
         self._put_into_force(turn, [changed if one is before else one for one in kept])
         turn.also(
             lambda tx: alert_routes.replace(
@@ -102,11 +104,44 @@ class RouteBook:
         return warnings
 
     def remove(self, turn: Turn, route_id: str) -> None:
-        """Remove a route. Raises Refused, 404 where there is none."""
-        kept = self._state.read(alert_routes.load)
-        gone = _of(kept, route_id)
-        self._put_into_force(turn, [one for one in kept if one is not gone])
-        turn.also(lambda tx: alert_routes.remove(tx, route_id))
+        """Remove a route; what its channels were told to fire, they are still told the end of. Raises
+        Refused, 404 where there is none."""
+        kept = self.sweep(turn)
+        before = _of(kept, route_id)
+        rest = [one for one in kept if one is not before]
+        left = self._owing(turn, route_stored.read(before).edited({}))
+        if not left.retired or sum(map(_is_gone, kept)) >= GONE_MAX:
+            self._put_into_force(turn, rest)
+            turn.also(lambda tx: alert_routes.remove(tx, route_id))
+            return
+        gone = RouteKept(route_id, alert_routes.GONE, left.encoded())
+        self._put_into_force(turn, [gone, *rest])
+        turn.also(lambda tx: alert_routes.keep(tx, route_id, gone.document, gone=True))
+
+    def sweep(self, turn: Turn) -> list[RouteKept]:
+        """Forget the retired channels that are owed nothing any more, and the routes that are gone
+        with all of theirs: what is kept then."""
+        found: list[RouteKept] = []
+        loaded = self._state.read(alert_routes.load)
+        read = [route_stored.read(one) for one in loaded]
+        # All that was told is looked through for it: once, however many routes there are.
+        owed = turn.engine.owed() if any(one.retired for one in read) else frozenset()
+        for one, stored in zip(loaded, read, strict=True):
+            left = stored.owing(owed, self._file)
+            if _is_gone(one) and not left.retired:
+                turn.also(partial(alert_routes.remove, route_id=one.id))
+                continue
+            if len(left.retired) < len(stored.retired):
+                one = one._replace(document=left.encoded())  # noqa: PLW2901 - the one that is kept
+                keep = partial(alert_routes.keep, route_id=one.id, document=one.document)
+                turn.also(partial(keep, gone=_is_gone(one)))
+            found.append(one)
+        return found
+
+    def _owing(self, turn: Turn, stored: Stored) -> Stored:
+        if not stored.retired:
+            return stored
+        return stored.owing(turn.engine.owed(), self._file)
 
     def one(self, route_id: str) -> RouteShown:
         """A route without its secrets. Raises Refused (404)."""
@@ -118,11 +153,13 @@ class RouteBook:
 
     @staticmethod
     def _unmasked(document: Document, before: RouteKept) -> Document:
-        found: Document = routing_rules.unmasked(document, _numbered(before).document)
+        stored = route_stored.read(before)
+        found: Document = routing_rules.unmasked(document, stored.document)
         return found
 
     def _read(self, route_id: str, document: Document) -> Sequence[str]:
         """Warnings for who wrote *document*. Raises Refused."""
+        routing_rules.check_words(document)
         _, _, warnings = routing_rules.from_document(route_id, document, self._file)
         return warnings
 
@@ -134,11 +171,15 @@ class RouteBook:
         refuse an edit of another, and what is new was read before (`_read`)."""
         routes: list[Route] = []
         receivers: list[Receiver] = []
+        retired: list[Integration] = []
         for one in kept:
-            document, numbers = _numbered(one)
+            stored = route_stored.read(one)
+            retired += stored.integrations(self._file)
+            if _is_gone(one):
+                continue
             try:
                 route, receiver, _ = routing_rules.from_document(
-                    one.id, document, self._file, numbers
+                    one.id, stored.document, self._file, stored.numbers
                 )
             except Refused as refused:
                 # It stays in the list, and nobody who looks there would know.
@@ -149,21 +190,17 @@ class RouteBook:
                 continue
             routes.append(route)
             receivers.append(receiver)
-        return setup.with_api_routes(self._file, routes, receivers)
+        return setup.with_api_routes(self._file, routes, receivers, retired)
 
 
-def _numbered(kept: RouteKept) -> Numbered:
-    """The document of *kept*, and the numbers of its channels: those of places, where it was never
-    edited."""
-    document = msgspec.json.decode(kept.document)
-    numbers = document.pop(NUMBERS, None)
-    return Numbered(document, numbers or channel_numbers.first(document))
+def _is_gone(kept: RouteKept) -> bool:
+    return kept.position == alert_routes.GONE
 
 
 def _of(kept: Sequence[RouteKept], route_id: str) -> RouteKept:
     """The one of *kept*. Raises Refused (404)."""
     for one in kept:
-        if one.id == route_id:
+        if one.id == route_id and not _is_gone(one):
             return one
     raise Refused(f"no route {route_id[:100]!r}", code="not_found", status=404)
 

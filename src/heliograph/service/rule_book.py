@@ -113,7 +113,7 @@ class RuleBook:
             )
         with self._lock:
             # What it remembers goes when what it said is ended: see `rule_memory`.
-            self._write(lambda tx: alert_rules.remove(tx, rule_id, forget=False))
+            self._write(lambda tx: alert_rules.remove(tx, rule_id))
             self._reload()
 
     def one(self, rule_id: str) -> Shown:
@@ -169,7 +169,7 @@ class RuleBook:
             if new:
                 self._write(lambda tx: alert_rules.create(tx, row))
             else:
-                self._write(lambda tx: alert_rules.replace(tx, row, forget=False))
+                self._write(lambda tx: alert_rules.replace(tx, row))
             self._reload()
         return rule
 

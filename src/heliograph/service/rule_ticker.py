@@ -72,6 +72,8 @@ class RuleTicker:
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
         self.counts: Counter[str] = Counter()
+        # Why rules could not be evaluated, by id.
+        self._failing: dict[str, str] = {}
         rules = book.rules()
         rows, documents = rule_memory.load(state)
         kept = pieces.joined(rows)
@@ -115,6 +117,23 @@ class RuleTicker:
                     )
                     self._meters.rule_evaluations.add(1, rule.source)
                     self._meters.rule_failures.add(error is not None, rule.source)
+                    self._note(rule, error)
+            self._failing = {
+                one: why for one, why in self._failing.items() if one in rules.by_id
+            }
+
+    def _note(self, rule: Rule, error: Exception | None) -> None:
+        """Log what became of *rule*, where that is another thing than the last time."""
+        why = None if error is None else str(error)
+        if why == self._failing.get(rule.id):
+            return
+        if why is None:
+            del self._failing[rule.id]
+            log.info("rule evaluated again", extra={"rule": rule.name, "id": rule.id})
+        else:
+            self._failing[rule.id] = why
+            facts = {"rule": rule.name, "id": rule.id, "why": why}
+            log.warning("rule not evaluated", extra=facts)
 
     def _evaluate(self, rule: Rule, asked: Query, document: bytes | None) -> None:
         before = self._states.get(rule.id, b"")

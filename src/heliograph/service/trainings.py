@@ -19,14 +19,14 @@ from heliograph.core.clock import Clock
 from heliograph.core.errors import Refused
 from heliograph.core.owner import Pod
 from heliograph.core.record import Record
-from heliograph.core.training import TrainingRow
+from heliograph.core.training import WANDB, TrainingRow
 from heliograph.service.owners import Owners
 from heliograph.store.state import training
 from heliograph.store.state.state import State
 from heliograph.training import checkpoints, framework
 from heliograph.training.checkpoints import Checkpoint, CheckpointEvent
 from heliograph.training.rows import one_step
-from heliograph.training.runs import WANDB, Run, runs
+from heliograph.training.runs import Run, runs
 from heliograph.workloads.directory import Directory
 
 KEPT_MAX = 500
@@ -149,7 +149,10 @@ class Trainings:
         rows = [row for row in newest if row.marker is None]
         if not rows or not known:
             return None
-        row = max(rows, key=lambda row: (row.at_ns, row.iteration or 0, row.rank_group))
+        # Of one place the last, which has the greatest epoch.
+        row = max(
+            reversed(rows), key=lambda row: (row.at_ns, row.iteration or 0, row.rank_group)
+        )
         if row.source == WANDB:
             row = self._step(row)
         serial, _ = _run_of(row, known)
@@ -183,14 +186,10 @@ class Trainings:
         pods = self.pods(uid)
         uids = [pod.uid for pod in pods]
         edges = self._state.read(lambda tx: training.edges(tx, uids))
-        rows = (
-            TrainingRow(
-                edge.pod_uid, edge.source, edge.rank_group, edge.at_ns, edge.iteration,
-                edge.marker, edge.framework, {},
-            )
-            for edge in edges
-        )  # fmt: skip
-        return runs(rows, pod_names={pod.uid: (pod.namespace, pod.name) for pod in pods})
+        return runs(
+            map(TrainingRow._make, edges),
+            pod_names={pod.uid: (pod.namespace, pod.name) for pod in pods},
+        )
 
 
 def _steps(rows: Iterable[Row]) -> list[Row]:

@@ -22,6 +22,8 @@ from heliograph.store.state.partials import Partial
 
 # A beginning of a line to which nothing was added for this long will get no end.
 SILENT_S_MAX = 3600.0
+# A shipper that got no answer sends again within this time.
+AGAIN_S_MAX = 120.0
 # Between the parts of a key; no name contains it.
 SEPARATOR = "\x1f"
 _HASHED = "sha256"
@@ -80,11 +82,16 @@ class Unfinished:
         # by arrival, so that lines of last week may be imported.
         self._since_s = {source(line): clock.monotonic_s() for _, line in rows}
         self._joined: tuple[int, list[Whole]] = (0, [])
+        self._touched_s = clock.monotonic_s()
         self.touched = 0
 
-    def idle(self, seq: int) -> bool:
-        """Whether the frame *seq* finds no beginning that waits, and was not asked for before."""
-        return not len(self._joining) and self._joined[0] != seq
+    def idle(self, seq: int, at_ns: Iterable[int] | None = None) -> bool:
+        """Whether the frame *seq*, of lines of the times *at_ns* (any, where that is not known), finds
+        no beginning that waits, none that came to its end lately, and was not asked for before."""
+        if self._clock.monotonic_s() - self._touched_s > AGAIN_S_MAX:
+            self._joining.ended.forget()
+        waits = len(self._joining) or self._joining.ended.may_come_again(at_ns)
+        return not waits and self._joined[0] != seq
 
     def whole(self, seq: int, decoded: Callable[[], Sequence[Line]]) -> list[Whole]:
         """The whole lines that the frame *seq*, of the lines *decoded*, comes to; asked again for
@@ -98,7 +105,9 @@ class Unfinished:
         for place, line in enumerate(lines):
             joined = self._joining.join(line)
             alone = len(joined) == 1 and joined[0] is line
-            self.touched += not alone
+            if not alone:
+                self.touched += 1
+                self._touched_s = self._clock.monotonic_s()
             found.extend(Whole(one, place if alone else None) for one in joined)
         return found
 

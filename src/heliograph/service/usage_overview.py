@@ -5,13 +5,14 @@ jobs of a part of the window                  2  0  3         what it grew by
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from heliograph.core import duration, instant
 from heliograph.core import labels as label
 from heliograph.core.clock import Clock
 from heliograph.core.errors import HeliographError, Refused
+from heliograph.core.labels import Labels
 from heliograph.service.usages import KEYS_MAX, LABELED, PREFIX, TOOL, Usages
 from heliograph.store.protocol import RangeQuery, SampleQueries, SeriesPoints
 from heliograph.web.usage_page import UsageLine, UsagePage, UsageTable
@@ -67,39 +68,51 @@ def page(have: Overview, window: str) -> UsagePage:
 def _courses(have: Overview, now_ns: int, window_ns: int) -> tuple[list[_Course], str]:
     step_ns = window_ns // PARTS
     start_ns = now_ns - now_ns % step_ns - (PARTS - 1) * step_ns
-    # One part more, whose last value is what the window begins from.
-    least, last = (
-        RangeQuery(PREFIX + JOBS, (), start_ns - step_ns, now_ns + 1, step_ns, agg, KEYS_MAX)
-        for agg in ("min", "last")
-    )
+    # One part more, which says for most series what the window begins from.
+    first_ns = start_ns - step_ns
+    last = RangeQuery(PREFIX + JOBS, (), first_ns, now_ns + 1, step_ns, "last", KEYS_MAX)
     try:
-        firsts = {one.labels: one for one in have.queries.range(least).series}
         answer = have.queries.range(last)
     except HeliographError as error:
         return [], f"The course over time cannot be drawn: {error}"
     note = "The course over time is not whole: too many series." if answer.truncated else ""
-    courses = [
-        _course(series, firsts.get(series.labels), start_ns, step_ns)
-        for series in answer.series
-    ]
+    before: Mapping[Labels, float] | None = {}
+    if any(round(one.at_ms[0] * 1e6) >= start_ns for one in answer.series):
+        before = _before(have, first_ns)
+    if before is None:
+        note = "The course over time is not whole: too many samples before it."
+    courses = [_course(one, before, start_ns, step_ns) for one in answer.series]
     return courses, note
 
 
+def _before(have: Overview, until_ns: int) -> Mapping[Labels, float] | None:
+    """The last values before *until_ns*, by labels; None where these are too much to look at."""
+    # One window from the epoch on: it ends at a part's start as all windows do.
+    ever = RangeQuery(PREFIX + JOBS, (), 0, until_ns, until_ns, "last", KEYS_MAX)
+    try:
+        answer = have.queries.range(ever)
+    except HeliographError:
+        return None
+    if answer.truncated:
+        return None
+    return {one.labels: one.value[-1] or 0.0 for one in answer.series}
+
+
 def _course(
-    series: SeriesPoints, firsts: SeriesPoints | None, start_ns: int, step_ns: int
+    series: SeriesPoints, before: Mapping[Labels, float] | None, start_ns: int, step_ns: int
 ) -> _Course:
-    """A series is written when a job is counted: its first value here is one more than the one
-    before it, which may be older than all that was asked for."""
+    """How *series* grew. One that is not in *before* began from nothing; where that is None, nobody
+    knows what its first value here grew from."""
     grown = [0.0] * PARTS
-    before = firsts.value[0] if firsts is not None and firsts.value else None
-    before = None if before is None else before - 1
+    reached = None if before is None else before.get(series.labels, 0.0)
     for at_ms, value in zip(series.at_ms, series.value, strict=True):
         if value is None:
             continue
         place = (round(at_ms * 1e6) - start_ns) // step_ns
-        if 0 <= place < PARTS and before is not None:
-            grown[place] += max(0.0, value - before)
-        before = value
+        if 0 <= place < PARTS and reached is not None:
+            grown[place] += max(0.0, value - reached)
+        # Posts at once may show their sums in another order than that of counting.
+        reached = value if reached is None else max(reached, value)
     return _Course({name: text for name, text in series.labels if name != label.NAME}, grown)
 
 

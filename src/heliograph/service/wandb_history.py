@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 from heliograph.core.errors import Refused
 from heliograph.core.training import TrainingRow
 from heliograph.service import wandb_places
+from heliograph.service.wandb_names import Names
 from heliograph.store.state import training
 from heliograph.store.state.state import State
 from heliograph.store.state.wandb_runs import WandbRun
@@ -44,11 +45,11 @@ def history(state: State, run: WandbRun, wanted: Wanted) -> list[dict[str, Any]]
         # Of those with certain keys nobody knows how many there are before they are read.
         times = {step: times[step] for step in _evenly(sorted(times), wanted.samples)}
     found: dict[int, dict[str, Any]] = {}
-    names = run.document.get("names") or {}
+    names = Names(run.document.get("names") or {})
     ours = set(wanted.keys).difference(_OWN)
     for row in _rows(state, run, pod_uids, times):
         step = row.iteration or 0
-        values = steps.as_logged(row, names)
+        values = names.as_logged(row)
         if ours and not values.keys() & ours:
             continue
         # What was logged later holds.

@@ -58,10 +58,8 @@ class Post(NamedTuple):
 
 
 class Reading:
-    """A file being read into requests; the counts grow meanwhile.
-
-    steps, events, lines   of history, system metrics and console, so far
-    """
+    """A file being read into requests. `counts` says how many lines of history, system metrics and
+    console are in them so far, by the name of the client's file."""
 
     def __init__(self, file: Readable) -> None:
         self.file = WandbFile(file)

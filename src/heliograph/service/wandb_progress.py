@@ -1,25 +1,36 @@
 """How far a wandb run has come: what each body of its stream adds to what is known of it.
 
 history_lines   lines of its history, each once, however often and from where its client counts
-names           what the script calls the fields of its steps: {"total_loss": "train/loss"}
+names           what the script calls the fields of its steps (`wandb_names`)
+dropped_values  values of steps that found no room, by why; `left_out` then has `metrics`
 tail            of its last line what a client that goes on with the run must know
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from itertools import islice
+from typing import Any, NamedTuple
 
 from heliograph.receive import wandb_stream
 from heliograph.receive.wandb_stream import Point, Stream
 from heliograph.service.meters import Meters
 from heliograph.store.state.wandb_runs import WandbRun
-from heliograph.training import steps
 
 # Names of values of one run that are remembered; a value without is shown under our name.
 NAMES_MAX = 4096
 
 
-def moved_on(run: WandbRun, stream: Stream, now_ns: int, meters: Meters) -> WandbRun:
-    """*run* after *stream*, which came at *now_ns*."""
+class Stepped(NamedTuple):
+    """What the steps of a body told: all names of the run so far, place → name, and values that found
+    no room, by why."""
+
+    names: Mapping[str, str]
+    left_out: Mapping[str, int]
+
+
+def moved_on(
+    run: WandbRun, stream: Stream, told: Stepped, now_ns: int, meters: Meters
+) -> WandbRun:
+    """*run* after *stream*, which came at *now_ns* and whose steps *told* this."""
     said = dict(run.document)
     fresh = _fresh(run, stream.history)
     if fresh and stream.history_end >= run.history_lines:
@@ -28,12 +39,13 @@ def moved_on(run: WandbRun, stream: Stream, now_ns: int, meters: Meters) -> Wand
         said["events_tail"] = _tail(stream.events[-1])
     if stream.summary is not None:
         said["summary"] = stream.summary
-    names = said.get("names") or {}
-    if found := _new_names(names, stream):
-        said["names"] = dict([*names.items(), *sorted(found.items())][:NAMES_MAX])
-        meters.dropped.add(
-            max(0, len(names) + len(found) - NAMES_MAX), "wandb_names", "too_many"
-        )
+    _add_names(said, told.names, meters)
+    if fresh and told.left_out:
+        sums = dict(said.get("dropped_values") or {})
+        for why, count in told.left_out.items():
+            sums[why] = int(sums.get(why, 0)) + count
+        said["dropped_values"] = sums
+        _leave_out(said, "metrics")
     if stream.uploaded:
         said["uploaded_files"] = int(said.get("uploaded_files", 0)) + stream.uploaded
     return run._replace(
@@ -63,14 +75,18 @@ def _fresh(run: WandbRun, history: Sequence[Point]) -> int:
     )
 
 
-def _new_names(known: Mapping[str, str], stream: Stream) -> dict[str, str]:
-    """What the script calls the fields of its steps, as far as nobody said it yet."""
-    found: dict[str, str] = {}
-    for names in dict.fromkeys(tuple(point.values) for point in stream.history):
-        of_step = steps.fields_of(names)
-        if not of_step.keys() <= known.keys():
-            found |= {field: of_step[field] for field in of_step.keys() - known.keys()}
-    return found
+def _add_names(said: dict[str, Any], names: Mapping[str, str], meters: Meters) -> None:
+    known = said.get("names") or {}
+    if len(names) == len(known):
+        return
+    said["names"] = dict(islice(names.items(), NAMES_MAX))
+    if (beyond := len(names) - NAMES_MAX) > 0:
+        meters.dropped.add(beyond, "wandb_names", "too_many")
+        _leave_out(said, "names")
+
+
+def _leave_out(said: dict[str, Any], what: str) -> None:
+    said["left_out"] = sorted({*(said.get("left_out") or ()), what})
 
 
 def _tail(point: Point) -> dict[str, Any]:

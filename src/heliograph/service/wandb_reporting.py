@@ -17,7 +17,7 @@ from heliograph.core.errors import Refused
 from heliograph.core.owner import Pod, Workload
 from heliograph.core.placement import PlacedPod, PlacedWorkload, Placements
 from heliograph.receive.wandb_reports import Reported, Target
-from heliograph.service import record_frames
+from heliograph.service import record_frames, wandb_names
 from heliograph.service.ingest import Ingest
 from heliograph.service.owners import Owners
 from heliograph.store.log.log import Log
@@ -62,28 +62,23 @@ class Reporting:
             return Whose(target.pod_uid)
         raise Refused("no valid workload found", field="pod_name", code="unknown_pod")
 
-    def append(self, reported: Reported, pod_uid: str) -> "Future[None]":
-        """Make the steps of *reported* durable, as the pod's; done when they are."""
+    def append(self, reported: Reported, pod_uid: str) -> tuple["Future[None]", int]:
+        """Make the steps of *reported* durable, as the pod's: done when they are, and how many values
+        found no room in them."""
         now_ns = self._clock.now_ns()
-        records = [
-            steps.record_of(
-                steps.told(
-                    one.values,
-                    pod_uid=pod_uid,
-                    run=reported.run_id or pod_uid,
-                    step=one.step,
-                    at_ns=one.at_ns,
-                ).row,
-                observed_ns=now_ns,
-            )
+        run = reported.run_id or pod_uid
+        told = [
+            wandb_names.told(one.values, wandb_names.Step(pod_uid, run, one.step, one.at_ns))
             for one in reported.steps
         ]
-        if not records:
+        left_out = sum(one.left_out for one in told)
+        if not told:
             done: Future[None] = Future()
             done.set_result(None)
-            return done
+            return done, left_out
+        records = [steps.record_of(one.row, observed_ns=now_ns) for one in told]
         payloads = record_frames.payloads(records)
-        return self._ingest.submit(lambda: self._append(payloads))
+        return self._ingest.submit(lambda: self._append(payloads)), left_out
 
     def _append(self, payloads: Sequence[tuple[bytes, int]]) -> None:
         for payload, count in payloads:

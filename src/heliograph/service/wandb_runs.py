@@ -14,6 +14,8 @@ from contextlib import AbstractContextManager
 from threading import Lock, RLock
 from typing import Any, NamedTuple
 
+from sqlalchemy import Connection
+
 from heliograph.core import instant
 from heliograph.core.clock import Clock
 from heliograph.receive.wandb_graphql import RunName, RunSettings
@@ -60,7 +62,6 @@ class WandbRuns:
         # Of runs that are in no other's pod: how often the directory had changed at the last look.
         self._looked: OrderedDict[str, int] = OrderedDict()
         self._swept_ns = clock.now_ns()
-        self._count: int | None = None
         self._held = [RLock() for _ in range(HOLDS)]
         self._lock = Lock()
 
@@ -82,7 +83,7 @@ class WandbRuns:
         run, new = self.described(name, said)
         kept = self._put(run)
         self._place(run, None)
-        kept.result()
+        self._stored(kept)
         return self._remember(run), new
 
     def described(
@@ -92,8 +93,6 @@ class WandbRuns:
         read from a file."""
         now_ns = self._clock.now_ns()
         old = self.known(name)
-        if old is None:
-            self._make_room()
         run = old or WandbRun(
             name.uid, name.entity, name.project, name.run, wandb_runs.RUNNING, "", True,
             now_ns, now_ns, document={"name": name.run},
@@ -130,7 +129,7 @@ class WandbRuns:
             # What it said last is said already; its clock need not be ours.
             since_ns = max(self._clock.now_ns(), tail_ns(run) + 1)
             run = places.moved(run, pod_uid, since_ns)
-            self._put(run).result()
+            self._stored(self._put(run))
         if moving or not run.own:
             self._place(run, None)
         self._has_looked(run, changed)
@@ -163,11 +162,29 @@ class WandbRuns:
     def saved(self, run: WandbRun) -> WandbRun:
         """*run* as it is kept in state, durably; what it says too much of is left out."""
         run = run._replace(document=self._bounded(run.document))
-        self._put(run).result()
+        self._stored(self._put(run))
         return self._remember(run)
 
-    def _put(self, run: WandbRun) -> "Future[None]":
-        return self._state.write(lambda tx: wandb_runs.put(tx, run), lane=Lane.APPLIER)
+    def _put(self, run: WandbRun) -> "Future[list[str]]":
+        """Keep *run*; where it may be new, forget those that are too many with it."""
+        with self._lock:
+            known = run.uid in self._kept
+
+        def put(tx: Connection) -> list[str]:
+            wandb_runs.put(tx, run)
+            return [] if known else wandb_runs.forget_oldest(tx, self.limits.runs, run.uid)
+
+        return self._state.write(put, lane=Lane.APPLIER)
+
+    def _stored(self, put: "Future[list[str]]") -> None:
+        """Wait for *put*; runs that were forgotten with it are known no more."""
+        gone = put.result()
+        if not gone:
+            return
+        with self._lock:
+            for uid in gone:
+                self._kept.pop(uid, None)
+        self._meters.dropped.add(len(gone), "wandb_runs", "too_many")
 
     def sweep(self) -> None:
         """Now and then: runs that nobody has heard of for long have ended, as far as we know, and
@@ -202,23 +219,6 @@ class WandbRuns:
             if len(self._kept) > KEPT_MAX:
                 self._kept.popitem(last=False)
         return run
-
-    def _make_room(self) -> None:
-        keep = self.limits.runs - 1
-        with self._lock:
-            if self._count is None:
-                self._count = self._state.read(wandb_runs.count)
-            self._count += 1
-            if self._count <= keep + 1:
-                return
-        gone = self._state.write(
-            lambda tx: wandb_runs.forget_oldest(tx, keep), lane=Lane.APPLIER
-        ).result()
-        with self._lock:
-            self._count -= len(gone)
-            for uid in gone:
-                self._kept.pop(uid, None)
-        self._meters.dropped.add(len(gone), "wandb_runs", "too_many")
 
     def _place(self, run: WandbRun, end_ns: int | None) -> None:
         """Say to all others that the run is, or until when it was."""

@@ -12,6 +12,7 @@ and rows under the same ids: nothing is lost and nothing happens twice. The run 
 """
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from functools import partial
@@ -30,8 +31,9 @@ from heliograph.service.ingest import Ingest
 from heliograph.service.meters import Meters
 from heliograph.service.series_batch import Sample, batch_of
 from heliograph.service.wandb_console import Console
+from heliograph.service.wandb_names import Names, Step
 from heliograph.service.wandb_places import pod_at, started_ns
-from heliograph.service.wandb_progress import moved_on, tail_ns
+from heliograph.service.wandb_progress import Stepped, moved_on, tail_ns
 from heliograph.service.wandb_runs import WandbRuns
 from heliograph.store.log.log import Log
 from heliograph.store.state import batches, wandb_runs
@@ -82,10 +84,10 @@ def take(
     run = runs.begun(run, min(_times(stream), default=now_ns))
     # What others know of it is where and since when it runs.
     untold = run if before is None or _shown(run) != _shown(before) else None
-    _add_steps(taking, run, stream, now_ns, found)
+    told = _add_steps(taking, run, stream, now_ns, found)
     _add_samples(run, stream.events, now_ns, found)
     run = _add_console(taking, run, stream, now_ns, found)
-    run = moved_on(run, stream, now_ns, taking.meters)
+    run = moved_on(run, stream, told, now_ns, taking.meters)
     run, state, ended_ns = _ended(run, stream, now_ns, found)
     appended = _append(taking, found)
     if state:
@@ -142,24 +144,23 @@ def _times(stream: Stream) -> Iterator[int]:
 
 def _add_steps(
     taking: Taking, run: WandbRun, stream: Stream, now_ns: int, found: _Found
-) -> None:
+) -> Stepped:
     said = (run.document.get("config") or {}).get("framework")
     known = isinstance(said, str) and _FRAMEWORK.fullmatch(said.lower())
     framework = str(said).lower() if known else "unknown"
-    left_out = 0
+    names = Names(run.document.get("names") or {})
+    left_out: Counter[str] = Counter()
     for point in stream.history:
         at_ns = _at_ns(run, point, now_ns)
-        told = steps.told(
-            point.values,
-            pod_uid=pod_at(run, at_ns),
-            run=run.run_id,
-            step=point.number if point.step is None else point.step,
-            at_ns=at_ns,
-            framework=framework,
-        )
-        left_out += told.left_out
+        number = point.number if point.step is None else point.step
+        step = Step(pod_at(run, at_ns), run.run_id, number, at_ns, framework)
+        told = names.told(point.values, step)
+        left_out.update(point.left_out)
+        left_out["too_many_names"] += told.left_out
         found.records.append(steps.record_of(told.row, observed_ns=now_ns))
-    taking.meters.dropped.add(left_out, "wandb_values", "too_many_names")
+    for why, count in left_out.items():
+        taking.meters.dropped.add(count, "wandb_values", why)
+    return Stepped(names.name_at, +left_out)
 
 
 def _at_ns(run: WandbRun, point: Point, now_ns: int) -> int:

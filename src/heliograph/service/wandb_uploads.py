@@ -11,6 +11,8 @@ import hmac
 import secrets
 from urllib.parse import quote
 
+from sqlalchemy import Connection
+
 from heliograph.receive.wandb_graphql import RunName
 from heliograph.store.state import meta
 from heliograph.store.state.lanes import Lane
@@ -43,14 +45,18 @@ class Uploads:
     def signature(self, name: RunName, file: str) -> str:
         """Hexadecimal digits that only we can compute."""
         if not self._secret:
-            self._secret = self._made()
+            self._secret = self._kept()
         said = "\0".join((*name, file[:NAME_CHARS_MAX])).encode("utf-8", "replace")
         return hmac.new(self._secret, said, hashlib.sha256).hexdigest()[:SIGNATURE_CHARS]
 
-    def _made(self) -> bytes:
-        kept = self._state.read(lambda tx: meta.get(tx, SECRET))
-        if kept is None:
-            kept = secrets.token_hex(32)
-            made = kept
-            self._state.run(lambda tx: meta.put(tx, SECRET, made), lane=Lane.CONTROL)
-        return kept.encode()
+    def _kept(self) -> bytes:
+        """The secret that is kept, or one made now: in one transaction, that two threads make one."""
+        new = secrets.token_hex(32)
+
+        def kept(tx: Connection) -> str:
+            known = meta.get(tx, SECRET)
+            if known is None:
+                meta.put(tx, SECRET, new)
+            return known or new
+
+        return self._state.run(kept, lane=Lane.CONTROL).encode()

@@ -5,8 +5,9 @@ handed to a part that is already closed.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -43,9 +44,9 @@ from heliograph.service.owners import Owners
 from heliograph.service.parts import Core, Flow
 from heliograph.service.placement_watch import PlacementWatch
 from heliograph.service.recorder_queries import QueriedPoints
-from heliograph.service.sealing import Sealing
+from heliograph.service.sealing import Sealing, fills
 from heliograph.service.supervisor import Supervisor
-from heliograph.store.log.log import Log
+from heliograph.store.log.log import Log, LogLimits
 from heliograph.store.protocol import SampleQueries
 from heliograph.store.records.folder import RecordFolder
 from heliograph.store.records.protocol import RecordStore
@@ -58,6 +59,8 @@ from heliograph.store.state.state import State, upgrade
 
 log = logging.getLogger(__name__)
 
+# Of a full log, for nothing but whole files of it is ever let go.
+LOG_FILES_MIN = 8
 # Lanes as self-metrics have them.
 _LANES = {lane: lane.name.lower() for lane in Lane}
 
@@ -113,7 +116,7 @@ def _core(config: Config, clock: Clock, opened: ExitStack) -> Core:
             believed_ns=BelievedTime(clock).now_ns,
         )
         opened.callback(segments.close)
-    durable = _log(data_dir, table, state, segments, clock)
+    durable = _log(config, table, state, segments, clock)
     opened.callback(durable.close)
     owners = Owners(state, clock, pods_max=config.limits.pods)
     return Core(
@@ -131,20 +134,23 @@ def _core(config: Config, clock: Clock, opened: ExitStack) -> Core:
 
 
 def _log(
-    data_dir: Path,
+    config: Config,
     table: SeriesTable,
     state: State,
     segments: SegmentStore | None,
     clock: Clock,
 ) -> Log:
-    durable = Log(data_dir / "log", table, clock)
+    folder = Path(config.data_dir) / "log"
+    # Only whole files leave it, and never the one that is written.
+    file_bytes = min(LogLimits().file_bytes_max, config.limits.log_mb * MIB // LOG_FILES_MIN)
+    durable = Log(folder, table, clock, limits=LogLimits(file_bytes_max=file_bytes))
     known = [0, *state.read(cursors.get_all).values()]
     if segments is not None:
         known.append(segments.sealed_seq)
     try:
         durable.open(floor=max(known))
     except OSError as error:
-        raise ConfigError(f"data_dir: {data_dir / 'log'}: {error.strerror}") from error
+        raise ConfigError(f"data_dir: {folder}: {error.strerror}") from error
     return durable
 
 
@@ -180,15 +186,16 @@ def _flow(config: Config, core: Core, queries: SampleQueries, opened: ExitStack)
         opened,
     )
     patterns = _patterns(config, core)
-    derived = Derived(core.log, core.table, core.meters, core.clock, patterns)
-    applier = _applier(config, core, side.applying, derived, patterns)
+    ingest = Ingest(core.log, core.supervisor, core.clock)
+    derived = Derived(core.log, core.table, core.meters, core.clock, patterns, ingest)
+    applier = _applier(config, core, side.applying, derived, patterns, forwards)
     opened.callback(applier.close)
-    upkeep = LogUpkeep(core.log, core.state, core.table, applier, forwards, core.segments)
+    upkeep = LogUpkeep(
+        core.log, core.state, core.table, applier, forwards, core.segments, ingest
+    )
     maintenance = _maintenance(config, core, upkeep)
     opened.callback(maintenance.close)
-    ingest = Ingest(core.log, core.supervisor, core.clock, committed=applier.wake)
-    upkeep.use(ingest)
-    derived.use(ingest)
+    # Before the applier: what that has derived since is derived again.
     opened.callback(ingest.close)
     opened.callback(executors.close)
     watch = _watch(config, core)
@@ -212,6 +219,7 @@ def _flow(config: Config, core: Core, queries: SampleQueries, opened: ExitStack)
             core.clock,
             end=lambda: core.log.end,
             applied=lambda: applier.position,
+            away=lambda: applier.waits_for is not None,
             log_bytes=lambda: core.log.disk_bytes,
             log_bytes_max=config.limits.log_mb * MIB,
         ),
@@ -232,12 +240,24 @@ def _forget_cursors(state: State, known: set[str]) -> None:
 
 
 def _applier(
-    config: Config, core: Core, rules: RuleApplying, derived: Derived, patterns: PatternBook
+    config: Config,
+    core: Core,
+    rules: RuleApplying,
+    derived: Derived,
+    patterns: PatternBook,
+    forwards: Sequence[Forward],
 ) -> Applier:
     sealing = None
     if core.segments is not None:
-        every_s = span_ns(config.samples.seal, "samples.seal") / 1e9
-        sealing = Sealing(core.segments, core.meters, core.clock, every_s=every_s)
+        sealing = Sealing(
+            core.segments,
+            core.meters,
+            core.clock,
+            every_s=span_ns(config.samples.seal, "samples.seal") / 1e9,
+            is_wanted=partial(
+                fills, core.log, core.segments, forwards, config.limits.log_mb * MIB
+            ),
+        )
 
     def pod_named(namespace: str, name: str, at_ns: int) -> str:
         directory = core.owners.directory()

@@ -3,6 +3,7 @@
 import os
 import platform
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Protocol
 
 from heliograph.core.errors import ConfigError
@@ -10,6 +11,9 @@ from heliograph.ship.family import FamilyLike, Source
 from heliograph.ship.post import TIMEOUT_S
 from heliograph.ship.shipper import EVERY_S, EXIT_S, Shipper
 from heliograph.ship.spool import BYTES_MAX
+
+# That it stands still is an alert: a collector that nobody ever started has none.
+RUNS_NAME = "telemetry_collection_runs"
 
 
 class CollectorLike(Protocol):
@@ -67,7 +71,7 @@ def to(
         if source is not None:
             raise ConfigError("either a collector or a source")
         constant.update(collector.constant_labels)
-        source = collector.families
+        source = partial(_shown, collector)
     if source is None:
         raise ConfigError("nothing to ship: hand in a collector, or a source of families")
     return Shipper(
@@ -84,3 +88,13 @@ def to(
         headers=headers,
         own_metrics=own_metrics,
     )
+
+
+def _shown(collector: CollectorLike) -> list[FamilyLike]:
+    """The families of *collector*, without the count of its runs while there was none."""
+    return [
+        family
+        for family in collector.families()
+        if family.name.removesuffix("_total") != RUNS_NAME
+        or any(point.value for point in family.points)
+    ]

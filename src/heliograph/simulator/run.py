@@ -51,8 +51,8 @@ def run(
     token: str | None,
     report: Callable[[str], None],
     stopped: Callable[[], bool] = lambda: False,
-) -> None:
-    """Simulate a cluster towards the service at *base_url* until it is over.
+) -> int:
+    """Simulate a cluster towards the service at *base_url* until it is over; the requests delivered.
 
     It is over after *seconds* of live time (None: never), when *stopped* says so, or on
     SIGINT; all three end it the same way, by returning. *speed* makes training and its mishaps
@@ -78,6 +78,7 @@ def run(
         report(f"stopped: {delivered} requests delivered, {refused} refused")
     finally:
         sender.close()
+    return sum(sender.delivered.values())
 
 
 def _live(

@@ -19,16 +19,17 @@ from typing import NamedTuple
 
 from heliograph.training import clean, evaluations, rates
 from heliograph.training import framework as frameworks
+from heliograph.training.grammar import WHOLE
 
 # The bar itself is as wide as a terminal; the words before it and after it are fewer.
 _DESCRIPTION_CHARS_MAX = 120
 _POSTFIX_PAIRS_MAX = 64
 
 _BAR = re.compile(
-    r"(?:(?:(?<!\d)\d{1,3}%)?\|[^|%\n]{0,400}\|\s{0,16}(\d{1,15})/(\d{1,15}|\?)"
+    rf"(?:(?:(?<!\d)\d{{1,3}}%)?\|[^|%\n]{{0,400}}\|\s{{0,16}}({WHOLE})/({WHOLE}|\?)"
     # Without the bar itself, as some terminals are given it.
     r"|(?:(?<!\d)\d{1,3}%\s{1,4}(?:[#=█>-]{1,200}\s{1,4})?)?"
-    r"(?<![\d./])(\d{1,15})/(\d{1,15})(?=\s{0,4}\[\d[\d:]{3,11}<)"
+    rf"(?<![\d.,/])({WHOLE})/({WHOLE})(?=\s{{0,4}}\[\d[\d:]{{3,11}}<)"
     r"|(?<=: )(\d{1,15})(?=it \[)it)\s{0,4}"
     r"\[(\d[\d:]{3,11})(?:<[^,\]]{1,24})?((?:,[^\]\n]{0,4000})?)\]?"
 )

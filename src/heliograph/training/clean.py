@@ -37,8 +37,8 @@ _ESCAPES = ("\x1b", "\\x1", "\\u001", "\\033", "#033", "^[")
 _RANK = re.compile(r"\[rank[-:_ ]{0,2}(\d{1,7})(?:/(\d{1,7}))?\]", re.IGNORECASE)
 _ROLE = re.compile(r"\[([a-zA-Z_]{1,32}\d{1,7})\]:")
 _TASK = re.compile(r"\s*(\d{1,7}):\s")
-# `Rank 3: `, before anything else
-_SAYS_RANK = re.compile(r"\s*rank (\d{1,7}):\s", re.IGNORECASE)
+# `Rank 3: `, `rank=3 `, before anything else
+_SAYS_RANK = re.compile(r"\s*rank(?: (\d{1,7}):|=(\d{1,7})[:,]?)\s", re.IGNORECASE)
 # Of mpirun: its job, and the process within, which launches all ranks of a node or is one of them.
 _PROCESS = re.compile(r"\[\d{1,7},(\d{1,7})\]<std(?:out|err)>")
 _TIME_BEFORE = re.compile(r"\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?\Z")
@@ -84,6 +84,28 @@ _PREFIX = re.compile(
     r")){0,16}",
     re.IGNORECASE,
 )
+# What a log tool puts before a line, of words that a sentence may have too: it is one where a line
+# of its own follows. stern's `trainer-x7k2p pytorch `, whose pod ends as Kubernetes ends the names of
+# a set's; a host with its domain, as pdsh says it; a rank of somebody's own.
+_TOOL = re.compile(
+    r"(?:"
+    # `checkpoint-500 saved …` is no pod.
+    r"(?!(?:best|checkpoint|ckpt|epoch|iter|step)-\d)"
+    r"[a-z0-9](?:[a-z0-9.-]{0,240}[a-z0-9])?-(?:\d{1,5}|[bcdfghj-np-tv-xz2456789]{5})"
+    r" (?!(?:epoch|step|iter|iteration|batch) )[a-z0-9][a-z0-9-]{0,62}\s"
+    # Behind a key stands its number; behind a host a time's, a rank's or a bar's.
+    r"|[a-z][\w-]{0,62}(?:\.[a-z][\w-]{0,62}){1,8}:\s"
+    r"(?=\s{0,16}(?:(?!nan\b|inf)[^\s\d.+-]|\d{4}[-/]|\d\d[/:]|\d{1,9}(?:[|%]|:\s)))"
+    r"|rank=\d{1,7}[:,]?\s"
+    r")"
+)
+# Ray tells once of what many said, and where to read of it.
+_REPEATED = re.compile(
+    r"\s?\[repeated \d{1,9}x across cluster\](?: \(Ray deduplicates [^\n]*)?\s*\Z"
+)
+# Rich puts where a line was logged in a column of its own.
+_LOGGED_AT = re.compile(r"(?<=\S)\s{2,512}[\w.<>-]{1,80}\.py:\d{1,6}\s{0,64}\Z")
+_LOGGED_AT_CHARS_MAX = 512
 
 
 class Speaker(NamedTuple):
@@ -134,7 +156,8 @@ def speaker(head: str) -> Speaker:
             return Speaker(rank, int(world), str(rank))
     match = _SAYS_RANK.match(head)
     if match is not None:
-        return Speaker(int(match[1]), None, str(int(match[1])))
+        rank = int(match[1] or match[2])
+        return Speaker(rank, None, str(rank))
     match = _TASK.match(head) or _PROCESS.match(head)
     if match is not None:
         return Speaker(None, None, f"task{int(match[1])}")
@@ -148,6 +171,27 @@ def message_at(text: str) -> int:
     """Where the message begins in *text*, a cleaned line: after launchers' and loggers' parts."""
     match = _PREFIX.match(text)
     return match.end() if match is not None else 0
+
+
+def told_at(text: str) -> int:
+    """Where a line of its own may begin in *text*, a cleaned line, behind what a log tool put before
+    it; 0 where none did."""
+    word = text.partition(" ")[0]
+    # Most lines are told apart without a search.
+    if not ("-" in word or "." in word or "=" in word):
+        return 0
+    match = _TOOL.match(text)
+    return match.end() if match is not None else 0
+
+
+def without_end(text: str) -> str:
+    """*text*, a cleaned line, without what Ray or rich put behind it."""
+    if "x across cluster]" in text:
+        text = _REPEATED.sub("", text)
+    if ".py:" in text[-96:]:
+        match = _LOGGED_AT.search(text, max(0, len(text) - _LOGGED_AT_CHARS_MAX))
+        text = text if match is None else text[: match.start()]
+    return text
 
 
 def begins(text: str, at: int) -> bool:

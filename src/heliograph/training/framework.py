@@ -4,6 +4,7 @@ One line often cannot tell: Primus prints some lines exactly as Megatron-LM does
 may be Primus' too. So a stream's framework is the most telling one that any of its lines showed.
 """
 
+import re
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 
@@ -37,6 +38,8 @@ _TELLING = {
     **dict.fromkeys((VERL, OPENRLHF), 3),
     PRIMUS: 4,
 }
+# T5X logs by absl; many a program else has a `train.py`.
+_ABSL = re.compile(r"[IWEF]\d{4} [\d:.]{8,18}\s{1,8}\d{1,20} train(?:er)?\.py:")
 # What a line's own logger or text says; the first that is there.
 _NAMED = (
     ("[titan]", TORCHTITAN),
@@ -105,7 +108,7 @@ def of_prefix(text: str) -> str:
     return UNKNOWN
 
 
-def of_spaced(text: str, head: str, keys: AbstractSet[str]) -> str:
+def of_spaced(head: str, keys: AbstractSet[str]) -> str:
     """The framework of a line of keys without pipes; *keys* as printed."""
     named = of_prefix(head)
     if named != UNKNOWN:
@@ -126,7 +129,7 @@ def of_spaced(text: str, head: str, keys: AbstractSet[str]) -> str:
         return TORCHTUNE
     if "memory" in keys and "step" in keys:
         return TORCHTITAN
-    return T5X if "train.py:" in text or "trainer.py:" in text else UNKNOWN
+    return T5X if _ABSL.search(head) is not None else UNKNOWN
 
 
 def of_dict(head: str, pairs: Sequence[tuple[str, str]]) -> str:
@@ -137,6 +140,8 @@ def of_dict(head: str, pairs: Sequence[tuple[str, str]]) -> str:
     keys = {key for key, _ in pairs}
     if "reduced_train_loss" in keys:
         return NEMO
+    if "num_updates" in keys and not keys.isdisjoint({"wps", "ups", "gnorm", "update"}):
+        return FAIRSEQ
     if any(key.startswith(("memory/max_", "memory/device_")) for key in keys):
         return AXOLOTL
     if not keys.isdisjoint({"num_input_tokens_seen", "current_steps", "throughput"}):

@@ -7,7 +7,7 @@
     piece  = [ "avg" ] number [ unit ]
     number = decimal, with or without exponent, sign, thousands separators | nan | inf
 
-What does not fit is no value: `1.2.3`, `--`, `0x10`, `1_000` and `12,34` are left unread.
+What does not fit is no value: `1.2.3`, `--`, `0x10`, `1_000`, `0,001` and `12,34` are left unread.
 """
 
 import re
@@ -21,15 +21,15 @@ WHOLE_MAX = 2**63 - 1
 
 _PIECE = re.compile(
     r"\s*(avg:?\s*)?"
-    r"([-+]?(?:\d{1,3}(?:,\d{3}){1,40}(?:\.\d*)?|\d+(?:\.\d*)?|\.\d+)(?:e[-+]?\d+)?"
+    r"([-+]?(?:(?!0,)\d{1,3}(?:,\d{3}){1,40}(?:\.\d*)?|\d+(?:\.\d*)?|\.\d+)(?:e[-+]?\d+)?"
     r"|[-+]?nan|[-+]?inf(?:inity)?)"
     r"\s*([a-zµ%]*)\s*",
     re.IGNORECASE,
 )
 _SPACED = re.compile(r"(?:^|(?<=\s))([A-Za-z][\w./-]*):\s*([^\s:]+)(?=\s|$)")
-_ITERATION = re.compile(r"(?<![\w.])iteration:?\s+(\d{1,18})(?:\s*/\s*(\d{1,18}))?\s*\Z")
-
-
+# A count as printed, with thousands separators or without.
+WHOLE = r"(?:\d{1,3}(?:,\d{3}){1,5}|\d{1,18})(?!,?\d)"
+_ITERATION = re.compile(rf"(?<![\w.])iteration:?\s+({WHOLE})(?:\s*/\s*({WHOLE}))?\s*\Z")
 # One number without unit, as part of a longer pattern.
 NUMBER = (
     r"[-+]?(?:\d[\d,]{0,24}(?:\.\d{0,20})?|\.\d{1,20})(?:[eE][-+]?\d{1,4})?|[-+]?(?:nan|inf)"
@@ -84,7 +84,12 @@ def head(segment: str) -> Head | None:
     match = _ITERATION.search(segment)
     if match is None:
         return None
-    return Head(int(match[1]), int(match[2]) if match[2] else None, match.start())
+    return Head(count(match[1]), count(match[2]) if match[2] else None, match.start())
+
+
+def count(printed: str) -> int:
+    """The number that *printed*, a WHOLE, is."""
+    return int(printed.replace(",", ""))
 
 
 def pieces(value: str) -> tuple[Piece, ...]:

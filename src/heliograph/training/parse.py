@@ -18,6 +18,7 @@ from heliograph.training import (
     bars,
     clean,
     dicts,
+    evaluations,
     events,
     gaps,
     lone,
@@ -35,10 +36,9 @@ LINE_CHARS_MAX = 16_384
 
 RULES = frozenset(
     {
-        *("none", "too_long", "piped", "piped_headless", "piped_memory", "spaced"),
+        *("none", "too_long", "piped", "piped_headless", "piped_memory", piped.OF_EPOCH),
         *(
-            "spaced_step",
-            "spaced_headless",
+            *("spaced", "spaced_step", "spaced_headless"),
             "dict",
             dicts.SUMMARY,
             "bar",
@@ -125,6 +125,39 @@ def performance(text: str, named: reading.Named = fields_of.named) -> Parsed | N
 
     *named* says what a printed key means: a site has words of its own.
     """
+    text = clean.without_end(text)
+    found = _performance(text, named)
+    at = clean.told_at(text)
+    if not at or evaluations.spoken(text[:at]):
+        return found
+    behind = _performance(text[at:], named)
+    if behind is None:
+        said = text[at:].partition("|")[0]
+        return None if evaluations.named(said.strip()) else found
+    behind = _by(text[:at], behind)
+    if found is None or _many(behind) > _many(found):
+        return behind
+    return _by(text[:at], found)
+
+
+def _many(parsed: Parsed) -> tuple[int, int]:
+    """How many training fields, and how few of other names: a tool's words may look like such."""
+    extra = parsed.fields.get("extra", ())
+    return len(parsed.fields) - bool(extra), -len(extra)
+
+
+def _by(head: str, parsed: Parsed) -> Parsed:
+    """*parsed*, with the rank and the framework that *head*, what a tool put before it, names where
+    it names none."""
+    label, name = parsed.label, parsed.framework
+    if not label:
+        label = _put_speaker(parsed.fields, head)
+    if name == frameworks.UNKNOWN:
+        name = frameworks.of_prefix(head)
+    return parsed._replace(label=label, framework=name)
+
+
+def _performance(text: str, named: reading.Named) -> Parsed | None:
     bar: bars.Bar | None = None
     if bars.hinted(text):
         bar, text = bars.cut(text)
@@ -188,6 +221,14 @@ def _beside(bar: Parsed | None, happened: Parsed | None) -> Parsed | None:
 
 
 def _event(text: str) -> Parsed | None:
+    text = clean.without_end(text)
+    found = _event_of(text)
+    at = 0 if found is not None else clean.told_at(text)
+    behind = _event_of(text[at:]) if at else None
+    return found if behind is None else _by(text[:at], behind)
+
+
+def _event_of(text: str) -> Parsed | None:
     found = events.find(text)
     if found is None:
         return None

@@ -1,7 +1,7 @@
 """Lines of `key: value |`: Megatron-LM and all its kin, NeMo, MindSpeed.
 
 iteration 4/ 20 | consumed samples: 64 | elapsed time per iteration (ms): 654.5/735.1 |
-Training epoch 0, iteration 2/19 | lr: 4.498e-07 | global_batch_size: 512 | global_step: 2 |
+Training epoch 1, iteration 2/19 | lr: 4.498e-07 | global_batch_size: 512 | global_step: 22 |
 memory usage/free/total: 145.40GiB/142.58GiB(50.49%) | throughput per GPU (TFLOP/s/GPU): 347.9 |
 [Rank 0] (after 1 iterations) memory (MB) | allocated: 70974.6 | max allocated: 71100.0 | …
 """
@@ -17,6 +17,8 @@ from heliograph.training.vocabulary import MEASURED
 
 # A logger's own pipes stand before the message.
 LOGGERS_SEGMENTS_MAX = 4
+# Its iteration is one of its epoch, and beside it stands the one of all.
+OF_EPOCH = "piped_epoch"
 # Without an iteration on it, a line needs one of these: cheap to look for.
 _HEADLESS = ("er GPU", "emory", "mem ", "oss", "norm")
 
@@ -96,7 +98,11 @@ def read(text: str, named: reading.Named = fields_of.named) -> Outcome | None:
         if (epoch := _EPOCH.search(head_segment[: head.at])) is not None:
             fields["epoch"] = int(epoch[1])
     name = frameworks.of_piped(text, primus=read_here.primus)
-    return Outcome(fields, name, "piped" if head else "piped_headless", first, read_here)
+    rule = "piped" if head else "piped_headless"
+    of_all = fields.get("extra", {}).get("global_step")
+    if "epoch" in fields and head and isinstance(of_all, int):
+        rule = OF_EPOCH
+    return Outcome(fields, name, rule, first, read_here)
 
 
 def _first_key(words: str, named: reading.Named) -> str:

@@ -2,7 +2,7 @@
 
     tokens/s/GPU  samples_per_second  seqs/sec  it/s      MANY: so many in a second
     s/it  ms/step  sec/batch                              EACH: the time of one step
-    TFLOP/s/device  TFLOPS                                work
+    TFLOP/s/device  TFLOPS                                WORK
 
 A rate of something else (`img/s`, `requests/s`, `MB/s`) is not the training's: it has no words here.
 """
@@ -48,6 +48,8 @@ def _any(words: Iterable[str]) -> str:
 
 
 EACH = rf"{_any(SECOND | SHORT)}/{_any(STEPS)}"
+# What is worked in a second.
+WORK = rf"{_any(FLOPS)}/{_any(SECOND)}(?:/{_any(DEVICE)})?"
 MANY = rf"{_any(COUNTED)}/{_any(SECOND)}(?:/{_any(DEVICE)})?"
 # How one of these begins.
-BEGINS = "".join(sorted({word[0] for word in (*SECOND, *SHORT, *COUNTED)}))
+BEGINS = "".join(sorted({word[0] for word in (*SECOND, *SHORT, *COUNTED, *FLOPS)}))

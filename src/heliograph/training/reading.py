@@ -11,13 +11,13 @@ Of several counts of steps (`iteration 4 | global_step: 4`) the first is the row
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 from heliograph.training import fields as key_table
 from heliograph.training import grammar
 from heliograph.training.fields import Key
 from heliograph.training.grammar import WHOLE_MAX
+from heliograph.training.sizes import DECIMALS, bare_gb, sizes_of
 from heliograph.training.vocabulary import (
     AVERAGED,
     COUNT,
@@ -35,16 +35,14 @@ from heliograph.training.vocabulary import (
 
 # A line of this many unknown keys is no training line that anyone will chart.
 EXTRA_FIELDS_MAX = 128
-# Decimals kept after a change of unit, which otherwise leaves 74.94000000000001.
-DECIMALS = 9
-# How far a printed ratio may be from usage / total, in points: it was rounded once or twice.
-RATIO_TOLERANCE = 0.6
-# A size without a unit is in GB when it can be one card's, in bytes when only they can be, else in MB.
-BARE_GB_MAX = 512.0
-BARE_BYTES_MIN = 1e7
-# Memory is printed alike for thousands of steps.
-MEMORY_CACHED_MAX = 1024
 
+# `loss: 2,345` may be 2.345 in half of the world; a count cannot.
+_FRACTIONS = frozenset(
+    {
+        *("lm_loss", "total_loss", "load_balancing_loss", "auxiliary_loss"),
+        *("learning_rate", "grad_norm"),
+    }
+)
 _FRESHNESS = {"hip": 0, "": 1, "rocm": 2}
 _CLOCK = re.compile(r"(?:(\d{1,4}) days?, )?(\d{1,4}):(\d\d):(\d\d(?:\.\d+)?)")
 
@@ -220,7 +218,7 @@ def _values(key: Key, value: str) -> dict[str, float | int]:
         whole = (int(days or 0) * 24 + int(hours)) * 3600 + int(minutes) * 60
         return {key.field: round(whole + float(seconds), 3)}
     parts = grammar.pieces(value)
-    if not parts:
+    if not parts or ("," in value and "." not in value and key.field in _FRACTIONS):
         return {}
     if not key.known:
         return _extra_values(key, parts)
@@ -265,16 +263,10 @@ def _fit(key: Key, number: float, scale: float | None) -> float | int | None:
     if dimension == PERCENT and scale is None:
         return number if 1 < number <= 100 else None
     if dimension in {MEMORY, MAX_MEMORY} and scale is None and not key.unit:
-        return None if number < 0 else _bare_gb(number)
+        return None if number < 0 else bare_gb(number)
     if scale is None:
         return None
     return number if scale == 1 else round(number * scale, DECIMALS)
-
-
-def _bare_gb(number: float) -> float:
-    if number < BARE_GB_MAX:
-        return number
-    return round(number / 1024 ** (3 if number >= BARE_BYTES_MIN else 1), DECIMALS)
 
 
 def _extra_values(key: Key, parts: tuple[grammar.Piece, ...]) -> dict[str, float | int]:
@@ -310,7 +302,7 @@ def _keep_memory(
         if key.dimension == MAX_MEMORY:
             read_here += _keep_highest(key, value, found, extra)
             continue
-        values = _memory(key, value)
+        values = sizes_of(key, value)
         if not values:
             continue
         read_here += 1
@@ -352,45 +344,3 @@ def _keep(extra: dict[str, float | int], values: Mapping[str, float | int]) -> N
             extra.setdefault(name, number)
         else:
             extra["fields_dropped"] = extra.get("fields_dropped", 0) + 1
-
-
-@lru_cache(maxsize=MEMORY_CACHED_MAX)
-def _memory(key: Key, value: str) -> Mapping[str, float | int]:
-    """Usage, free, total and ratio. The values' own units decide which is which.
-
-    `memory usage/free/total: 145.40GiB/142.58GiB(50.49%)` names three and prints three others.
-    """
-    sizes: list[float] = []
-    ratio = None
-    for part in grammar.pieces(value):
-        scale = key_table.scale_of(MEMORY, part.unit or key.unit)
-        if part.unit == "%":
-            ratio = part.number
-        elif scale is None and (part.unit or key.unit or part.number < BARE_GB_MAX):
-            return {}
-        elif scale is None:
-            sizes.append(_bare_gb(part.number))
-        else:
-            sizes.append(part.number if scale == 1 else round(part.number * scale, DECIMALS))
-    names = [name for name in key.names if name != "ratio"]
-    if len(sizes) > len(names):
-        return {}
-    if len(sizes) == 2 and names == ["usage", "free", "total"] and ratio is not None:
-        names = ["usage", _second(sizes[0], sizes[1], ratio)]
-    result: dict[str, float | int] = {}
-    for name, size in zip(names, sizes, strict=False):
-        if name:
-            result[f"{key.field}_{name}_gb"] = size
-    if ratio is not None:
-        result[f"{key.field}_usage_ratio"] = ratio
-    if result and key.rank >= 0:
-        result[f"{key.field}_rank"] = key.rank
-    return result
-
-
-def _second(usage: float, second: float, ratio: float) -> str:
-    """Whether *second* is `free` or `total`, by the ratio beside it; "" when it is neither."""
-    for name, total in (("free", usage + second), ("total", second)):
-        if total > 0 and abs(100 * usage / total - ratio) < RATIO_TOLERANCE:
-            return name
-    return ""

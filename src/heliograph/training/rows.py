@@ -5,6 +5,7 @@ from typing import Any
 
 from heliograph.core.training import TrainingRow
 from heliograph.training.parse import SUMMARIES, Parsed
+from heliograph.training.piped import OF_EPOCH
 
 MARKERS = frozenset({"training_start", "training_end"})
 # What counts steps within an epoch.
@@ -35,11 +36,15 @@ def rows(parsed: Parsed, *, pod_uid: str, source: str, at_ns: int) -> tuple[Trai
 def iteration_of(parsed: Parsed) -> int | None:
     """Which step of its run a line is of; None where it does not say.
 
-    A progress bar counts within its epoch. One that names no epoch may be an evaluation's, which
+    NeMo's line counts within its epoch, and says beside it how many steps there were in all. A
+    progress bar counts within its epoch too. One that names no epoch may be an evaluation's, which
     begins anew while training goes on: what it counts is a value, but no step of the run.
     """
     fields = parsed.fields
     iteration: int | None = fields.get(STEP)
+    if parsed.rule == OF_EPOCH:
+        step_of_all: int = fields["extra"]["global_step"]
+        return step_of_all
     if parsed.rule != BAR or iteration is None:
         return iteration
     epoch, target = fields.get("epoch"), fields.get("target_iteration")

@@ -3,7 +3,9 @@
 A run lasts until something shows that training began anew. What shows it, in a stream (a pod's
 one source, one rank group) that is in the current run:
 
-    iteration went back               below the stream's own last one; equal is a repetition
+    iteration went back               below the stream's own last one, as `setbacks` tells it from lags
+                                      and ends of epochs; equal is a repetition
+    epoch went back                   the same of rows that name no iteration
     training_start again              the stream has one in this run, and a row came since
     training_start after its rows     the stream has rows in this run, its own start was not seen
     new incarnation of pod NAME       a pod of this run comes again under another uid
@@ -23,18 +25,38 @@ behind, as the stream's next row shows. Rows are taken in order of event time, s
 its place among the others, and may move, join or part runs.
 """
 
+import operator
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from heliograph.core.record import record_id
-from heliograph.core.training import TrainingRow
+from heliograph.core.training import WANDB, TrainingRow, said
+from heliograph.training.setbacks import Step, epoch_of, setbacks
 
 # Evidence kept of one run; the first is why it began, the rest bears it out.
 EVIDENCE_MAX = 8
-WANDB = "wandb"
 
-Identity = tuple[int, str, str, str, bool, int, str]
+Name = tuple[str, str, str]
+
+
+class Identity(NamedTuple):
+    """What makes a row one of its own, ordered as rows are taken: marks before values.
+
+    A mark has no iteration of its own: the step that a start line names is where the run begins, not
+    one that was done.
+    """
+
+    at_ns: int
+    pod_uid: str
+    source: str
+    rank_group: str
+    is_row: bool
+    epoch: float  # -1 where none, as is the iteration
+    iteration: int
+    done: bool
+    marker: str
+    said: str
 
 
 class Run(NamedTuple):
@@ -62,20 +84,16 @@ class Run(NamedTuple):
 
 
 def identity(row: TrainingRow) -> Identity:
-    """What makes a row one of its own, ordered as rows are taken: marks before values.
-
-    Two rows of equal identity are one row. A mark has no iteration of its own: the step that a
-    start line names is where the run begins, not one that was done.
-    """
-    return (
-        row.at_ns,
-        row.pod_uid,
-        row.source,
-        row.rank_group,
-        row.marker is None,
-        -1 if row.iteration is None or row.marker else row.iteration,
-        row.marker or "",
-    )
+    """Two rows of equal identity are one row."""
+    at_ns, pod_uid, source, rank_group = row.at_ns, row.pod_uid, row.source, row.rank_group
+    if row.marker:
+        return Identity(
+            at_ns, pod_uid, source, rank_group, False, -1.0, -1, False, row.marker, ""
+        )
+    epoch, done = epoch_of(row.fields)
+    iteration = -1 if row.iteration is None else row.iteration
+    says = said(row) if row.fields else ""
+    return Identity(at_ns, pod_uid, source, rank_group, True, epoch, iteration, done, "", says)
 
 
 def runs(rows: Iterable[TrainingRow], *, pod_names: Mapping[str, tuple[str, str]]) -> list[Run]:
@@ -101,7 +119,7 @@ class _Stream:
     """Where one stream stands."""
 
     serial: int = 0
-    last_iteration: int | None = None
+    progressed: bool = False  # it has a row in that run that says how far it is
     rows_at_start: int | None = None  # rows of the workload when it last said training_start
 
 
@@ -127,11 +145,10 @@ class _Current:
             self.evidence.append(evidence)
 
     def finished(self) -> Run:
-        at_ns, pod_uid, source, rank_group, *_ = self.first
         return Run(
-            record_id("run", at_ns, pod_uid, source, rank_group),
+            record_id("run", *self.first[:4]),
             self.serial,
-            at_ns,
+            self.first.at_ns,
             self.last_ns + 1,
             self.first_iteration,
             self.last_iteration,
@@ -145,8 +162,8 @@ def _trace(
 ) -> tuple[list[Run], dict[Identity, int]]:
     items = sorted({identity(row) for row in rows})
     ends = {item[1:4]: place for place, item in enumerate(items)}
-    beginnings, falling = _ahead(items)
-    streams: dict[tuple[str, str, str], _Stream] = {}
+    beginnings, back, falling = _ahead(items)
+    streams: dict[Name, _Stream] = {}
     pods: set[str] = set()
     known: set[str] = set()
     serials: dict[Identity, int] = {}
@@ -154,9 +171,9 @@ def _trace(
     current: _Current | None = None
     rows_seen = 0
     for place, item in enumerate(items):
-        _, pod_uid, *_ = item
+        pod_uid = item.pod_uid
         stream = streams.setdefault(item[1:4], _Stream())
-        evidence = _evidence_of_stream(item, stream, rows_seen)
+        evidence = _evidence_of_stream(item, stream, rows_seen, back=item in back)
         ahead = stream.serial == len(done) + 1
         wandb_run = _wandb_run(item)
         resumed = wandb_run in known
@@ -180,54 +197,59 @@ def _trace(
             known.add(wandb_run)
         serials[item] = current.serial
         behind = 0 < stream.serial < current.serial and evidence is None
-        if behind and item in falling and item[5] > (current.highest or -1):
-            stream.last_iteration = item[5]
+        if behind and item in falling and item.iteration > (current.highest or -1):
             current.rows += 1
-            current.last_ns = item[0]
+            current.last_ns = item.at_ns
             continue
         _join(item, stream, current, pod_names.get(pod_uid), ends, rows_seen)
-        rows_seen += item[4]
+        rows_seen += item.is_row
     return ([*done, current.finished()] if current else []), serials
 
 
-def _ahead(items: list[Identity]) -> tuple[dict[str, int], set[Identity]]:
-    """What is known of later items: each pod's first iteration, and the items whose stream's
-    next iteration is a lower one."""
+def _ahead(items: list[Identity]) -> tuple[dict[str, int], set[Identity], set[Identity]]:
+    """What is known of later items: each pod's first iteration, the items by which a stream went back,
+    and those that are before these."""
     beginnings: dict[str, int] = {}
-    falling: set[Identity] = set()
-    last: dict[tuple[str, str, str], Identity] = {}
+    streams: dict[Name, list[Identity]] = {}
     for item in items:
-        if item[5] < 0:
+        if item.iteration >= 0:
+            beginnings.setdefault(item.pod_uid, item.iteration)
+        if not _wandb_run(item):
+            streams.setdefault(item[1:4], []).append(item)
+    back: set[Identity] = set()
+    falling: set[Identity] = set()
+    for some in streams.values():
+        # Of most streams nothing falls at all.
+        places = [item.epoch if item.iteration < 0 else item.iteration for item in some]
+        if not any(map(operator.gt, places, places[1:])):
             continue
-        beginnings.setdefault(item[1], item[5])
-        if _wandb_run(item):
-            continue
-        before = last.get(item[1:4])
-        if before is not None and item[5] < before[5]:
-            falling.add(before)
-        last[item[1:4]] = item
-    return beginnings, falling
+        for n in setbacks([_step(item) for item in some]):
+            back.add(some[n])
+            falling.add(some[n - 1])
+    return beginnings, back, falling
+
+
+def _step(item: Identity) -> Step:
+    starts = item.marker == "training_start"
+    return Step(item.at_ns, item.epoch, item.iteration, item.done, starts)
 
 
 def _wandb_run(item: Identity) -> str:
     """The wandb run that *item* is a step of; "" for others, and where nobody said which."""
-    return item[3] if item[2] == WANDB else ""
+    return item.rank_group if item.source == WANDB else ""
 
 
-def _evidence_of_stream(item: Identity, stream: _Stream, rows_seen: int) -> str | None:
-    """Why *item* cannot be of the run that its stream was last in, or None."""
-    iteration, marker = item[5], item[6]
-    if (
-        iteration >= 0
-        and not _wandb_run(item)
-        and stream.last_iteration is not None
-        and iteration < stream.last_iteration
-    ):
-        return "iteration went back"
-    if marker == "training_start":
+def _evidence_of_stream(
+    item: Identity, stream: _Stream, rows_seen: int, *, back: bool
+) -> str | None:
+    """Why *item* cannot be of the run that its stream was last in, or None; *back*: by it the stream
+    went back."""
+    if back and stream.progressed:
+        return "iteration went back" if item.iteration >= 0 else "epoch went back"
+    if item.marker == "training_start":
         if stream.rows_at_start is not None:
             return "training_start again" if rows_seen > stream.rows_at_start else None
-        if stream.last_iteration is not None:
+        if stream.progressed:
             return "training_start after its rows"
     return None
 
@@ -244,13 +266,13 @@ def _evidence_of_pod(
     That the others have gone silent is knowledge of the whole set: none of the streams that are
     in the run has an item after this one.
     """
-    label = "/".join(name) if name else item[1]
-    if name is not None and current.pods.get(name, item[1]) != item[1]:
+    label = "/".join(name) if name else item.pod_uid
+    if name is not None and current.pods.get(name, item.pod_uid) != item.pod_uid:
         return f"new incarnation of pod {label}"
     if current.last_place > place or current.highest is None:
         return None
     below = beginning is not None and beginning < current.highest
-    return f"pod {label} starts over" if below or item[6] == "training_start" else None
+    return f"pod {label} starts over" if below or item.marker == "training_start" else None
 
 
 def _join(
@@ -258,27 +280,27 @@ def _join(
     stream: _Stream,
     current: _Current,
     name: tuple[str, str] | None,
-    ends: Mapping[tuple[str, str, str], int],
+    ends: Mapping[Name, int],
     rows_seen: int,
 ) -> None:
     """Counts *item* into the current run, and moves its stream there."""
     if stream.serial != current.serial:
-        stream.serial, stream.last_iteration, stream.rows_at_start = current.serial, None, None
-    at_ns, pod_uid, _, _, is_row, iteration, marker = item
+        stream.serial, stream.progressed, stream.rows_at_start = current.serial, False, None
     end = ends[item[1:4]]
-    current.last_ns = at_ns
+    current.last_ns = item.at_ns
     current.last_place = max(current.last_place, end)
     if _wandb_run(item):
-        current.wandb[pod_uid] = max(current.wandb.get(pod_uid, end), end)
-    current.rows += is_row
-    if name is not None and marker != "training_end":
+        current.wandb[item.pod_uid] = max(current.wandb.get(item.pod_uid, end), end)
+    current.rows += item.is_row
+    if name is not None and item.marker != "training_end":
         # A pod that says its end may be one that the new run replaces.
-        current.pods.setdefault(name, pod_uid)
-    if marker == "training_start":
+        current.pods.setdefault(name, item.pod_uid)
+    if item.marker == "training_start":
         stream.rows_at_start = rows_seen
+    iteration = item.iteration
+    stream.progressed = stream.progressed or max(iteration, item.epoch) >= 0
     if iteration < 0:
         return
-    stream.last_iteration = iteration
     if current.first_iteration is None:
         current.first_iteration = iteration
     current.last_iteration = iteration

@@ -23,6 +23,7 @@ from functools import lru_cache
 from heliograph.training import clean, evaluations, rates, reading, unsigned
 from heliograph.training import fields as fields_of
 from heliograph.training import framework as frameworks
+from heliograph.training.grammar import WHOLE
 from heliograph.training.outcome import Outcome
 from heliograph.training.vocabulary import MEASURED
 
@@ -37,20 +38,28 @@ KEYS_CACHED_MAX = 4096
 COUNTS_MAX = 4
 
 _NUMBER = (
-    r"(?:\d{1,3}(?:,\d{3}){1,6}(?![\d,])(?:\.\d+)?|\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?"
+    r"(?:(?!0,)\d{1,3}(?:,\d{3}){1,6}(?!,?\d)(?:\.\d+)?|\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?"
     r"|nan|inf(?:inity)?"
+)
+# `2,34` may be a fraction, and is not 2: no reading takes it. In a list there are two numbers.
+_ODD = (
+    r"(?=[-+]?[\d.]{1,25},\d)(?<![\[(])(?![-+]?(?!0,)\d{1,3}(?:,\d{3}){1,6}(?!,?\d))"
+    r"[-+]?\d[\d.]{0,24}(?:,\d[\d.]{0,24}){1,8}"
 )
 _UNIT = r"(?:[KMGT]i?B|[mu]?s|secs?|%|TFLOPs?)"
 _END = r"(?=[\s,;)\]}'\"|]|/[A-Za-z]|\.(?:\s|\Z)|\Z)"
 _VALUE = re.compile(
     r"[:=]\s{0,32}(?:\[?(?:np\.float\d\d|tensor)\(|[\['\"])?"
-    rf"([-+]?(?:{_NUMBER})(?:(?:\s?{_UNIT}|[KMGTB])(?![\w/]))?"
-    rf"(?:\s{{0,3}}/\s{{0,7}}(?:{_NUMBER})(?![\w.]))?(?:\((?:{_NUMBER})\s?%?\))?){_END}",
+    # `1m 23s` is a time, and no million.
+    rf"((?:{_ODD}|[-+]?(?:{_NUMBER}))(?:(?:\s?{_UNIT}|[KMGTB](?!\s?\d{{1,2}}\s?s))(?!\w|/\D))?"
+    rf"(?:\s{{0,3}}/\s{{0,7}}(?:{_NUMBER})(?:\s?[KMGT]i?B(?:\s?\((?:{_NUMBER})\s?%\))?)?(?![\w.]))?"
+    rf"(?:\((?:{_NUMBER})\s?%?\))?){_END}",
     re.IGNORECASE,
 )
 # A rate behind a value is its unit, and not the beginning of the next key.
 _RATE = re.compile(
-    rf" (?:({rates.EACH})|({rates.MANY}))(?![\w/])(?!\s{{0,4}}(?:[:=(@]|per\b))", re.IGNORECASE
+    rf" (?:({rates.EACH})|({rates.MANY}|{rates.WORK}))(?![\w/])(?!\s{{0,4}}(?:[:=(@]|per\b))",
+    re.IGNORECASE,
 )
 _RATE_BEGINS = frozenset(rates.BEGINS + rates.BEGINS.upper())
 # What a rate tells whose key does not say that it is the step that takes the time.
@@ -69,16 +78,18 @@ _KEY = re.compile(r"[A-Za-z][\w./@#+%()\[\]' -]{0,95}")
 # What parts a key from the value before it.
 _STRIPPED = " ,;|/-\u2013\t\r\n"
 _BETWEEN = re.compile(r"[\s,;|/–-]*")
-_OPENING = re.compile(r"[\]>#\[{,;\r\n]|:\s|\s-\s|\.\s|\s\|\s?|\s{2,}|\t")
+_OPENING = re.compile(r"[\]>#\[{,;\r\n]|:\s|\s--?\s|\.\s|\s\|\s?|\s{2,}|\t")
 _COUNT = re.compile(
     r"(?:\b(?:global|training|train|finished training|optimizer)[ _:]{1,2})?"
-    r"\[?\b(step|iteration|iter|epoch|batch)(?:\(train\))?(?::(?= \[))?\s?[ \[#]\s?(\d{1,15})"
-    r"(?:\s{0,4}/\s{0,4}(\d{1,15}))?\]?(?: \([\d.]{1,6}%\))?"
-    r"(?=[\s,:.;|\])-]|\[\s?\d|\Z)(?!\.\d|-\d)",
+    r"\[?\b(step|iteration|iter|epoch|batch)(?:\(train\))?(?::(?=\s{1,3}\[))?"
+    # OpenMMLab and PyTorch's examples fill counts with blanks, within brackets and before them.
+    rf"(?:\s{{0,8}}\[\s{{0,8}}|\s?[ #]\s?)({WHOLE})"
+    rf"(?:(?:\s{{0,4}}/\s{{0,4}}|\sof\s)({WHOLE}))?\]?(?: \([\d.]{{1,6}}%\))?"
+    r"(?=[\s,:.;|\])-]|\[\s{0,8}\d|\Z)(?!\.\d|-\d)",
     re.IGNORECASE,
 )
 # `Epoch [1][1200/7517]`, `Epoch: [0]  [ 260/9143]`
-_BATCH_OF = re.compile(r" {0,2}\[\s{0,8}(\d{1,15})/(\d{1,15})\](?=[\s,:])")
+_BATCH_OF = re.compile(rf" {{0,2}}\[\s{{0,8}}({WHOLE})/({WHOLE})\](?=[\s,:])")
 # `[0] step=5` is somebody's number.
 _WRITER = re.compile(
     r"\[(\d{1,15})\] (?:collection=train )?(?=[a-zA-Z][\w/.-]{0,80}=)"
@@ -127,8 +138,11 @@ def read(text: str, named: reading.Named = fields_of.named) -> Outcome | None:
         return None
     if start and evaluations.signed(text, 0, first_at):
         return None
+    # `step=100 | val | loss=2.34`
+    if "|" in text and any(evaluations.named(part.strip()) for part in text[start:].split("|")):
+        return None
     head = text[: min(first_at, clean.PREFIX_CHARS_MAX)]
-    name = frameworks.of_spaced(text, head, {key for key, _ in pairs})
+    name = frameworks.of_spaced(head, {key for key, _ in pairs})
     pairs = frameworks.spelled_out(name, pairs)
     if name == frameworks.VERL:
         # Three decimals of a learning rate are its rounding, not its value.

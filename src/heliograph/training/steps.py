@@ -12,9 +12,8 @@ travels in the log as a record of type `training_step` and becomes a row of sour
 import hashlib
 import math
 import re
-from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from heliograph.core.record import Record, record_id
 from heliograph.core.training import TrainingRow
@@ -23,11 +22,7 @@ from heliograph.training.vocabulary import COUNT, QUADRUPLE, WHOLE
 
 STEP = "training_step"
 SOURCE = "wandb"
-# Names of a row that are not ours, kept under `extra`; more are left out.
-EXTRA_MAX = 512
 NAMES_CACHED_MAX = 8192
-# Sets of names that one step has.
-NAME_SETS_CACHED_MAX = 256
 EXTRA_CHARS_MAX = fields.EXTRA_KEY_CHARS_MAX
 _DIGEST_CHARS = 8
 _INT_BITS_MAX = 63
@@ -47,82 +42,13 @@ _ALIASES = {
 _BLANKS = re.compile(r"[\s_-]+")
 
 
-class _Meaning(NamedTuple):
+class Meaning(NamedTuple):
     """*field* of a row, or of `extra` where not *known*; a value is multiplied by *scale*."""
 
     field: str
     known: bool
     scale: float
     whole: bool
-
-
-class Told(NamedTuple):
-    """A row, and how many values of the step found no room in it."""
-
-    row: TrainingRow
-    left_out: int
-
-
-def told(
-    values: Mapping[str, float],
-    *,
-    pod_uid: str,
-    run: str,
-    step: int,
-    at_ns: int,
-    framework: str = "unknown",
-) -> Told:
-    """The row of one logged step of *run*: *values* by the names that the script gave them.
-
-    Where two names mean one field, the one that is the field's own name wins, then the first in
-    the order of the alphabet.
-    """
-    known: dict[str, Any] = {"current_iteration": step}
-    extra: dict[str, float] = {}
-    left_out = 0
-    for name in sorted(values, key=lambda name: (len(name), name)):
-        value = values[name]
-        meaning = _meaning(name)
-        if meaning.known and meaning.field not in known:
-            known[meaning.field] = _in_unit(value, meaning)
-            continue
-        field = _extra(name) if meaning.known else meaning.field
-        if len(extra) < EXTRA_MAX or field in extra:
-            extra[field] = value
-        else:
-            left_out += 1
-    if extra:
-        known["extra"] = extra
-    return Told(
-        TrainingRow(pod_uid, SOURCE, run, at_ns, step, None, framework, known), left_out
-    )
-
-
-@lru_cache(maxsize=NAME_SETS_CACHED_MAX)
-def fields_of(names: tuple[str, ...]) -> Mapping[str, str]:
-    """Where `told` puts the values of *names* of one step: field → name, `extra.<key>` → name."""
-    found: dict[str, str] = {}
-    for name in sorted(names, key=lambda name: (len(name), name)):
-        meaning = _meaning(name)
-        if meaning.known and meaning.field not in found:
-            found[meaning.field] = name
-        else:
-            found[f"extra.{_extra(name) if meaning.known else meaning.field}"] = name
-    return found
-
-
-def as_logged(row: TrainingRow, names: Mapping[str, str]) -> dict[str, Any]:
-    """The values of *row* by the names that the script gave them, as far as *names*, of `fields_of`,
-    knows them; else by ours."""
-    found: dict[str, Any] = {}
-    for field, value in row.fields.items():
-        if field == "extra":
-            found |= {names.get(f"extra.{key}", key): one for key, one in value.items()}
-        elif field != "current_iteration":
-            name = names.get(field, field)
-            scale = _meaning(name).scale
-            found[name] = value if scale == 1.0 else value / scale
-    return found
 
 
 def record_of(row: TrainingRow, *, observed_ns: int) -> Record:
@@ -164,7 +90,8 @@ def row_of(record: Record) -> TrainingRow | None:
     )  # fmt: skip
 
 
-def _in_unit(value: float, meaning: _Meaning) -> float | int:
+def in_unit(value: float, meaning: Meaning) -> float | int:
+    """*value* in the unit that we keep what is so meant in."""
     scaled = value if meaning.scale == 1.0 else value * meaning.scale
     if meaning.whole and math.isfinite(scaled) and scaled == int(scaled):
         whole = int(scaled)
@@ -173,7 +100,8 @@ def _in_unit(value: float, meaning: _Meaning) -> float | int:
 
 
 @lru_cache(maxsize=NAMES_CACHED_MAX)
-def _meaning(name: str) -> _Meaning:
+def meaning(name: str) -> Meaning:
+    """What a script means by *name*."""
     canonical = _BLANKS.sub(" ", name.replace(".", "/")).strip().lower()
     parts = canonical.split("/")
     candidates = [canonical]
@@ -187,11 +115,11 @@ def _meaning(name: str) -> _Meaning:
         # A metric that somebody called "step" is a metric: the step is the one it was logged at.
         if key.field == "current_iteration":
             break
-        return _Meaning(key.field, True, key.scale, key.dimension in {WHOLE, COUNT})
-    return _Meaning(_extra(name), False, 1.0, False)
+        return Meaning(key.field, True, key.scale, key.dimension in {WHOLE, COUNT})
+    return Meaning(extra_key(name), False, 1.0, False)
 
 
-def _extra(name: str) -> str:
+def extra_key(name: str) -> str:
     """*name* as a key of `extra`; a long one keeps its beginning and gets a digest."""
     plain = fields.name_of(name) or "value"
     plain = plain if plain[0].isalpha() else f"n_{plain}"

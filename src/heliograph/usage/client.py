@@ -7,7 +7,7 @@ The environment decides, at each call:
 
     TELEMETRY_OPT_OUT       no (default), false or 0 reports; anything else does not
     TAO_TELEMETRY_SERVER    default http://127.0.0.1:8989, our own service; nobody else's
-    TELEMETRY_TIMEOUT       seconds, default 30
+    TELEMETRY_TIMEOUT       seconds for all of it, default 30
     TAO_TOOLKIT_VERSION     default 5.3.0
     TAO_CLIENT_TYPE         default container; TAO_AUTOML_TRIGGERED   true or 1
     HELIOGRAPH_TOKEN        sent as Bearer; user:password@ in the server's URL as Basic
@@ -20,9 +20,12 @@ import base64
 import json
 import logging
 import os
+import socket
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
+
+from heliograph.core.clock import SystemClock
 
 DEFAULT_SERVER = "http://127.0.0.1:8989"
 DEFAULT_VERSION = "5.3.0"
@@ -30,6 +33,7 @@ PATH = "/api/v1/metrics"
 TIMEOUT_S = 30.0
 TIMEOUT_S_MAX = 600.0
 GPUS_MAX = 4096
+STATUS_LINE_BYTES_MAX = 64 * 1024
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +90,10 @@ def post(payload: Mapping[str, Any], *, server: str | None = None) -> str | None
     if url.scheme not in {"http", "https"} or not url.hostname:
         raise ValueError("TAO_TELEMETRY_SERVER is no http or https URL")
     kinds = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}
-    connection = kinds[url.scheme](url.hostname, url.port, timeout=_timeout_s())
+    timeout_s = _timeout_s()
+    clock = SystemClock()
+    until_s = clock.monotonic_s() + timeout_s
+    connection = kinds[url.scheme](url.hostname, url.port, timeout=timeout_s)
     try:
         connection.request(
             "POST",
@@ -94,12 +101,34 @@ def post(payload: Mapping[str, Any], *, server: str | None = None) -> str | None
             json.dumps(payload).encode(),
             {"Content-Type": "application/json", **_authorization(url)},
         )
-        status = connection.getresponse().status
-    except (OSError, http.client.HTTPException) as error:
+        status = _status(connection.sock, until_s, clock)
+    except (OSError, ValueError, http.client.HTTPException) as error:
         return f"error {type(error).__name__}"
     finally:
         connection.close()
     return None if 200 <= status < 300 else f"error {status}"
+
+
+def _status(sock: socket.socket, until_s: float, clock: SystemClock) -> int:
+    """The status of the answer on *sock*, of which no more is read. Raises OSError when it is not
+    there at *until_s*, ValueError where there is none.
+
+    By itself: `getresponse` waits anew for each byte, and a server may send one a second for ever.
+    """
+    head = b""
+    while b"\n" not in head and len(head) < STATUS_LINE_BYTES_MAX:
+        left_s = until_s - clock.monotonic_s()
+        if left_s <= 0:
+            raise TimeoutError
+        sock.settimeout(left_s)
+        more = sock.recv(4096)
+        if not more:
+            raise ConnectionResetError
+        head += more
+    version, _, rest = head.partition(b" ")
+    if not version.startswith(b"HTTP/"):
+        raise ValueError("no answer of HTTP")
+    return int(rest[:3])
 
 
 def _payload(

@@ -19,6 +19,8 @@ from heliograph.core.errors import Refused
 from heliograph.usage import config
 from heliograph.usage.types import AttributeType, MetricAttribute
 
+# The field of what is wrong with the body as a whole.
+BODY = "body"
 BODY_BYTES_MAX = 1024 * 1024
 PAYLOADS_MAX = 1000
 TEXT_CHARS_MAX = 4096
@@ -42,11 +44,11 @@ _SPELLINGS = {
 def decode(body: bytes | str | Mapping[str, Any], *, field: str = "") -> dict[str, Any]:
     """The payload in *body*, coerced. *field* stands before the names of fields in errors.
 
-    Raises Refused with the field at fault; "" is the body itself.
+    Raises Refused with the field at fault; `body` is all of it.
     """
     document = body if isinstance(body, Mapping) else loads(body)
     if not isinstance(document, Mapping):
-        raise _refused(field, f"not an object but {_kind(document)}")
+        raise _refused(field or BODY, f"not an object but {_kind(document)}")
     known = config.get_raw_key_map()
     if len(document) > len(known):
         unknown = next(key for key in document if key not in known)
@@ -67,7 +69,7 @@ def decode_all(body: bytes | str) -> list[dict[str, Any]]:
     if not isinstance(document, list):
         return [decode(document) if isinstance(document, Mapping) else decode(body)]
     if len(document) > PAYLOADS_MAX:
-        raise Refused(f"{len(document)} payloads, limit {PAYLOADS_MAX}", status=413)
+        raise Refused(f"{len(document)} payloads, limit {PAYLOADS_MAX}", field=BODY, status=413)
     found = []
     for at, one in enumerate(document):
         if not isinstance(one, Mapping):
@@ -79,11 +81,11 @@ def decode_all(body: bytes | str) -> list[dict[str, Any]]:
 def loads(body: bytes | str) -> Any:
     """The JSON document of *body*. Raises Refused."""
     if len(body) > BODY_BYTES_MAX:
-        raise Refused(f"{len(body)} bytes, limit {BODY_BYTES_MAX}", status=413)
+        raise Refused(f"{len(body)} bytes, limit {BODY_BYTES_MAX}", field=BODY, status=413)
     try:
         return json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise Refused(f"not JSON: {error}") from error
+        raise Refused(f"not JSON: {error}", field=BODY) from error
 
 
 def _coerced(attribute: MetricAttribute, value: Any, field: str) -> Any:

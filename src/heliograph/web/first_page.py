@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 CONTENT_SECURITY_POLICY = (
-    "default-src 'none'; style-src 'self'; img-src 'self' data:; frame-ancestors 'none'; "
-    "base-uri 'none'; form-action 'self'"
+    "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
+    "img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
 )
 
 
@@ -98,7 +98,16 @@ def render(page: FirstPage) -> str:
 
 def stylesheet() -> bytes:
     """The CSS of all pages."""
-    return resources.files("heliograph.web").joinpath("static/heliograph.css").read_bytes()
+    return _static("heliograph.css")
+
+
+def script() -> bytes:
+    """What keeps all pages new."""
+    return _static("heliograph.js")
+
+
+def _static(name: str) -> bytes:
+    return resources.files("heliograph.web").joinpath("static", name).read_bytes()
 
 
 @cache

@@ -105,6 +105,13 @@ def _top(document: Any) -> Mapping[str, Any]:
     return document
 
 
+def check_words(document: Mapping[str, Any]) -> None:
+    """Refuse a name or a description that is no text; of routes that are kept it is passed over."""
+    for key in ("name", "description"):
+        if not isinstance(document.get(key), str | None):
+            raise _refused(key, "expected text")
+
+
 def place_of(document: Mapping[str, Any], index: int, setting: str) -> str:
     """Where *document*, which was read, has *setting* of its channel *index*."""
     return (

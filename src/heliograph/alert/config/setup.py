@@ -4,7 +4,7 @@ The parts that come over the API are put over the file's with `with_api_routes`;
 new `Setup`, and the old one stays whole until it is replaced.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct, structs
@@ -12,7 +12,7 @@ from msgspec import Struct, structs
 from heliograph.alert.config import original
 from heliograph.alert.inhibition import Inhibition
 from heliograph.alert.intervals import Intervals
-from heliograph.alert.model import Receiver
+from heliograph.alert.model import Integration, Receiver
 from heliograph.alert.routes import API, Route, Tree
 from heliograph.core.duration import MINUTE_NS
 
@@ -27,6 +27,8 @@ class Setup(Struct, frozen=True):
     original            YAML that amtool reads: the routes as they are, secrets as placeholders
     templates           globs of template files, as the file has them
     defaults            `global:` as decoded, for channels that come over the API
+    retired             channels of the API that are told of no alert any more, but of the end of what
+                        they were told
     """
 
     tree: Tree
@@ -38,6 +40,13 @@ class Setup(Struct, frozen=True):
     original: str = ""
     templates: tuple[str, ...] = ()
     defaults: Mapping[str, Any] = {}
+    retired: tuple[Integration, ...] = ()
+
+    def integrations(self) -> Iterator[Integration]:
+        """Every channel that may be told something."""
+        for receiver in self.receivers.values():
+            yield from receiver.integrations
+        yield from self.retired
 
 
 def empty() -> Setup:
@@ -46,14 +55,18 @@ def empty() -> Setup:
 
 
 def with_api_routes(
-    setup: Setup, routes: Sequence[Route], receivers: Sequence[Receiver]
+    setup: Setup,
+    routes: Sequence[Route],
+    receivers: Sequence[Receiver],
+    retired: Sequence[Integration] = (),
 ) -> Setup:
-    """*setup* with *routes* of the API, in order, in place of those that it has, and their
-    *receivers*."""
+    """*setup* with *routes* of the API, in order, in place of those that it has, their *receivers*,
+    and the channels that are *retired*."""
     kept = {name: one for name, one in setup.receivers.items() if not name.startswith(API)}
     kept |= {one.name: one for one in receivers}
     tree = Tree(api=routes, file=setup.tree.file)
-    return completed(structs.replace(setup, tree=tree, receivers=kept))
+    changed = structs.replace(setup, tree=tree, receivers=kept, retired=tuple(retired))
+    return completed(changed)
 
 
 def completed(setup: Setup) -> Setup:

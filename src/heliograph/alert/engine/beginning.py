@@ -7,6 +7,7 @@ what a step needs is at hand then.
 from collections.abc import Iterable, Sequence
 from functools import partial
 
+from heliograph.alert.engine.cold import seen_of
 from heliograph.alert.engine.flush import ROUTE, Hold
 from heliograph.alert.engine.groups import NOWHERE, Members, Place, Places
 from heliograph.alert.engine.ledger import NO_CHANNEL
@@ -33,7 +34,7 @@ def begin(
     note_cut(state, now_ns)
     if state.setup.inhibitions:
         for alert in alerts:
-            state.inhibitor.update(alert.id, state.seen(alert), True)
+            state.inhibitor.update(alert.id, seen_of(alert), True)
     state.correlated(alerts, fires=True)
     state.counts["episodes"] += len(alerts)
 
@@ -88,7 +89,7 @@ def places_of(state: State, alert: Alert) -> Places:
 
 def _placed(state: State, alert: Alert, asked: tuple[str | None, ...]) -> Places:
     """The groups of *alert*, of which routes see *asked*; remembered where they follow from that."""
-    groups, seen = state.groups, state.seen(alert)
+    groups, seen = state.groups, seen_of(alert)
     routes = state.setup.tree.match(seen)
     cut = len(routes) > state.limits.groups_per_alert
     if cut:

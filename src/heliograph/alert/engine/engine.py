@@ -32,6 +32,7 @@ from heliograph.alert.engine import (
     waiting,
 )
 from heliograph.alert.engine.book import FOREVER_NS
+from heliograph.alert.engine.cold import seen_of
 from heliograph.alert.engine.limits import Limits
 from heliograph.alert.engine.state import Correlator, State
 from heliograph.alert.engine.taking import Enrich, Taken
@@ -145,14 +146,13 @@ class Engine:
         now_ns: int,
     ) -> list[Alert] | None:
         """Take *posts*, which fire and are of different identities that nobody knew, with what *enrich*
-        knows of each and its *said*: the episodes. None, and nothing is changed: some are not so,
-        or there is no room for all; take them one by one."""
+        knows of each; *saids* as of `said_of`: the episodes. None, and nothing is changed: some are
+        not so, or there is no room for all; take them one by one."""
         return news.take(self._state, posts, enrich, saids, now_ns)
 
     def put_silence(self, silence: Silence) -> None:
         """Have *silence*, new or instead of the one of its id (`alert.silences` makes it)."""
-        self._state.silences.put(silence.id, silence)
-        self._state.silencer.put(silence)
+        self._state.silences.put(silence)
 
     def expire_silence(self, silence_id: str, now_ns: int) -> Silence | None:
         """End a silence now; None: there is none of this id."""
@@ -193,7 +193,6 @@ class Engine:
             for one in list(state.silences.values()):
                 if silences.forgettable(one, now_ns):
                     state.silences.drop(one.id)
-                    state.silencer.remove(one.id)
 
     def due_ns(self, but: Collection[str] = ()) -> int | None:
         """When `step` has something to do, or an attempt is due, *but* of these integrations; None:
@@ -255,7 +254,6 @@ class Engine:
         """The changes could not be stored: put back what there was at the last commit. Ends that
         were moved stay, to be written by the next checkpoint."""
         state = self._state
-        silences_touched = state.silences.touched()
         gone, back = state.book.abort()
         state.abort()
         later = state.moved
@@ -263,12 +261,6 @@ class Engine:
         for slot, since_ns in later.items():
             state.moved.setdefault(slot, since_ns)
         self._moving, self._leaving = {}, {}
-        for silence_id in silences_touched:
-            silence = state.silences.get(silence_id)
-            if silence is None:
-                state.silencer.remove(silence_id)
-            else:
-                state.silencer.put(silence)
         if self._setup_before is not None:
             state.learn(self._setup_before)
             state.groups.forget_keys()
@@ -278,7 +270,7 @@ class Engine:
             for alert_id in gone:
                 state.inhibitor.update(alert_id, {}, False)
             for slot in back:
-                seen = state.seen(state.book.cold(slot))
+                seen = seen_of(state.book.cold(slot))
                 state.inhibitor.update(state.book.ids[slot], seen, not state.book.over(slot))
         if self._loaded:
             starting.proceed(state, state.started_ns)
@@ -376,6 +368,10 @@ class Engine:
     def integration(self, integration_id: str) -> Integration | None:
         """The channel of *integration_id* as it is configured now, or None."""
         return self._state.integrations.get(integration_id)
+
+    def owed(self) -> frozenset[str]:
+        """The channels, by id, that may believe something to fire, or are being told so."""
+        return views.owed(self._state)
 
     def gauges(self) -> dict[str, int]:
         """How much there is of everything that can grow."""

@@ -78,21 +78,19 @@ def merged(current: Span, offer: Offer, *, fires: bool) -> tuple[Step, Span]:
     return _after_the_end(current, offer)
 
 
-def later_end(current: Span, span: Span) -> tuple[int | None, bool]:
-    """End, and whether it is a guess, of two that fire: *span* is the newer."""
-    if span.ends_ns is None or current.ends_ns is None:
-        return span.ends_ns, span.timed_out
-    if not current.timed_out and current.ends_ns > span.ends_ns:
-        return current.ends_ns, span.timed_out
-    return span.ends_ns, span.timed_out
+def later_end(current: Span, span: Span) -> int | None:
+    """The end of two that fire, of which *span* is the newer: its own, but for an explicit one that
+    is later."""
+    if span.ends_ns is None or current.ends_ns is None or current.timed_out:
+        return span.ends_ns
+    return max(current.ends_ns, span.ends_ns)
 
 
 def _while_firing(current: Span, offer: Offer) -> tuple[Step, Span]:
     span = offer.span
     starts_ns = min(current.starts_ns, span.starts_ns)
     if not offer.resolved:
-        ends_ns, timed_out = later_end(current, span)
-        return Step.REPEAT, Span(starts_ns, ends_ns, timed_out)
+        return Step.REPEAT, Span(starts_ns, later_end(current, span), span.timed_out)
     assert span.ends_ns is not None
     if offer.starts_given and span.starts_ns < current.starts_ns >= span.ends_ns:
         # The end of an earlier episode, told late or by another replica of the sender; whether that

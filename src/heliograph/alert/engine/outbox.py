@@ -134,7 +134,6 @@ def message(
         due_ns=due_ns,
         generation=generation,
         attempts=0 if before is None else before.attempts,
-        last_error="" if before is None else before.last_error,
     )
 
 

@@ -12,6 +12,7 @@ from msgspec import structs
 
 from heliograph.alert.config.setup import Setup
 from heliograph.alert.engine import beginning, flush, resends, sending
+from heliograph.alert.engine.cold import seen_of
 from heliograph.alert.engine.flush import Hold
 from heliograph.alert.engine.groups import GONE, Place, Places, first_flush_ns
 from heliograph.alert.engine.outbox import Line
@@ -56,7 +57,7 @@ def inhibit_anew(state: State, now_ns: int) -> None:
     if state.setup.inhibitions:
         for slot in state.book:
             if state.book.ends[slot] > now_ns:
-                seen = state.seen(state.book.cold(slot))
+                seen = seen_of(state.book.cold(slot))
                 state.inhibitor.update(state.book.ids[slot], seen, True)
 
 
@@ -142,14 +143,15 @@ def _told(state: State, plan: _Plan, now_ns: int) -> dict[Line, Told]:
                 (firing if alert_id in told.firing else maybe).setdefault(key, set()).add(
                     alert_id
                 )
-        for key in {*firing, *maybe, *([line[0]] if line[0] in plan.places else [])}:
+        stays = line[0] in plan.places and integration in _channels(state, plan, line[0])
+        for key in {*firing, *maybe, *([line[0]] if stays else [])}:
             moved = structs.replace(
                 told,
                 group_key=key,
                 firing=frozenset(firing.get(key, ())),
                 maybe=frozenset(maybe.get(key, ())),
                 resolved=told.resolved if key == line[0] else flush.NOBODY,
-                message_id=told.message_id if key.endswith(line[0]) else "",
+                message_id=told.message_id if key in {line[0], GONE + line[0]} else "",
             )
             if integration is not None:
                 at = (key, line[1])

@@ -39,7 +39,7 @@ def begin(state: State, now_ns: int) -> None:
     for line, row in state.outbox.told.items():
         integration = state.integrations.get(line[1])
         found = None if integration is None else state.limits.resent(integration.kind)
-        if found is not None and row.firing:
+        if found is not None and _repeated(state, line, row):
             state.resends.set(line, max(now_ns, row.at_ns + found.every_ns))
 
 
@@ -71,7 +71,7 @@ def _again(state: State, line: Line, now_ns: int) -> None:
         # What is on its way says it.
         return
     seen = telling.sight(state, group, now_ns)
-    firing = row.firing & seen.firing
+    firing = _repeated(state, line, row) & seen.firing
     resolved = frozenset(one for one in seen.resolved if state.lingers(one, now_ns))
     if not integration.send_resolved:
         resolved = flush.NOBODY
@@ -83,6 +83,11 @@ def _again(state: State, line: Line, now_ns: int) -> None:
             )
         )  # fmt: skip
         return
-    if not row.firing & seen.slots.keys() - seen.resolved:
+    if not _repeated(state, line, row) & seen.slots.keys() - seen.resolved:
         state.resends.drop(line)
     telling.let_go(state, line[0], seen.resolved, now_ns)
+
+
+def _repeated(state: State, line: Line, row: Told) -> frozenset[str]:
+    """What *line* is told again that fires, of what *row* says; who is retired is told ends alone."""
+    return flush.NOBODY if line[1] in state.retired else row.firing

@@ -134,9 +134,12 @@ def _now(
     if not over and not holds:
         return row
     still = frozenset(firing) - holds.keys()
-    resolved = row.resolved | over if integration.send_resolved else flush.NOBODY
     line: Line = (row.group_key, row.integration)
     told = state.outbox.told.get(line)
+    resolved = flush.NOBODY
+    if integration.send_resolved:
+        ended = row.resolved | over
+        resolved = ended - (telling.overtaken(state, ended) - flush.believed(told))
     route = state.setup.tree.by_id(group.route_id)
     reason = flush.reason_to_tell(
         told,
@@ -207,12 +210,7 @@ def _failed(
         row, "failed", group, integration, delivery, now_ns, entries_max=limits.entries
     )
     state.outbox.put(
-        structs.replace(
-            row,
-            in_flight=False,
-            due_ns=now_ns + max(wait_ns, asked_ns),
-            last_error=delivery.answer,
-        )
+        structs.replace(row, in_flight=False, due_ns=now_ns + max(wait_ns, asked_ns))
     )
 
 

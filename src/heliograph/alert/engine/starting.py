@@ -44,8 +44,7 @@ def start(state: State, kept: Kept, now_ns: int) -> None:
     book.commit()
     for silence in kept.silences:
         if not forgettable(silence, now_ns):
-            state.silences.put(silence.id, silence)
-            state.silencer.put(silence)
+            state.silences.put(silence)
     for group in kept.groups:
         state.groups.adopt(group, (), group.flush_ns)
     for told in kept.told:

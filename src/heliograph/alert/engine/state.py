@@ -10,8 +10,8 @@ from typing import Protocol
 
 from heliograph.alert.config.setup import Setup
 from heliograph.alert.engine.book import Book
-from heliograph.alert.engine.cold import Cold, seen_of
 from heliograph.alert.engine.groups import Groups
+from heliograph.alert.engine.held_silences import Silences
 from heliograph.alert.engine.ledger import Ledger
 from heliograph.alert.engine.limits import Limits
 from heliograph.alert.engine.outbox import Line, Outbox
@@ -19,8 +19,7 @@ from heliograph.alert.engine.rows import Rows
 from heliograph.alert.engine.tally import Tally
 from heliograph.alert.engine.timers import Timers
 from heliograph.alert.inhibition import Inhibitor
-from heliograph.alert.model import Alert, Correlation, Integration, Silence
-from heliograph.alert.silences import Silencer
+from heliograph.alert.model import Alert, Correlation, Integration
 
 
 class _Kept(Protocol):
@@ -76,8 +75,7 @@ class State:
         self.outbox = Outbox()
         self.ledger = Ledger()
         self.tally = Tally()
-        self.silences: Rows[str, Silence] = Rows()
-        self.silencer = Silencer()
+        self.silences = Silences()
         self.inhibitor = Inhibitor(setup.inhibitions)
         self.correlator: Correlator | None = None
         self.uncorrelated: list[tuple[Sequence[Alert], bool]] = []
@@ -97,11 +95,8 @@ class State:
     def learn(self, setup: Setup) -> None:
         """Work by *setup* from now on."""
         self.setup = setup
-        self.integrations = {
-            one.id: one
-            for receiver in setup.receivers.values()
-            for one in receiver.integrations
-        }
+        self.integrations = {one.id: one for one in setup.integrations()}
+        self.retired = frozenset(one.id for one in setup.retired)
 
     def move(self, slot: int, stored_ns: int, now_ns: int) -> None:
         """Note that the end in *slot*, which was *stored_ns*, moved; the first time is what counts."""
@@ -123,10 +118,6 @@ class State:
         """The end in *slot* is written, or with something else."""
         self.moved.pop(slot, None)
         self.hurried.pop(slot, None)
-
-    def seen(self, alert: Cold | Alert) -> dict[str, str]:
-        """What matchers see of *alert*."""
-        return seen_of(alert)
 
     def correlated(self, alerts: Sequence[Alert], *, fires: bool) -> None:
         """Let the correlator know that *alerts* fire, or are over; when `correlate` is called."""

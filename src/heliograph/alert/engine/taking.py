@@ -11,7 +11,7 @@ from msgspec import structs
 
 from heliograph.alert.engine import beginning, intake
 from heliograph.alert.engine.book import FOREVER_NS
-from heliograph.alert.engine.cold import said_of
+from heliograph.alert.engine.cold import said_of, seen_of
 from heliograph.alert.engine.groups import NOWHERE, Places
 from heliograph.alert.engine.intake import Span, Step
 from heliograph.alert.engine.state import State
@@ -77,7 +77,7 @@ def take(
     if step is Step.STALE:
         state.counts["posts_stale"] += 1
         return _taken(state, slot, now_ns)
-    same = book.says(slot, said)
+    same = book.says(slot, said) or _says_no_more(post)
     if same and post.seq < 0 and span.starts_ns == current.starts_ns:
         if step is Step.REPEAT and span.timed_out == current.timed_out:
             touch(state, slot, span, now_ns)
@@ -160,7 +160,7 @@ def end(state: State, slot: int, now_ns: int) -> None:
     state.touched(slot)
     state.settle(slot)
     if state.setup.inhibitions:
-        state.inhibitor.update(alert.id, state.seen(book.cold(slot)), False)
+        state.inhibitor.update(alert.id, seen_of(book.cold(slot)), False)
     state.correlated([alert], fires=False)
     state.counts["resolved"] += 1
 
@@ -220,14 +220,16 @@ def _alert(
 
 
 def _refresh(state: State, slot: int, post: Post, span: Span, now_ns: int) -> None:
-    """Put what *post* says in place of what the alert in *slot* said."""
+    """Put what *post* says in place of what the alert in *slot* said. An end that says no more leaves
+    the words: what was told as firing reads so when it is over."""
     book = state.book
     old = book.view(slot)
+    words: Alert | Post = old if _says_no_more(post) else post
     new = structs.replace(
         old,
-        annotations=post.annotations,
-        generator_url=post.generator_url,
-        severity=post.severity,
+        annotations=words.annotations,
+        generator_url=words.generator_url,
+        severity=words.severity,
         starts_ns=span.starts_ns,
         ends_ns=span.ends_ns,
         timed_out=span.timed_out,
@@ -243,8 +245,8 @@ def _refresh(state: State, slot: int, post: Post, span: Span, now_ns: int) -> No
     book.refresh(slot, new)
     state.touched(slot)
     state.settle(slot)
-    enriched = state.documents[slot][1] if slot in state.documents else b""
-    state.documents[slot] = (post.raw, enriched)
+    raw, enriched = state.documents.get(slot, (b"", b""))
+    state.documents[slot] = (post.raw if words is post else raw, enriched)
     if (
         over
         or old.severity != new.severity
@@ -256,13 +258,19 @@ def _refresh(state: State, slot: int, post: Post, span: Span, now_ns: int) -> No
         _rerouted(state, slot, more, now_ns)
 
 
+def _says_no_more(post: Post) -> bool:
+    """Whether *post* tells an end and nothing of its alert. On the v2 API, which has no status, what
+    is not there is gone, as in Alertmanager."""
+    return post.status == "resolved" and not post.annotations
+
+
 def _rerouted(state: State, slot: int, wanted: Places, now_ns: int) -> None:
     """What matchers see has changed: into the groups that it belongs to now, and was not in yet."""
     there = state.book.groups[slot]
     more = [place for place in wanted.places if place.key not in there]
     beginning.join(state, slot, more, now_ns)
     if state.setup.inhibitions:
-        seen = state.seen(state.book.cold(slot))
+        seen = seen_of(state.book.cold(slot))
         state.inhibitor.update(state.book.ids[slot], seen, True)
 
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from msgspec import structs
 
 from heliograph.alert.engine import flush, outbox
+from heliograph.alert.engine.cold import seen_of
 from heliograph.alert.engine.flush import Hold, Look
 from heliograph.alert.engine.ledger import NO_CHANNEL
 from heliograph.alert.engine.state import State
@@ -26,6 +27,7 @@ class Sight(NamedTuple):
 
     firing     ids that nothing holds back
     resolved   ids, held back or not
+    past       of the resolved those after which another episode of their identity began
     holds      by id, of both
     slots      of every id
     """
@@ -34,6 +36,7 @@ class Sight(NamedTuple):
     route: Route | None
     firing: frozenset[str]
     resolved: frozenset[str]
+    past: frozenset[str]
     holds: Mapping[str, Hold]
     slots: Mapping[str, int]
 
@@ -115,7 +118,7 @@ def silenced(state: State, alert_ids: Iterable[str], now_ns: int) -> dict[str, H
         return {}
     return flush.judge(
         _looks(state, alert_ids),
-        [flush.stages(state.inhibitor, (), state.silencer, now_ns)[-1]],
+        [flush.stages(state.inhibitor, (), state.silences.silencer, now_ns)[-1]],
     )
 
 
@@ -130,7 +133,19 @@ def sight(state: State, group: Group, now_ns: int) -> Sight:
     holds = _holds(state, route, slots, now_ns)
     if holds:
         firing = [one for one in firing if one not in holds]
-    return Sight(group, route, frozenset(firing), frozenset(resolved), holds, slots)
+    past = overtaken(state, resolved)
+    return Sight(group, route, frozenset(firing), frozenset(resolved), past, holds, slots)
+
+
+def overtaken(state: State, alert_ids: Iterable[str]) -> frozenset[str]:
+    """Those of *alert_ids* after which another episode of their identity began."""
+    book = state.book
+    slots = ((one, book.slot(one)) for one in alert_ids)
+    return frozenset(
+        one
+        for one, slot in slots
+        if slot is not None and book.latest(book.fingerprints[slot]) != slot
+    )
 
 
 def _holds(
@@ -146,7 +161,7 @@ def _holds(
         )
     if not mutes and not state.silences and not state.setup.inhibitions:
         return {}
-    stages = flush.stages(state.inhibitor, mutes, state.silencer, now_ns)
+    stages = flush.stages(state.inhibitor, mutes, state.silences.silencer, now_ns)
     return flush.judge(_looks(state, alert_ids), stages)
 
 
@@ -155,7 +170,7 @@ def _looks(state: State, alert_ids: Iterable[str]) -> Iterable[Look]:
     for alert_id in alert_ids:
         slot = book.slot(alert_id)
         if slot is not None:
-            yield Look(alert_id, state.seen(book.cold(slot)))
+            yield Look(alert_id, seen_of(book.cold(slot)))
 
 
 def _offer(
@@ -172,8 +187,10 @@ def _offer(
     told = _settled(state, seen, integration, told, now_ns)
     firing, resolved = seen.firing, seen.resolved
     if seen.route is None:
-        firing &= flush.believed(told)
-    resolved = flush.tellable(resolved, seen.holds, told)
+        # Nor is it told again what it may have been told.
+        firing &= flush.NOBODY if told is None else told.firing
+    # An episode that nobody heard of, of what goes on, is no news.
+    resolved = flush.tellable(resolved, seen.holds, told) - (seen.past - flush.believed(told))
     if not integration.send_resolved:
         resolved = flush.NOBODY
     elif state.lingering and told is not None:

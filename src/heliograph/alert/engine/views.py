@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from heapq import nlargest
 from typing import NamedTuple, TypeAlias
 
+from heliograph.alert.engine import flush
+from heliograph.alert.engine.cold import seen_of
 from heliograph.alert.engine.state import State
 from heliograph.alert.intervals import muted_by
 from heliograph.alert.matching import all_match
@@ -60,9 +62,9 @@ def suppression(
     mutes = _mutes(state, book.groups[slot] if group_key is None else (group_key,), now_ns)
     if not state.silences and not state.setup.inhibitions:
         return Suppression(mutes=mutes) if mutes else Suppression()
-    seen = state.seen(book.cold(slot))
+    seen = seen_of(book.cold(slot))
     return Suppression(
-        silences=state.silencer.silenced_by(seen, now_ns),
+        silences=state.silences.silencer.silenced_by(seen, now_ns),
         inhibitors=state.inhibitor.inhibited_by(seen, alert_id),
         mutes=mutes,
     )
@@ -96,6 +98,14 @@ def groups_of(state: State, alert_id: str) -> tuple[Group, ...]:
     slot = state.book.slot(alert_id)
     keys = () if slot is None else state.book.groups[slot]
     return tuple(group for key in keys if (group := state.groups.rows.get(key)) is not None)
+
+
+def owed(state: State) -> frozenset[str]:
+    """The channels, by id, that may believe something to fire, or are being told so."""
+    told = state.outbox.told.items()
+    believing = {line[1] for line, one in told if flush.believed(one)}
+    rows = state.outbox.rows.items()
+    return frozenset(believing | {line[1] for line, row in rows if row.in_flight})
 
 
 def gauges(state: State) -> dict[str, int]:
@@ -165,9 +175,9 @@ def _made(
             alert = book.view(slot)
             # Equal labels need no closer look; names that are not labels do.
             if all(pair in alert.labels for pair in pairs) or all_match(
-                matchers, state.seen(alert)
+                matchers, seen_of(alert)
             ):
                 yield alert
         # A pattern: nearly all are not what is asked for, and need not be made.
-        elif all_match(matchers, state.seen(book.cold(slot))):
+        elif all_match(matchers, seen_of(book.cold(slot))):
             yield book.view(slot)

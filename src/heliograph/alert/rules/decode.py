@@ -18,6 +18,7 @@ rule_config by rule_type; what stands under the type's own name may also stand d
                 window, for, by
 """
 
+import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
@@ -41,6 +42,7 @@ from heliograph.alert.rules.rule import (
     What,
 )
 from heliograph.core.duration import DAY_NS, MINUTE_NS
+from heliograph.core.labels import Labels
 from heliograph.core.matcher import Matcher
 from heliograph.rules import anomaly, condition, window
 from heliograph.rules.patterns import Pattern
@@ -54,6 +56,8 @@ TYPES_OF = {
     "event": ("match", "share", "field", "absence", "anomaly"),
 }
 WINDOW_NS_MAX = 7 * DAY_NS
+# Categories of Unicode: controls, halves of pairs, ends of lines.
+_NOT_ON_A_LINE = {"Cc", "Cs", "Zl", "Zp"}
 # What of a share counts as failed, when nobody says.
 _ERRORS = ("error", "critical", "fatal")
 _TOP = {
@@ -76,8 +80,9 @@ def decode(
 ) -> Rule:
     """The rule of *document*. Raises Refused that names the field.
 
-    Its severity is the one of its labels where it says none itself. Of a *kept* one labels that say
-    another name or severity than the rule are passed over, as they were before they were refused.
+    Its severity is the one of its labels where it says none itself. Of a *kept* one is passed over
+    what was, before it was refused: labels that say another name or severity than the rule, and words
+    that nobody can mean.
     """
     top = Part.of(document, "")
     top.only(_TOP)
@@ -92,6 +97,9 @@ def decode(
             "rule_type", f"{rule_type!r} is none of {', '.join(types)} of source {source}"
         )
     labels = top.labels("labels")
+    annotations = top.labels("annotations", chars_max=4096)
+    if not kept:
+        _check_words(top, annotations)
     severity = _severity(top, dict(labels), kept=kept)
     return Rule(
         id=rule_id or top.text("id", default="") or top.text("rule_id", default=""),
@@ -101,10 +109,21 @@ def decode(
         severity=severity,
         body=_body(rule_type, _config(top, rule_type)),
         labels=labels,
-        annotations=top.labels("annotations", chars_max=4096),
+        annotations=annotations,
         enabled=top.flag("enabled", default=True),
         builtin=builtin,
     )
+
+
+def _check_words(top: Part, annotations: Labels) -> None:
+    """Refuse a name of several lines, a severity of nothing, a placeholder that does not end."""
+    if any(unicodedata.category(char) in _NOT_ON_A_LINE for char in top.values["name"]):
+        top.refuse("name", "has characters that cannot be shown on a line")
+    if top.values.get("severity") == "":
+        top.refuse("severity", "expected text; without the key it is that of the labels")
+    for name, text in annotations:
+        if text.rfind("{{") > text.rfind("}}"):
+            top.refuse(f"annotations.{name}"[:200], "a {{ without its }}")
 
 
 def _severity(top: Part, labels: Mapping[str, str], *, kept: bool) -> str:

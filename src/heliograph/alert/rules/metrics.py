@@ -9,12 +9,16 @@ late, or whose clock is behind, is judged by what it sent, and no other series m
 whose newest point is older than the window has no data: its alert is over. Points ahead of
 *now_ns* are left out until their time comes.
 
+An anomaly is looked for among all points that came since the last look, for one sample may be all
+there is of it; with a time to last only the newest says that it does.
+
 A series that a stale marker ends has no last value from then on, and is nobody's who is late: its
 window goes on to *now_ns*, as that of PromQL's `…_over_time` does.
 """
 
 import math
 import struct
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple, Self
 
@@ -49,6 +53,10 @@ Whose = Callable[[Labels, int], Mapping[str, str]]
 SERIES_MAX = 10_000
 # How far back of its window a series may end and still be judged.
 LATENESS_NS = 5 * MINUTE_NS
+# How far back of its newest point a series is looked at the first time: what came between two looks.
+FIRST_NS = MINUTE_NS
+# Of the points that came since the last look, in which an anomaly is looked for.
+JUDGED_MAX = 1_000
 _STALE = struct.pack("<Q", STALE_BITS)
 
 
@@ -74,11 +82,24 @@ class Answer(NamedTuple):
 
 
 class _Kept(msgspec.Struct, array_like=True):
+    """What is known of a series; where nothing *holds*, only up to where it was *seen_ns*."""
+
     labels: tuple[tuple[str, str], ...]
     since_ns: int
     firing: bool
     value: float
     began_ns: int = 0
+    seen_ns: int = 0
+    holds: bool = True
+
+
+class _Found(NamedTuple):
+    """Whether the condition holds, the value that it is about, None where there is no telling, and up
+    to where it was looked at."""
+
+    holds: bool
+    value: float | None
+    seen_ns: int = 0
 
 
 _DECODER = msgspec.msgpack.Decoder(dict[str, _Kept])
@@ -135,14 +156,15 @@ def evaluate(
         labels = _shown(one.labels)
         name = fingerprint(labels)
         before = kept.pop(name, None)
-        found = _judged(body, one.points, now_ns)
+        seen_ns = 0 if before is None else before.seen_ns
+        found = _judged(body, one.points, now_ns, seen_ns)
         after = _step(body, before, labels, found, now_ns)
         if after is not None:
             following[name] = after
         if after is not None and after.firing:
             posts.append(say.firing(after))
         elif before is not None and before.firing:
-            reason = "no data" if found is None else "condition over"
+            reason = "no data" if found is None or found.value is None else "condition over"
             posts.append(say.over(before, reason))
     posts.extend(say.over(before, "no data") for before in kept.values() if before.firing)
     encoded = msgspec.msgpack.encode(following) if following else b""
@@ -158,8 +180,8 @@ def retire(rule: Rule, state: bytes, *, now_ns: int, whose: Whose = nobody) -> l
 
 
 def _judged(
-    body: MetricThreshold | Anomaly, points: Iterable[Point], now_ns: int
-) -> tuple[bool, float] | None:
+    body: MetricThreshold | Anomaly, points: Iterable[Point], now_ns: int, seen_ns: int
+) -> _Found | None:
     """Whether the condition holds and the value that it is about; None without data."""
     known = [point for point in points if point[0] <= now_ns]
     ended = False
@@ -174,31 +196,52 @@ def _judged(
     window = [point for point in known if point[0] > end_ns - body.window_ns]
     if isinstance(body, MetricThreshold):
         value = aggregate(body.agg, window) if window else None
-        return None if value is None else (compare(body.op, value, body.value), value)
-    finite = [point for point in window if math.isfinite(point[1])]
-    if not finite or finite[-1] != window[-1]:
-        return None
-    values = changes(finite) if body.of == "change" else [value for _, value in finite]
-    if len(values) <= body.least:
-        return None
-    z = robust_z(values[-1], values[:-1][-body.size :])
-    return is_anomalous(z, limit=body.z, direction=body.direction), values[-1]
+        return None if value is None else _Found(compare(body.op, value, body.value), value)
+    return _of_anomaly(body, window, seen_ns)
+
+
+def _of_anomaly(body: Anomaly, window: Sequence[Point], seen_ns: int) -> _Found:
+    """Of the points of *window* after *seen_ns*, 0 the first time, the newest that is anomalous; else
+    the newest. With a time to last the newest alone."""
+    newest_ns = window[-1][0]
+    seen_ns = seen_ns or newest_ns - FIRST_NS
+    points = [point for point in window if math.isfinite(point[1])]
+    has_newest = bool(points) and points[-1] == window[-1]
+    if body.of == "change":
+        instants = sorted({at_ns for at_ns, _ in points})[1:]
+        points = list(zip(instants, changes(points), strict=True))
+    values = [value for _, value in points]
+    if body.for_ns:
+        # Nothing to remember of series of which nothing is the matter.
+        seen_ns, newest_ns = newest_ns, 0
+    new = bisect_right(points, seen_ns, key=lambda point: point[0])
+    first = max(min(new, len(points) - has_newest), len(points) - JUDGED_MAX, body.least)
+    for n in range(len(points) - 1, first - 1, -1):
+        z = robust_z(values[n], values[max(0, n - body.size) : n])
+        if is_anomalous(z, limit=body.z, direction=body.direction):
+            return _Found(holds=True, value=values[n], seen_ns=newest_ns)
+    told = values[-1] if has_newest and len(values) > body.least else None
+    return _Found(holds=False, value=told, seen_ns=newest_ns)
 
 
 def _step(
     body: MetricThreshold | Anomaly,
     before: _Kept | None,
     labels: Labels,
-    found: tuple[bool, float] | None,
+    found: _Found | None,
     now_ns: int,
 ) -> _Kept | None:
-    holds, value = found or (False, 0.0)
+    holds, told, seen_ns = found or _Found(holds=False, value=None)
+    value = 0.0 if told is None else told
+    if before is not None and not before.holds:
+        before = None
     state = None if before is None else Pending(before.since_ns, before.firing, before.value)
     after = step(state, holds=holds, value=value, at_ns=now_ns, for_ns=body.for_ns)
     if after.state is None:
-        return None
+        unmoved = _Kept((), 0, firing=False, value=0.0, seen_ns=seen_ns, holds=False)
+        return unmoved if seen_ns else None
     began_ns = now_ns if after.began or before is None else before.began_ns
-    return _Kept(labels, after.state.since_ns, after.state.firing, value, began_ns)
+    return _Kept(labels, after.state.since_ns, after.state.firing, value, began_ns, seen_ns)
 
 
 class _Say(NamedTuple):

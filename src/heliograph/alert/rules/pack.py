@@ -201,10 +201,11 @@ _CLUSTER: tuple[Document, ...] = (
         {
             "metric": "telemetry_collection_runs_total",
             "agg": "increase",
-            "window": "5m",
+            "window": "3m",
             "op": "==",
             "value": 0,
-            "for": "2m",
+            # Longer than what a process that is over is still seen for: the window, and lateness.
+            "for": "10m",
         },
     ),
     metric(

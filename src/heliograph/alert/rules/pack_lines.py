@@ -28,7 +28,8 @@ _OUT_OF_MEMORY = (
     r"|\bMemory on the node \(.*exceeds the memory usage threshold"
     r"|\bkilled due to the node running low on memory"
     r"|\b[1-9]\d* Workers \(tasks / actors\) killed due to memory pressure \(OOM\)"
-    r"|\b[Rr]eason['\"]?\s*[:=]\s*['\"]?OOMKilled\b|\b(?:was|been|got) OOMKilled\b|\bOOMKilled: "
+    r"|\b[Rr]eason['\"]?\s*[:=]\s*['\"]?OOMKilled\b|\b(?:was|been|got) OOMKilled\b"
+    r"|\bOOMKilled['\"]?(?:: |=)"
 )
 # Advice speaks of what may happen; PyTorch's own error gives advice after it happened.
 _NOT_OUT_OF_MEMORY = (
@@ -42,7 +43,7 @@ _NOT_OUT_OF_MEMORY = (
     r"(?:the|it|we|will|fall|halve|reduce|restart|retry|skip)\b"
     r"|# [^:]*out of memory|\bno (?:\w+ )?(?:out of memory|\w*MemoryError)"
     r"|(?:out of memory|MemoryError)(?: (?:errors?|events?|counts?|kills?|retries|exceptions?))+"
-    r"['\"]?\s*[:=]\s*0\b"
+    r"['\"]?\s*[:=]\s*0\b|\bOOMKilled['\"]?(?:: |=)(?:['\"]?(?:false|no|none|null|0)\b|\{)"
 )
 _NCCL = (
     r"\b[NRH]CCL (?:[Ee]rror|failure|exception)\b|\b[NR]CCL WARN\b"
@@ -109,6 +110,11 @@ _NOT_NAN = (
     r"|\bloss(?: is)? nan[ -](?:check\w*|guards?|detect\w*|toleran\w*|handling|filter\w*)\b"
     r"|\bloss inf-|\b(?:raise [\w.]+|print|warn|log\w*\.\w+)\([a-z]?[a-z]?[\"'][^\"']*\b(?:nan|inf)\b"
     r"|\bloss(?: is)? nan\??(?: counts?)?['\"]?\s*[:=]?\s*(?:0|false|no)\b"
+    # Somebody looked, or asks: `Found NaN in loss: 0`, `my loss is NaN, what should I do?`.
+    r"|\b(?:nan|inf)(?: (?:in )?(?:the )?(?:\w+ )?loss)?(?: detected| found)?['\"]?\s*[:=?]\s*['\"]?"
+    r"(?:false|no|none|null|0)(?:[^.%\w]|$)"
+    r"|\b(?:nan|inf)\b[^.!]*\b(?:what|how|why|should|can|is|does)\b[^.!]*\?\W*$"
+    r"|\b(?:my|your|why|how)\b[^:|]*\bloss\w*(?: is| =|=)? ?(?:nan|inf)\b"
     r"|\bnan \((?:no (?:eval|valid|batch|data|sample)|not (?:available|computed|evaluated|measured))"
     # The best loss so far, or the least, is infinite at first.
     rf"|^{_REST}\b(?:best|lowest|least|min(?:imum)?|initial|prev(?:ious)?|max(?:imum)?|target)"

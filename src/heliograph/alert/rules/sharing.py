@@ -3,8 +3,9 @@
     sharing.seen(key, "pod-a", at_ns, arrival_ns, part=True)   the post that begins, lasts or ends
     sharing.tick(now_ns)                                       the posts that end: nobody tells more
 
-While the share is beyond its limit, its post is said again every SAY_EVERY_NS of arrival, so that
-the alert does not run out. The state of a key is written down with the cursor.
+While the share is beyond its limit, its post is said again every SAY_EVERY_NS of arrival, and holds
+for a window after it: a share lasts while nobody tells of more, and `tick` ends it when that is over.
+The state of a key is written down with the cursor.
 """
 
 from collections.abc import Iterator, Mapping
@@ -52,7 +53,8 @@ class Sharing:
     def __init__(self, rule: Rule, body: EventShare, *, resolve_after_ns: int) -> None:
         self.rule = rule
         self._body = body
-        self._resolve_after_ns = resolve_after_ns
+        # The last record may be SAY_EVERY_NS after what was said last, and a tick is late.
+        self._resolve_after_ns = max(resolve_after_ns, body.window_ns + 2 * SAY_EVERY_NS)
         self._keys: dict[Labels, _Held] = {}
         # Keys whose row is to be written; False where it is to be deleted.
         self._dirty: dict[Labels, bool] = {}

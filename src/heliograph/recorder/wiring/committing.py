@@ -7,11 +7,16 @@ goes to the disk together, and each caller waits for the fsync that carries its 
 What is offered waits in a bounded buffer, numbers as rows, to which callers may also add by
 themselves. While the disk refuses it stays there, and nothing is lost; once the buffer is full, who
 offers is refused.
+
+A signal handler or a finaliser may call in the middle of a call of its own thread. What it brings is
+made durable as any other's, for callers wait holding nothing; only where it interrupted the stores
+themselves, which go on when it returns, it waits for NESTED_S and is answered: durable soon after.
+So it is wherever a thread but the main one interrupts itself: that one may write.
 """
 
 import threading
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from heliograph.core import thread_name
@@ -19,6 +24,7 @@ from heliograph.core.errors import Unavailable
 from heliograph.core.record import Record
 from heliograph.kernels.metric_rows import Key, Rows, Taken
 from heliograph.recorder.points import Point
+from heliograph.recorder.wiring.inside import Inside
 
 # What one fsync carries of what was offered, and of calls that wait.
 GROUP_MAX = 20_000
@@ -29,6 +35,9 @@ GATHER_S = 0.0005
 RETRY_S = 0.5
 # How long a full buffer makes a caller wait for room.
 ROOM_S = 5.0
+# How long a call waits inside another of its thread, and how often it looks meanwhile.
+NESTED_S = 2.0
+LOOK_S = 0.002
 
 
 class Write(Protocol):
@@ -42,12 +51,13 @@ class Write(Protocol):
 class _Call:
     """Somebody who waits, on a lock that is let go of when it is done."""
 
-    __slots__ = ("done", "error", "points", "records")
+    __slots__ = ("awaited", "done", "error", "points", "records")
 
     def __init__(self, points: Sequence[Point], records: Sequence[Record]) -> None:
         self.points = points
         self.records = records
         self.error: Unavailable | None = None
+        self.awaited = True
         self.done = threading.Lock()
         self.done.acquire()
 
@@ -57,12 +67,16 @@ class Committer:
     items wait, in *rows* or beside them; whoever adds to *rows* wakes us.
 
     failing    why the last write did not succeed, "" when it did
-    lost       offered items given up when it was closed while the disk refused
+    lost       offered items given up when it was closed while the disk refused, and items of nested
+               calls that the disk refused after these were answered
+    at_work    threads in the middle of the stores; whoever uses these beside us enters it too
     """
 
     def __init__(self, write: Write, rows: Rows, *, buffer_max: int) -> None:
         self.failing = ""
         self.lost = 0
+        self.at_work = Inside()
+        self._calling = Inside()
         self._write = write
         self._buffer_max = buffer_max
         self._rows = rows
@@ -88,24 +102,19 @@ class Committer:
     def submit(self, points: Sequence[Point], records: Sequence[Record]) -> None:
         """Make *points* and *records* durable. Unavailable: none of them is kept."""
         call = _Call(points, records)
-        with self._changed:
-            self._check_open()
-            if len(self._calls) >= CALLS_MAX:
-                raise Unavailable(f"more than {CALLS_MAX} calls wait", code="overloaded")
-            alone = self._idle and self._expected <= 1 and not self._calls
-            if not (alone and self._turn.acquire(blocking=False)):
-                self._calls.append(call)
-                if self._idle or len(self._calls) == self._expected:
-                    self._changed.notify()
-                alone = False
-        if alone:
-            # Nobody to share an fsync with, so that the way to the other thread is saved.
-            try:
-                call.error = self._attempt(points, records)
-            finally:
-                self._turn.release()
-            call.done.release()
-        _wait(call)
+        nested = self._is_nested()
+        with self._calling.enter():
+            if self._put(call, nested=nested):
+                # Nobody to share an fsync with, so that the way to the other thread is saved.
+                try:
+                    call.error = self._attempt(points, records)
+                finally:
+                    self._turn.release()
+            elif nested:
+                call.awaited = self._settled_inside(call)
+            else:
+                call.done.acquire()
+        _raise(call.error)
 
     def offer(self, rows: Iterable[tuple[Key, int, float]], records: Sequence[Record]) -> None:
         """Take a number for a series at an instant each, and *records*; many make the buffer that much
@@ -122,19 +131,71 @@ class Committer:
     def flush(self) -> None:
         """Return when all that was offered is durable. Unavailable when the disk refuses."""
         call = _Call((), ())
-        with self._changed:
-            if self._closed:
-                return
-            self._flushes.append(call)
-            self._changed.notify()
-        _wait(call)
+        nested = self._is_nested()
+        with self._calling.enter():
+            with self._changed:
+                if self._closed:
+                    return
+                self._flushes.append(call)
+                self._changed.notify()
+            if not nested:
+                call.done.acquire()
+            elif not self._settled_inside(call):
+                raise Unavailable("what this call interrupted has to end first", code="nested")
+        _raise(call.error)
 
     def close(self) -> None:
         """Make all that waits durable, if the disk lets us, and stop."""
+        nested = self._is_nested()
         with self._changed:
             self._closed = True
             self._changed.notify_all()
-        self._thread.join()
+        if nested:
+            self._waited_inside(lambda: not self._thread.is_alive())
+        else:
+            self._thread.join()
+
+    def _put(self, call: _Call, *, nested: bool) -> bool:
+        """Have *call* wait its turn; True when it has its turn at once, and is the caller's to write.
+
+        Not in the main thread, whose signal handlers could not record while it writes.
+        """
+        with self._changed:
+            self._check_open()
+            if len(self._calls) >= CALLS_MAX:
+                raise Unavailable(f"more than {CALLS_MAX} calls wait", code="overloaded")
+            alone = self._idle and self._expected <= 1 and not self._calls
+            may_write = alone and threading.current_thread() is not threading.main_thread()
+            if may_write and not nested and self._turn.acquire(blocking=False):
+                return True
+            self._calls.append(call)
+            if self._idle or len(self._calls) == self._expected:
+                self._changed.notify()
+            return False
+
+    def _is_nested(self) -> bool:
+        return self._calling.mine or self.at_work.mine
+
+    def _settled_inside(self, call: _Call) -> bool:
+        """Whether *call*, inside another of its thread, was settled."""
+        return self._waited_inside(lambda: call.done.acquire(blocking=False))
+
+    def _waited_inside(self, done: Callable[[], bool]) -> bool:
+        """Whether *done*, waited for inside another call of this thread: NESTED_S at most where that
+        one may have what others need to go on, and not at all where it is the thread that would do it.
+        """
+        if threading.get_ident() == self._thread.ident:
+            return done()
+        may_write = threading.current_thread() is not threading.main_thread()
+        looks = 0
+        with self._changed:
+            while not done():
+                if (may_write or self.at_work.mine) and looks * LOOK_S >= NESTED_S:
+                    return False
+                # Lets go of the lock, also where the call that was interrupted has it.
+                self._changed.wait(LOOK_S)
+                looks += 1
+        return True
 
     def _wake(self) -> None:
         with self._changed:
@@ -168,9 +229,7 @@ class Committer:
                 self._closed = True
                 left = [*self._calls, *self._flushes]
                 self._calls, self._flushes = [], []
-            for call in left:
-                call.error = Unavailable("the recorder is closed", code="closed")
-                call.done.release()
+            self._release(left, Unavailable("the recorder is closed", code="closed"))
 
     def _wait(self) -> bool:
         """Whether there is something to do; False once all is done for good."""
@@ -212,9 +271,7 @@ class Committer:
         error = self._commit_calls(calls) if calls else None
         if self._rows.waiting and error is None:
             error = self._commit_buffer(everything=bool(flushes))
-        for call in flushes:
-            call.error = error
-            call.done.release()
+        self._release(flushes, error)
         if error is not None and self._closed:
             self._give_up()
 
@@ -265,23 +322,24 @@ class Committer:
         self, points: Sequence[Point], records: Sequence[Record], rows: Taken | None = None
     ) -> Unavailable | None:
         try:
-            self._write(points, records, rows)
+            with self.at_work.enter():
+                self._write(points, records, rows)
         except Unavailable as error:
             self.failing = error.detail
             return error
         self.failing = ""
         return None
 
-    @staticmethod
-    def _release(calls: Sequence[_Call], error: Unavailable | None) -> None:
+    def _release(self, calls: Sequence[_Call], error: Unavailable | None) -> None:
         for call in calls:
             call.error = error
             call.done.release()
+            if error is not None and not call.awaited:
+                self.lost += len(call.points) + len(call.records)
 
 
-def _wait(call: _Call) -> None:
-    call.done.acquire()
-    error = call.error
+def _raise(error: Unavailable | None) -> None:
+    """*error* once more: each caller raises one of his own."""
     if error is not None:
         raise Unavailable(
             error.detail, code=error.code, retry_after_s=error.retry_after_s

@@ -9,9 +9,10 @@ are done with it, and goes on where we stopped.
 """
 
 import logging
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from heliograph.core.clock import Clock
 from heliograph.core.errors import ConfigError, Refused, Unavailable
@@ -31,6 +32,8 @@ from heliograph.store.log.disk import Disk
 from heliograph.wire import records as wire_records
 
 log = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
 
 SERIES_MAX = 100_000
 BUFFER_MAX = 100_000
@@ -89,11 +92,14 @@ class FolderStore:
         self.rows: Rows | None = made if buffered else None
         self._generation = self._stores.generation
         self._committer = Committer(self._write, made, buffer_max=bounds.buffer_max)
+        self._at_work = self._committer.at_work
+        # Closed in the middle of the stores, which are closed when that is over.
+        self._close_due = False
         self._upkeep = Upkeep(
             clock,
-            tend=self._stores.tend,
-            maintain=self._stores.maintain,
-            retain=lambda: self._retain_by(policy),
+            tend=lambda: self._inside(self._stores.tend),
+            maintain=lambda: self._inside(self._stores.maintain),
+            retain=lambda: self._inside(lambda: self._retain_by(policy)),
         )
         forking.watch(self)
 
@@ -139,8 +145,7 @@ class FolderStore:
         self._check_open()
         if self._committer.buffered and not self._committer.failing:
             self._committer.flush()
-        self._stores.settle()
-        return query.answer(self._stores.source(), asked)
+        return self._inside(lambda: self._settled_metrics(asked))
 
     def usage(self) -> Usage:
         """As `RecorderStore.usage`."""
@@ -155,7 +160,7 @@ class FolderStore:
         self._check_open()
         if not dry_run:
             self.flush()
-        return self._stores.retain(policy, now_ns, dry_run=dry_run)
+        return self._inside(lambda: self._stores.retain(policy, now_ns, dry_run=dry_run))
 
     def flush(self) -> None:
         """As `RecorderStore.flush`."""
@@ -168,6 +173,16 @@ class FolderStore:
         if self._closed:
             return
         self._shut("the recorder is closed")
+        if not self._at_work.mine:
+            self._close()
+        elif threading.current_thread() is threading.main_thread():
+            self._close_due = True
+        else:
+            # A finaliser, maybe in one of our own threads, which could not wait for itself.
+            threading.Thread(target=self._close, name="recorder-close").start()
+
+    def _close(self) -> None:
+        self._close_due = False
         self._committer.close()
         if self._committer.lost:
             log.warning("recorded items lost at close", extra={"items": self._committer.lost})
@@ -181,6 +196,20 @@ class FolderStore:
         self._left = True
         self._shut("the folder belongs to the process that opened it; record over HTTP here")
         self._stores.lock.release()
+
+    def _inside(self, work: Callable[[], _T]) -> _T:
+        """What `work()` comes to, whose thread is in the middle of the stores so long."""
+        try:
+            with self._at_work.enter():
+                return work()
+        finally:
+            is_main = threading.current_thread() is threading.main_thread()
+            if self._close_due and is_main and not self._at_work.mine:
+                self._close()
+
+    def _settled_metrics(self, asked: Asked) -> dict[str, Any]:
+        self._stores.settle()
+        return query.answer(self._stores.source(), asked)
 
     def _shut(self, why: str) -> None:
         self._closed = why

@@ -255,27 +255,34 @@ class FolderStores:
     def retain(self, policy: Policy, now_ns: int, *, dry_run: bool) -> Expired:
         """As `RecorderStore.retain`."""
         with self._tending:
-            passed = self._too_old
-            self.tend(closing=not dry_run and policy != Policy())
-            passed = self._too_old - passed
+            passed = self._all_in_files(policy, now_ns, dry_run=dry_run)
             files = keeping.raw_files(self._folder / "segments")
             rows, used = sum(file.rows for file in files), self._kept_bytes()
-            floor_ns = None if policy.events_ns is None else now_ns - policy.events_ns
-            gone = keeping.expired_by_age(files, policy, now_ns)
-            excess = 0 if policy.bytes_max is None else used - policy.bytes_max
-            size_floor_ns = keeping.floor_for_size(files, excess)
-            if size_floor_ns is not None:
-                floor_ns = max(size_floor_ns, size_floor_ns if floor_ns is None else floor_ns)
-            events = keeping.expired_events(self._records, floor_ns)
+            plan = keeping.plan(files, self._records, policy, now_ns, used)
             if dry_run:
-                return keeping.would_go(files, gone, size_floor_ns, events)
-            self._maintain_with(policy, now_ns, size_floor_ns)
+                return plan.would_go._replace(metrics=plan.would_go.metrics + passed)
+            self._maintain_with(policy, now_ns, plan.samples_ns)
             left = keeping.raw_files(self._folder / "segments")
-            if floor_ns is not None:
+            if plan.records_ns is not None:
                 bytes_max = 2**62 if policy.bytes_max is None else policy.bytes_max
-                self._records.retain(floor_ns=floor_ns, bytes_max=bytes_max)
+                self._records.retain(floor_ns=plan.records_ns, bytes_max=bytes_max)
             metrics = passed + max(0, rows - sum(file.rows for file in left))
-            return Expired(events, metrics, max(0, used - self._kept_bytes()))
+            return Expired(plan.would_go.events, metrics, max(0, used - self._kept_bytes()))
+
+    def _all_in_files(self, policy: Policy, now_ns: int, *, dry_run: bool) -> int:
+        """Have all in files, whose sizes tell; how many samples are beyond the age, and left out."""
+        if dry_run:
+            passed = self._segments.too_old_in_head()
+            self.tend(closing=not passed and policy != Policy())
+            return passed
+        passed = self._too_old
+        try:
+            self.tend(closing=policy != Policy())
+        except Unavailable:
+            # Perhaps there is no room: what is beyond its age goes first.
+            keeping.make_room(self._segments, self._records, policy, now_ns)
+            self.tend(closing=True)
+        return self._too_old - passed
 
     @property
     def _too_old(self) -> int:
@@ -294,14 +301,9 @@ class FolderStores:
 
     def _maintain_with(self, policy: Policy, now_ns: int, size_floor_ns: int | None) -> None:
         """Maintain with the floors of *policy*, or higher ones where it is about size."""
-        spans = [
-            span
-            for span in (
-                policy.metrics_ns,
-                None if size_floor_ns is None else max(0, now_ns - size_floor_ns),
-            )
-            if span is not None
-        ]
+        spans = [] if policy.metrics_ns is None else [policy.metrics_ns]
+        if size_floor_ns is not None:
+            spans.append(max(0, now_ns - size_floor_ns))
         if not spans:
             self.maintain()
             return

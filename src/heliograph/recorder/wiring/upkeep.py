@@ -59,7 +59,13 @@ class Upkeep:
                 self.failing = error.detail
 
     def _look(self) -> None:
-        self._tend()
+        try:
+            self._tend()
+        finally:
+            # Also on a full disk: these make room.
+            self._work_at_its_pace()
+
+    def _work_at_its_pace(self) -> None:
         now_s = self._clock.monotonic_s()
         for place, (every_s, work) in enumerate(self._paced):
             if now_s >= self._due_s[place]:

@@ -4,6 +4,8 @@ import contextlib
 import re
 from collections.abc import Callable, Sequence
 from datetime import date, timedelta
+from heapq import nlargest
+from itertools import islice
 from typing import Any, NamedTuple
 
 from msgspec import structs
@@ -18,6 +20,7 @@ from heliograph.alert.engine.waiting import GROUP_INTERVAL, GROUP_WAIT
 from heliograph.alert.model import SOURCES, Alert, Entry, Status, Suppression
 from heliograph.core import instant
 from heliograph.core.errors import Refused, Unavailable
+from heliograph.core.matcher import Matcher
 from heliograph.service import alert_view, params, problem
 from heliograph.service.alerting import Alerting, Turn
 from heliograph.service.freshness import Reads
@@ -39,6 +42,10 @@ ENTRIES_MAX = 200
 COUNTED_S = 5.0
 # So many transactions (2 s) count what waits, for one who asks.
 FOLDS_MAX = 100
+# Severities that the engine calls urgent, as they are written; found by its index.
+URGENT = ("critical", "Critical", "CRITICAL", "page", "Page", "PAGE")
+# Of so many urgent ones the newest are shown: each is made to be looked at.
+URGENT_MAX = 1000
 # All names together are fewer.
 GROUP_BY_CHARS_MAX = 200
 EQUALS = (
@@ -119,14 +126,28 @@ def endpoints(reading: Reading) -> list[Endpoint]:
 def newest(
     reading: Reading,
 ) -> Callable[[int], tuple[list[tuple[Alert, Suppression]], int]]:
-    """A function of a limit: the newest alerts that fire, what holds each back, and how many fire."""
+    """A function of a limit: alerts that fire, what is urgent before the rest and each newest first,
+    what holds each back, and how many fire."""
 
     def work(turn: Turn, limit: int) -> tuple[list[tuple[Alert, Suppression]], int]:
-        engine = turn.engine
-        found = engine.newest(limit, turn.now_ns)
-        return [(one, engine.suppression(one.id, turn.now_ns)) for one in found], len(engine)
+        engine, now_ns = turn.engine, turn.now_ns
+        found = _urgent(turn, limit)
+        known = {one.id for one in found}
+        found += [one for one in engine.newest(limit, now_ns) if one.id not in known]
+        shown = found[:limit]
+        return [(one, engine.suppression(one.id, now_ns)) for one in shown], len(engine)
 
     return lambda limit: reading.alerting.asked(lambda turn: work(turn, limit))
+
+
+def _urgent(turn: Turn, limit: int) -> list[Alert]:
+    """The *limit* urgent alerts that began last; of very many, of some of them."""
+    found = (
+        one
+        for word in URGENT
+        for one in turn.engine.find([Matcher("severity", "=", word)], turn.now_ns)
+    )
+    return nlargest(limit, islice(found, URGENT_MAX), key=lambda one: one.starts_ns)
 
 
 def shown(reading: Reading) -> Callable[[Sequence[Alert]], list[dict[str, Any]]]:

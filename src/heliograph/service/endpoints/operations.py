@@ -62,6 +62,9 @@ def endpoints(have: Operations) -> list[Endpoint]:
     async def stylesheet(_: Request) -> Response:
         return Response(first_page.stylesheet(), media_type="text/css; charset=utf-8")
 
+    async def script(_: Request) -> Response:
+        return Response(first_page.script(), media_type="text/javascript; charset=utf-8")
+
     own = [
         Endpoint("GET", "/healthz", "open", "The process is alive.", healthz),
         Endpoint("GET", "/readyz", "open", "Whether traffic should come here.", readyz),
@@ -71,7 +74,11 @@ def endpoints(have: Operations) -> list[Endpoint]:
         Endpoint("GET", "/v1/openapi.json", "view", "This document.", described),
         Endpoint("GET", "/", "view", "The first page.", page, returns="HTML"),
         Endpoint("GET", "/static/heliograph.css", "open", "Styles.", stylesheet, returns="CSS"),
-    ]
+        Endpoint(
+            "GET", "/static/heliograph.js", "open", "What keeps pages new.", script,
+            returns="JavaScript",
+        ),
+    ]  # fmt: skip
     return own
 
 

@@ -108,7 +108,7 @@ class _Bound:
             have.backpressure.check()
             body = await read_body(request, have.around)
             have.meters.received_bytes.add(len(body), protocol)
-            taken = await have.executors.lines(lambda: read(body, encoding))
+            taken = await have.executors.bodies(lambda: read(body, encoding))
         except Refused as refused:
             have.meters.rejected.add(1, protocol, refused.code)
             raise

@@ -152,11 +152,12 @@ async def _posted(request: Request, reading: Reading) -> Response:
         taking.backpressure.check()
         body = await read_body(request, reading.around)
         meters.received_bytes.add(len(body), RECORDS)
-        read = await reading.executors.lines(lambda: _read(body, encoding, taking))
+        read = await reading.executors.bodies(lambda: _read(body, encoding, taking))
         if read.payloads:
             samples = await taking.ingest.awaited(lambda: _append(read, taking))
             meters.received.add(samples.batch.count, RECORDS, "samples")
             meters.rejected.add(samples.refused, RECORDS, "series_limit")
+            meters.rejected.add(samples.out_of_range, RECORDS, "counter_range")
     except Refused as error:
         meters.rejected.add(1, RECORDS, error.code)
         raise

@@ -11,7 +11,13 @@ from heliograph.core.errors import Refused
 from heliograph.service import params, problem
 from heliograph.service.executors import Executors
 from heliograph.service.freshness import Reads
-from heliograph.service.http import Endpoint, Parameter, Surroundings, read_body
+from heliograph.service.http import (
+    Endpoint,
+    Parameter,
+    Surroundings,
+    header,
+    read_inflated,
+)
 from heliograph.service.meters import Meters
 from heliograph.service.usages import Counted, Usages
 from heliograph.store.state.usage import UsageCount
@@ -20,9 +26,12 @@ from heliograph.web import usage_page
 from heliograph.web.usage_page import UsagePage
 
 USAGE = "usage"
-# A post's answer is the whole document while it is small; then, what the post changed of it.
+# A post's answer is the whole document while it is small and its sender may read; else, what the
+# post changed of it.
 ANSWER_COUNTS_MAX = 2000
 PAYLOADS_MAX = 100
+# Parameters of one form alone.
+_FLAT, _STRUCTURED = ("format",), ("builder", "name", "offset", "limit")
 _FORMATS: dict[str, tuple[str, Callable[[Any], str]]] = {
     "json": ("application/json", export.to_json),
     "prometheus": ("text/plain; version=0.0.4; charset=utf-8", export.to_prometheus),
@@ -101,10 +110,8 @@ class _Bound:
         self, request: Request, decode: Callable[[bytes], list[dict[str, Any]]]
     ) -> dict[str, Any]:
         using = self._with
-        body = await read_body(request, using.around)
-        using.meters.received_bytes.add(len(body), USAGE)
 
-        def take() -> Counted:
+        def take(body: bytes) -> Counted:
             payloads = decode(body)
             if len(payloads) > PAYLOADS_MAX:
                 raise Refused(
@@ -115,11 +122,14 @@ class _Bound:
             return counted
 
         try:
-            counted = await using.executors.control(take)
+            body = await read_inflated(request, using.around, payload.BODY_BYTES_MAX)
+            using.meters.received_bytes.add(len(body), USAGE)
+            counted = await using.executors.control(lambda: take(body))
         except Refused as refused:
             using.meters.rejected.add(1, USAGE, refused.code)
             raise
-        whole = using.usages.kept <= ANSWER_COUNTS_MAX
+        may_read = using.around.gate.allows(header(request, b"authorization"), "view")
+        whole = may_read and using.usages.kept <= ANSWER_COUNTS_MAX
         return await using.executors.read(
             lambda: using.usages.flat(None if whole else counted.ids)
         )
@@ -128,13 +138,16 @@ class _Bound:
         """Counts, flat or structured."""
 
         def found() -> Response:
-            names = ("form", "format", "builder", "name", "offset", "limit")
-            params.known(request, names)
+            params.known(request, ("form", *_FLAT, *_STRUCTURED))
             form = params.text(request, "form") or "flat"
-            if form == "structured":
-                return self._structured(request)
-            if form != "flat":
+            if form not in {"flat", "structured"}:
                 raise Refused(f"{form[:40]!r} is none of flat, structured", field="form")
+            structured = form == "structured"
+            for name in _FLAT if structured else _STRUCTURED:
+                if name in request.query_params:
+                    raise Refused(f"{name} is not of the {form} form", field=name)
+            if structured:
+                return self._structured(request)
             name = params.text(request, "format") or "json"
             if name not in _FORMATS:
                 known = ", ".join(_FORMATS)

@@ -182,7 +182,8 @@ class _Bound:
         )
         name = whose.workloads[0] if whose.workloads else ""
         try:
-            await asyncio.wrap_future(self._with.reporting.append(reported, whose.pod_uid))
+            appended, no_room = self._with.reporting.append(reported, whose.pod_uid)
+            await asyncio.wrap_future(appended)
         except HeliographError:
             meters.wandb_metrics_errors.add(len(reported.steps), name)
             raise
@@ -191,11 +192,12 @@ class _Bound:
         meters.received.add(len(reported.steps), WANDB, "steps")
         meters.wandb_metrics_stored.add(len(reported.steps), name)
         meters.dropped.add(reported.left_out, "wandb_values", "not_a_number")
+        meters.dropped.add(no_room, "wandb_values", "too_many_names")
         return {
             "message": MESSAGES[kind],
             "count": reported.points,
             "steps": len(reported.steps),
-            "left_out": reported.left_out,
+            "left_out": reported.left_out + no_room,
             **_counts(whose),
         }
 

@@ -26,7 +26,7 @@ from heliograph.store.state.wandb_runs import WandbRun
 # What is said of a run in a list, of all that it says of itself.
 _SHOWN = (
     *("name", "group", "job_type", "program", "host", "tags", "notes", "exit_code"),
-    *("uploaded_files", "dropped_files", "dropped_bytes", "left_out"),
+    *("uploaded_files", "dropped_files", "dropped_bytes", "dropped_values", "left_out"),
 )
 _FILTERS = ("project", "state")
 _DETAILS = ("config", "summary", "metadata", "packages", "commit", "repo", "sweep")
@@ -73,7 +73,8 @@ class _Bound:
         def found() -> Response:
             params.known(request, (*_FILTERS, "offset", "limit"))
             offset, limit = params.page(request, self._of.list_max)
-            project, state = (params.text(request, name) or None for name in _FILTERS)
+            project = params.text(request, "project") or None
+            state = params.choice(request, "state", ("", *wandb_runs.STATES), "") or None
             runs, total = self._of.state.read(
                 lambda tx: wandb_runs.page(
                     tx, project=project, state=state, offset=offset, limit=limit

@@ -1,32 +1,37 @@
 """Workloads: the list, one with its pods and runs, its training rows, checkpoints and timeline."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from heliograph.core import duration, instant
+from heliograph.core import instant
 from heliograph.core.clock import Clock
-from heliograph.core.errors import Refused
 from heliograph.core.owner import Hold, Pod, Workload
 from heliograph.core.record import Record
-from heliograph.service import params, problem, trainings
+from heliograph.service import params, problem, training_page, trainings
 from heliograph.service.frameworks import Frameworks
 from heliograph.service.freshness import Reads
 from heliograph.service.http import Endpoint, Parameter
 from heliograph.service.owners import Owners
+from heliograph.service.standing import standing
 from heliograph.service.timeline import Timeline
 from heliograph.service.trainings import Present, Row, Trainings
 from heliograph.store.records.protocol import RecordStore, query_all
-from heliograph.store.state import owners_list
+from heliograph.store.state import owners_list, recent_training
 from heliograph.store.state.state import State
 from heliograph.training.checkpoints import Checkpoint
 from heliograph.training.runs import Run
+from heliograph.workloads.directory import Directory, alive
 
 T = TypeVar("T")
 
 PODS_SHOWN_MAX = 1000
+# A workload that said something so lately trains.
+TRAINS_NS = 15 * 60 * 10**9
+# Of more workloads, those heard of first are not ordered by their age.
+ORDERED_MAX = 10_000
 CHECKPOINT_TYPES = ("checkpoint_save_start", "checkpoint_save_end", "checkpoint_load")
 _PAGING = (Parameter("offset", "first item"), Parameter("limit", "items, at most 1000"))
 _SPAN = (Parameter("start", "instant"), Parameter("end", "instant, exclusive"))
@@ -68,9 +73,9 @@ def endpoints(have: Workloads) -> list[Endpoint]:
             bound.training,
             (
                 Parameter("run", "serial or id; all runs by default"),
-                Parameter("field", "only these fields; may be repeated", repeated=True),
+                Parameter("field", "rows that have it, without others; repeatable", repeated=True),
                 *_SPAN,
-                Parameter("every", "each N-th iteration, or one row per duration (30s)"),
+                Parameter("every", "the last row of each N iterations, or one per duration (30s)"),
                 *_PAGING,
             ),
         ),
@@ -86,8 +91,35 @@ def endpoints(have: Workloads) -> list[Endpoint]:
 
 
 def newest(have: Workloads) -> Callable[[int], tuple[Sequence[Mapping[str, Any]], int]]:
-    """A function of a limit: the newest workloads as the list shows them, and how many there are."""
-    return lambda limit: _Bound(have).found({}, 0, limit)
+    """A function of a limit: workloads as the list shows them, those that train now before those
+    that run and these before the rest, each newest first; and how many there are."""
+
+    def found(limit: int) -> tuple[list[dict[str, Any]], int]:
+        directory, now_ns = have.owners.directory(), have.clock.now_ns()
+        newest, pods = have.state.read(
+            lambda tx: (
+                recent_training.newest_first(tx, ORDERED_MAX),
+                recent_training.pods_since(tx, now_ns - TRAINS_NS),
+            )
+        )
+        training = [directory.pods[uid] for uid in pods if uid in directory.pods]
+        trains = _uids(directory, training)
+        runs = _uids(directory, (pod for pod in directory.pods.values() if alive(pod, now_ns)))
+        ordered = sorted(
+            dict.fromkeys([*newest, *sorted(trains)]),
+            key=lambda uid: 0 if uid in trains else 1 if uid in runs else 2,
+        )
+        known = [directory.workloads[uid] for uid in ordered if uid in directory.workloads]
+        bound = _Bound(have)
+        return [bound.summary(one) for one in known[:limit]], len(directory.workloads)
+
+    return found
+
+
+def _uids(directory: Directory, pods: Iterable[Pod]) -> set[str]:
+    """The workloads that *pods* are of, and those above."""
+    direct = {pod.workload_uid for pod in pods if pod.workload_uid}
+    return {one.uid for uid in direct for one in directory.ancestors(uid)}
 
 
 class _Bound:
@@ -103,7 +135,7 @@ class _Bound:
         items, total = self._have.state.read(
             lambda tx: owners_list.list_workloads(tx, **chosen, offset=offset, limit=limit)
         )
-        return [self._summary(workload) for workload in items], total
+        return [self.summary(workload) for workload in items], total
 
     async def listed(self, request: Request) -> Response:
         """Workloads with their present state."""
@@ -132,14 +164,13 @@ class _Bound:
             uid, run = request.path_params["uid"], params.text(request, "run")
             start_ns, end_ns = _span(request)
             offset, limit = params.page(request, self._have.list_max)
-            given = request.query_params.getlist("field")
-            fields = frozenset(name for some in given for name in some.split(","))
-            keep = _every(params.text(request, "every"))
+            fields = training_page.names(request.query_params.getlist("field"))
+            keep = training_page.every(params.text(request, "every"))
             trainings.workload_or_404(self._have.owners.directory(), uid)
             rows, more = self._have.trainings.rows(uid, run, start_ns=start_ns, end_ns=end_ns)
-            rows = keep(rows)
+            rows = keep(training_page.having(rows, fields))
             content = {
-                "items": [_row(row, fields) for row in rows[offset : offset + limit]],
+                "items": [_row(row) for row in rows[offset : offset + limit]],
                 "total": len(rows),
                 "offset": offset,
                 "limit": limit,
@@ -184,7 +215,8 @@ class _Bound:
         pods = self._have.trainings.pods(uid)
         return query_all(self._have.records, streams=[pod.uid for pod in pods], types=types)
 
-    def _summary(self, workload: Workload) -> dict[str, Any]:
+    def summary(self, workload: Workload) -> dict[str, Any]:
+        """One workload as the list has it."""
         directory = self._have.owners.directory()
         now_ns = self._have.clock.now_ns()
         pods = self._have.trainings.pods(workload.uid)
@@ -195,7 +227,7 @@ class _Bound:
             for hold in directory.holds_of_pod(pod.uid)
             if hold.start_ns <= now_ns and (hold.end_ns is None or hold.end_ns > now_ns)
         ]
-        present = self._have.trainings.present(workload.uid)
+        present = standing(self._have.state, self._have.trainings, workload.uid)
         return {
             **workload._asdict(),
             "root_uid": directory.root_uid(workload.uid),
@@ -209,7 +241,7 @@ class _Bound:
         trainings.workload_or_404(directory, uid)
         pods = self._have.trainings.pods(uid)
         return {
-            **self._summary(directory.workloads[uid]),
+            **self.summary(directory.workloads[uid]),
             # Evidence is kept with what was started, which is the top of the ancestors.
             "framework": self._have.frameworks.document(directory.root_uid(uid)),
             "ancestors": [one._asdict() for one in directory.ancestors(uid)],
@@ -245,10 +277,7 @@ def _run(run: Run) -> dict[str, Any]:
     }
 
 
-def _row(row: Row, fields: frozenset[str]) -> dict[str, Any]:
-    values: Mapping[str, Any] = row.row.fields
-    if fields:
-        values = {name: value for name, value in values.items() if name in fields}
+def _row(row: Row) -> dict[str, Any]:
     return {
         "at": instant.text_of(row.row.at_ns),
         "run": row.run,
@@ -258,7 +287,7 @@ def _row(row: Row, fields: frozenset[str]) -> dict[str, Any]:
         "rank_group": row.row.rank_group,
         "pod_uid": row.row.pod_uid,
         "framework": row.row.framework,
-        "fields": values,
+        "fields": row.row.fields,
     }
 
 
@@ -292,31 +321,3 @@ def _span(request: Request) -> tuple[int, int]:
         params.instant_ns(request, "start", instant.AT_NS_MIN),
         params.instant_ns(request, "end", instant.AT_NS_MAX),
     )
-
-
-def _every(text: str) -> Callable[[list[Row]], list[Row]]:
-    """What thins rows: each N-th iteration, or the first row of each window and series."""
-    if not text:
-        return list
-    if text.isascii() and text.isdigit() and int(text[:18]) > 0:
-        number = int(text[:18])
-        return lambda rows: [row for row in rows if (row.row.iteration or 0) % number == 0]
-    try:
-        width_ns = duration.parse(text)
-    except ValueError as error:
-        raise Refused(str(error), field="every") from error
-    if width_ns <= 0:
-        raise Refused("every must be greater than 0", field="every")
-
-    def thinned(rows: list[Row]) -> list[Row]:
-        seen: set[tuple[object, ...]] = set()
-        kept = []
-        for row in rows:
-            key = (row.run, row.row.pod_uid, row.row.source, row.row.rank_group)
-            window = (*key, row.row.at_ns // width_ns)
-            if window not in seen:
-                seen.add(window)
-                kept.append(row)
-        return kept
-
-    return thinned

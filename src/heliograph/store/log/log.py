@@ -7,6 +7,7 @@ of the file before may have lost.
 
 import contextlib
 import errno
+from collections.abc import Callable
 from pathlib import Path
 
 from msgspec import Struct
@@ -215,11 +216,20 @@ class Log:
         """A consumer that has had everything up to *after*."""
         return Reader(self._catalogue, self._table, after)
 
-    def wait(self, after: int, *, timeout_s: float) -> bool:
-        """Block until a frame after *after* is committed; False when *timeout_s* passed first."""
-        changed = self._catalogue.changed
-        with changed:
-            return changed.wait_for(lambda: self._catalogue.end > after, timeout_s)
+    def wait(
+        self, after: int, *, timeout_s: float, unless: Callable[[], bool] = lambda: False
+    ) -> bool:
+        """Block until a frame after *after* is committed; False when *timeout_s* passed first, or it
+        is not waited for any more: *unless*, which is asked after each `nudge`."""
+        catalogue = self._catalogue
+        with catalogue.changed:
+            catalogue.changed.wait_for(lambda: catalogue.end > after or unless(), timeout_s)
+            return catalogue.end > after
+
+    def nudge(self) -> None:
+        """Have those who wait ask whether they still do."""
+        with self._catalogue.changed:
+            self._catalogue.changed.notify_all()
 
     def counts(self, *, after: int, through: int) -> Counts:
         """Entries in the frames *after* < sequence ≤ *through* that are still on disk, and in

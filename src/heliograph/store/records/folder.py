@@ -169,6 +169,11 @@ class RecordFolder:
         paths = [self._path(day) for day in self._days] + list(_aside_in(self._folder).values())
         return sum(sqlite_file.size_of(path) for path in paths)
 
+    def day_bytes(self) -> dict[int, int]:
+        """Bytes on disk of each day that may go, that is of all but the newest."""
+        dated = sorted(self._days - {days.OTHER})[:-1]
+        return {day: sqlite_file.size_of(self._path(day)) for day in dated}
+
     def close(self) -> None:
         """Close every file."""
         with self._writing:

@@ -7,6 +7,7 @@ Why partitions: forgetting a day is DROP TABLE, whatever it holds. They are made
 record comes, under an advisory lock, so that two replicas may write.
 """
 
+import threading
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -65,6 +66,8 @@ class RecordTable:
         self._writer, self._readers = writer, readers
         self._clock = clock
         self._days: frozenset[int] = frozenset()
+        # Of `_days`, which several threads change.
+        self._changing = threading.Lock()
         self.counts: Counter[str] = Counter()
 
     @classmethod
@@ -103,7 +106,8 @@ class RecordTable:
                 fresh |= new
                 if day == days.OTHER:
                     self.counts["other"] += len(new)
-                self._days |= {day}
+                with self._changing:
+                    self._days |= {day}
         return [record for id_, record in by_id.items() if id_ in fresh]
 
     def query(self, **filters: Any) -> search.Page:
@@ -138,7 +142,7 @@ class RecordTable:
 
     def retain(self, *, floor_ns: int, bytes_max: int) -> None:
         """As `RecordFolder.retain`."""
-        floor_day = days.of(floor_ns)
+        floor_day, before = days.of(floor_ns), self._days
         with seam.translated("records"), self._writer.begin() as tx:
             held = _partitions(tx)
             left = sum(held.values())
@@ -154,7 +158,9 @@ class RecordTable:
                 expired, dropped = _retain_other(tx, floor_ns)
                 self.counts["other_expired"] += expired
                 self.counts["other_dropped"] += dropped
-        self._days = frozenset(held)
+        with self._changing:
+            # What was appended meanwhile need not be among what we saw.
+            self._days = frozenset(held) | (self._days - before)
 
     def size_bytes(self) -> int:
         """Bytes of all partitions with their indexes."""

@@ -8,6 +8,7 @@
 One thread appends and seals, one maintains, any number read, all at once.
 """
 
+import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
@@ -248,7 +249,25 @@ class SegmentStore:
         try:
             return self._maintained(cuts, dirty)
         except OSError as error:
+            self._drop_expired()
             raise Unavailable(f"cannot maintain segments: {error}") from error
+
+    def too_old_in_head(self) -> int:
+        """Samples of the head that `seal` would leave out, since they are older than anything kept."""
+        view = self._catalogue.view
+        return sum(
+            int((batch.at_ns < view.hour_floor_ns).sum())
+            for head in view.heads
+            for batch in head.batches()
+        )
+
+    def _drop_expired(self) -> None:
+        """Let go of the files of which nothing is kept any more: that needs no room, and makes some."""
+        floor_ns = floors.hour_target_ns(self._retention, self._believed_ns())
+        expired = [name for name in self._catalogue.view.files if name.end_ns <= floor_ns]
+        with contextlib.suppress(OSError):
+            self._catalogue.publish(removed=expired)
+            self._counts["expired_files"] += len(expired)
 
     def _maintained(self, cuts: CutsOf, dirty: Sequence[tuple[int, int]]) -> Maintained:
         catalogue = self._catalogue

@@ -3,6 +3,8 @@
 A route's document holds its channels' secrets and is read by `load` alone, for the engine. What
 is shown is another column, which the service fills with its secrets taken out: no list and no
 single look-up reads the document, so none can show it.
+
+A route that is removed while its channels are owed something stays, at the place GONE, for `load`.
 """
 
 from typing import Any, NamedTuple
@@ -14,6 +16,7 @@ from heliograph.store.state.columns import Bytes, Int64, KeyText, metadata
 
 ROUTES_MAX = 500
 LIMIT_MAX = 1000
+GONE = -1
 DOCUMENT_BYTES_MAX = 256 * 1024
 
 ROUTES = Table(
@@ -42,7 +45,8 @@ class RouteShown(NamedTuple):
 
 
 class RouteKept(NamedTuple):
-    """A route as the engine needs it; *document* is JSON with secrets: never to be answered."""
+    """A route as the engine needs it; *document* is JSON with secrets: never to be answered. At GONE
+    there is no such route any more."""
 
     id: str
     position: int
@@ -63,7 +67,7 @@ def create(
     """
     _check(document)
     there, last = tx.execute(
-        select(func.count(), func.max(_C.position)).select_from(ROUTES)
+        select(func.count(), func.max(_C.position)).where(_C.position > GONE)
     ).one()
     if there >= ROUTES_MAX:
         raise Refused(f"{there} routes, limit {ROUTES_MAX}", code="limit", status=409)
@@ -95,6 +99,17 @@ def replace(
     """Keep another document for *route_id*, where it was. Refused: 404, 413."""
     _check(document)
     values = {"document": document, "shown": shown, "updated_ns": now_ns}
+    there = (_C.id == route_id) & (_C.position > GONE)
+    if not tx.execute(ROUTES.update().where(there).values(values)).rowcount:
+        raise _unknown(route_id)
+
+
+def keep(tx: Connection, route_id: str, document: bytes, *, gone: bool) -> None:
+    """Keep another document for *route_id* and nothing else; *gone*: there is no such route from now
+    on. Refused (404) where there is none."""
+    values: dict[str, Any] = {"document": document}
+    if gone:
+        values |= {"position": GONE, "shown": b"{}"}
     if not tx.execute(ROUTES.update().where(_C.id == route_id).values(values)).rowcount:
         raise _unknown(route_id)
 
@@ -107,7 +122,7 @@ def remove(tx: Connection, route_id: str) -> None:
 
 def one(tx: Connection, route_id: str) -> RouteShown:
     """The route *route_id*, without secrets. Refused (404) where there is none."""
-    row = tx.execute(_shown().where(_C.id == route_id)).first()
+    row = tx.execute(_shown().where(_C.id == route_id, _C.position > GONE)).first()
     if row is None:
         raise _unknown(route_id)
     return RouteShown(*row)
@@ -116,13 +131,16 @@ def one(tx: Connection, route_id: str) -> RouteShown:
 def page(tx: Connection, *, offset: int = 0, limit: int = 50) -> tuple[list[RouteShown], int]:
     """One page of the routes in the order in which they are tried, without secrets, and how many
     there are in all."""
-    total = tx.execute(select(func.count()).select_from(ROUTES)).scalar_one()
-    wanted = _shown().order_by(*_ORDER).offset(offset).limit(max(0, min(limit, LIMIT_MAX)))
+    count = select(func.count()).select_from(ROUTES).where(_C.position > GONE)
+    total = tx.execute(count).scalar_one()
+    wanted = _shown().where(_C.position > GONE).order_by(*_ORDER)
+    wanted = wanted.offset(offset).limit(max(0, min(limit, LIMIT_MAX)))
     return [RouteShown(*row) for row in tx.execute(wanted)], total
 
 
 def load(tx: Connection) -> list[RouteKept]:
-    """Every route in the order in which they are tried, with secrets: at most `ROUTES_MAX`."""
+    """Every route in the order in which they are tried, with secrets: at most `ROUTES_MAX`, and
+    before them those that are gone."""
     wanted = select(_C.id, _C.position, _C.document).order_by(*_ORDER)
     return [RouteKept(*row) for row in tx.execute(wanted)]
 

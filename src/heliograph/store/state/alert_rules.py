@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 from sqlalchemy import Column, Connection, Index, Table, func, select
 
 from heliograph.core.errors import Refused
-from heliograph.store.state import rule_states
 from heliograph.store.state.columns import Bytes, Int64, KeyText, metadata
 
 RULES_MAX = 2000
@@ -56,26 +55,21 @@ def create(tx: Connection, rule: RuleRow) -> None:
     tx.execute(RULES.insert(), _values(rule))
 
 
-def replace(tx: Connection, rule: RuleRow, *, forget: bool = True) -> None:
-    """Keep *rule* in place of the one with its id, but for `created_ns` and `created_by`; *forget*
-    what the old one remembered. Refused as `create`, and 404 where there is none."""
+def replace(tx: Connection, rule: RuleRow) -> None:
+    """Keep *rule* in place of the one with its id, but for `created_ns` and `created_by`. What the
+    old one remembers stays (`rule_states`). Refused as `create`, and 404 where there is none."""
     _check(tx, rule)
     values = _values(rule)
     for name in ("id", "created_ns", "created_by"):
         del values[name]
     if not tx.execute(RULES.update().where(_C.id == rule.id).values(values)).rowcount:
         raise _unknown(rule.id)
-    if forget:
-        rule_states.forget(tx, [rule.id])
 
 
-def remove(tx: Connection, rule_id: str, *, forget: bool = True) -> None:
-    """Forget the rule *rule_id*, and what it remembered if *forget*. Refused (404) where there is
-    none."""
+def remove(tx: Connection, rule_id: str) -> None:
+    """Forget the rule *rule_id*, but for what it remembers. Refused (404) where there is none."""
     if not tx.execute(RULES.delete().where(_C.id == rule_id)).rowcount:
         raise _unknown(rule_id)
-    if forget:
-        rule_states.forget(tx, [rule_id])
 
 
 def load(tx: Connection) -> list[RuleRow]:

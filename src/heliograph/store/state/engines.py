@@ -7,6 +7,7 @@ checkpoints; readers open the file read-only and cannot.
 
 import sqlite3
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -76,6 +77,8 @@ def postgresql(url: URL, *, size: int, more: int, options: dict[str, Any]) -> En
     given = [wanted] if isinstance(wanted, str) else list(wanted)
     limits = f"-c statement_timeout={STATEMENT_MS_MAX} -c lock_timeout={STATEMENT_MS_MAX}"
     try:
+        # It imports the driver, which a site without PostgreSQL need not have.
+        patience = import_module("heliograph.store.state.patience")
         engine = create_engine(
             url.difference_update_query(["options"]),
             pool_size=size,
@@ -91,6 +94,11 @@ def postgresql(url: URL, *, size: int, more: int, options: dict[str, Any]) -> En
         raise ConfigError(
             "state.url: PostgreSQL needs its driver: pip install 'heliograph[postgres]'"
         ) from error
+    event.listen(
+        engine,
+        "do_connect",
+        lambda _dialect, _record, args, named: patience.Connection.connect(*args, **named),
+    )
     event.listen(engine, "before_cursor_execute", _say_format)
     return engine.execution_options(**options)
 

@@ -41,18 +41,11 @@ class Partial(NamedTuple):
     at_ns: int
 
 
-class Dropped(NamedTuple):
-    """What the bounds cost: *cut* texts were too long, *evicted* beginnings were too many."""
-
-    cut: int = 0
-    evicted: int = 0
-
-
-def put(tx: Connection, partials: Sequence[Partial]) -> Dropped:
+def put(tx: Connection, partials: Sequence[Partial]) -> None:
     """Keep *partials* (at most `BATCH_MAX`), each in place of what its stream had before."""
     assert len(partials) <= BATCH_MAX
     if not partials:
-        return Dropped()
+        return
     rows = [p._replace(text=p.text[:TEXT_CHARS_MAX])._asdict() for p in partials]
     row = insert(tx, PARTIALS)
     tx.execute(
@@ -62,8 +55,7 @@ def put(tx: Connection, partials: Sequence[Partial]) -> Dropped:
         ),
         rows,
     )
-    cut = sum(len(p.text) > TEXT_CHARS_MAX for p in partials)
-    return Dropped(cut, _evict(tx))
+    _evict(tx)
 
 
 def delete(tx: Connection, keys: Sequence[tuple[str, str, str]]) -> None:
@@ -85,12 +77,12 @@ def load_all(tx: Connection) -> list[Partial]:
     return [Partial(*row) for row in tx.execute(wanted)]
 
 
-def _evict(tx: Connection) -> int:
+def _evict(tx: Connection) -> None:
     count: int = tx.execute(select(func.count()).select_from(PARTIALS)).scalar_one()
     if count <= PARTIALS_MAX:
-        return 0
+        return
     c = PARTIALS.c
     oldest = (
         select(c.pod_uid, c.container, c.stream).order_by(c.at_ns).limit(count - PARTIALS_MAX)
     )
-    return tx.execute(PARTIALS.delete().where(_KEY.in_(oldest))).rowcount
+    tx.execute(PARTIALS.delete().where(_KEY.in_(oldest)))

@@ -71,9 +71,3 @@ def load(tx: Connection) -> list[StateRow]:
     """Every state."""
     rows = tx.execute(select(_C.rule_id, _C.key, _C.state))
     return [StateRow(row.rule_id, row.key, bytes(row.state)) for row in rows]
-
-
-def forget(tx: Connection, rule_ids: Sequence[str]) -> None:
-    """Forget the states of *rule_ids* (at most `BATCH_MAX`)."""
-    assert len(rule_ids) <= BATCH_MAX
-    tx.execute(STATES.delete().where(_C.rule_id.in_(rule_ids)))

@@ -10,9 +10,12 @@ What a damaged file costs: what was committed after the hourly copy, except what
 holds, which is applied again from the copy's own cursors. Without a copy the state begins empty.
 """
 
+import errno
 import logging
 import os
+import shutil
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -34,27 +37,41 @@ def create_private(path: Path) -> None:
         sync_folder(path.parent)
 
 
-def copy(path: Path, target: Path) -> None:
+def copy(path: Path, target: Path, *, on_damage: Callable[[], None] = lambda: None) -> None:
     """Copy the database *path*, in use or not, to *target*: complete and on disk, or not there.
 
-    One snapshot; writers go on meanwhile. Unavailable when the medium is full.
+    One snapshot; writers go on meanwhile. Unavailable when the medium is full, and when *path* is
+    damaged, which is told first.
     """
     fresh = target.with_name(target.name + ".new")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         fresh.unlink(missing_ok=True)
+        _find_room(path.stat().st_size, target.parent)
         create_private(fresh)
         with (
             closing(sqlite3.connect(read_only_uri(path), uri=True)) as source,
             closing(sqlite3.connect(fresh)) as copied,
         ):
             source.backup(copied)
+        if not _sound(fresh, thorough=True):
+            # The older copy may be the last that is whole.
+            on_damage()
+            raise sqlite3.DatabaseError("it is damaged, and was not copied")
         _sync(fresh)
         fresh.replace(target)
         sync_folder(target.parent)
     except (OSError, sqlite3.Error) as error:
         fresh.unlink(missing_ok=True)
         raise Unavailable(f"{target}: {error}") from error
+
+
+def copied_ns(path: Path) -> int | None:
+    """When the hourly copy of the database *path* was made; None when there is none."""
+    try:
+        return (path.parent / BACKUP_FOLDER / path.name).stat().st_mtime_ns
+    except OSError:
+        return None
 
 
 def mark_damaged(path: Path) -> None:
@@ -147,6 +164,12 @@ def _sound(path: Path, *, thorough: bool) -> bool:
         if seam.damaged(error):
             return False
         raise Unavailable(f"{path}: {error}") from error
+
+
+def _find_room(size_bytes: int, folder: Path) -> None:
+    # To fill the disk until it refuses would stop all others.
+    if shutil.disk_usage(folder).free < size_bytes:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _sync(path: Path) -> None:

@@ -164,17 +164,22 @@ class State:
         """Whether the state is a SQLite file, which `backup` can copy."""
         return self._path is not None
 
+    @property
+    def copied_ns(self) -> int | None:
+        """When the newest copy was made where `mend` would look; None when there is none."""
+        return None if self._path is None else sqlite_file.copied_ns(self._path)
+
     def backup(self, path: Path | None = None) -> None:
         """Copy the state, while it is in use, to *path* (default: where `mend` would look).
 
-        ConfigError on PostgreSQL, whose backup is its operator's. Unavailable: a full disk.
+        ConfigError on PostgreSQL, whose backup is its operator's. Unavailable: a full disk, or damage.
         """
         if self._path is None:
             raise ConfigError(
                 "the state is on PostgreSQL: its backup is the operator's (pg_dump, base backup)"
             )
         default = self._path.parent / sqlite_file.BACKUP_FOLDER / self._path.name
-        sqlite_file.copy(self._path, path or default)
+        sqlite_file.copy(self._path, path or default, on_damage=self._home.on_damage)
 
     def close(self) -> None:
         """Take no more work, finish what waits, close every connection. Twice is once."""
@@ -281,7 +286,7 @@ class _Home:
     damaged: bool = False
 
     def translated(self) -> AbstractContextManager[None]:
-        return seam.translated(self.name, self._on_damage)
+        return seam.translated(self.name, self.on_damage)
 
     def leave(self) -> None:
         """Close all, readers first: who closes last folds the write-ahead log in. Twice is once."""
@@ -291,7 +296,7 @@ class _Home:
             self.held.release()
             self.held = None
 
-    def _on_damage(self) -> None:
+    def on_damage(self) -> None:
         self.damaged = True
         if self.path is not None:
             sqlite_file.mark_damaged(self.path)
@@ -302,7 +307,8 @@ def _home(url: str | None, data_dir: Path, leaving: ExitStack) -> _Home:
     if url is not None:
         parsed = engines.parse_url(url)
         home = _Home(
-            name=f"state {parsed.render_as_string(hide_password=True)}",
+            # Without its query, which may hold a password too.
+            name=f"state {parsed.set(query={}).render_as_string(hide_password=True)}",
             writer=Writer(engines.postgresql_writer(parsed)),
             readers=engines.postgresql_readers(parsed),
         )
@@ -337,7 +343,7 @@ def _prepare(home: _Home, clock: Clock) -> str | None:
         return before
     if home.path is not None and before is not None:
         backups = home.path.parent / sqlite_file.BACKUP_FOLDER
-        sqlite_file.copy(home.path, backups / f"state-{before}.db")
+        sqlite_file.copy(home.path, backups / f"state-{before}.db", on_damage=home.on_damage)
     with home.translated():
         home.writer.transact(lambda tx: revisions.bring_to_head(tx, clock.now_ns()))
     return before

@@ -10,8 +10,8 @@ no row is in two. How they are written is in `training_adding`.
 """
 
 import heapq
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import chain
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain, groupby
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -24,12 +24,15 @@ from sqlalchemy import (
     Select,
     Table,
     and_,
+    case,
+    func,
+    literal,
     select,
 )
 from sqlalchemy import text as text_sql
 from sqlalchemy import values as sql_values
 
-from heliograph.core.training import TrainingRow
+from heliograph.core.training import TrainingRow, said
 from heliograph.store.state import batches, training_chunks
 from heliograph.store.state.columns import INT64_MAX, INT64_MIN, Bytes, Int64, KeyText, metadata
 from heliograph.store.state.training_chunks import NO_ITERATION, SPAN_NS_MAX, Chunk
@@ -68,8 +71,13 @@ _KEY = tuple(TRAINING.primary_key.columns)
 _STREAM = (_C.pod_uid, _C.source, _C.rank_group)
 
 
+# What a row is sorted by, of one place too.
+_Among = tuple[tuple[int, str, str, str, int], float, str]
+
+
 class Edge(NamedTuple):
-    """A training row without its fields: enough to say where runs begin and end."""
+    """A training row of whose fields only the progress is there: enough to say where runs begin and
+    end. Of several of one place each has its number, `nth`."""
 
     pod_uid: str
     source: str
@@ -78,6 +86,7 @@ class Edge(NamedTuple):
     iteration: int | None
     marker: str | None
     framework: str
+    fields: Mapping[str, Any]
 
 
 def rows(
@@ -91,9 +100,10 @@ def rows(
 ) -> list[TrainingRow]:
     """The first *limit* (≤ `READ_ROWS_MAX`) rows of *pod_uids* in `[start_ns, end_ns)`, by `order`.
 
-    *after* is the last row of the page before; its fields do not matter.
+    *after* is the last row of the page before.
     """
     limit = min(limit, READ_ROWS_MAX)
+    past = None if after is None else _among(after)
     if after is not None:
         start_ns = max(start_ns, after.at_ns)
     wanted = (
@@ -110,29 +120,49 @@ def rows(
         tx, wanted, pod_uids
     ):
         if len(found) >= 2 * limit:
-            found = sorted(found, key=order)[:limit]
+            found = _sorted(found)[:limit]
             if found[-1].at_ns < chunk_end_ns - SPAN_NS_MAX:
                 break
         for full in training_chunks.rows_of(heads, fields):
             row = TrainingRow(pod_uid, source, rank_group, *full)
-            if start_ns <= row.at_ns < end_ns and (after is None or order(row) > order(after)):
+            if start_ns <= row.at_ns < end_ns and (past is None or _is_past(row, past)):
                 found.append(row)
-    return sorted(found, key=order)[:limit]
+    return _sorted(found)[:limit]
 
 
 def edges(tx: Connection, pod_uids: Sequence[str], *, limit: int = EDGES_MAX) -> list[Edge]:
-    """The first *limit* rows of *pod_uids* without their fields, by `order`."""
+    """The first *limit* rows of *pod_uids* with their progress alone, by `order`."""
     found: list[Edge] = []
-    wanted = select(*_STREAM, _C.end_ns, _C.heads).order_by(_C.end_ns)
-    for pod_uid, source, rank_group, chunk_end_ns, heads in _of_pods(tx, wanted, pod_uids):
+    # Where no row names an epoch, fields tell nothing that heads do not.
+    epoch = literal(b"epoch", Bytes)
+    if tx.dialect.name == "postgresql":
+        found_at = func.position(epoch.op("IN")(_C.fields))
+    else:
+        found_at = func.instr(_C.fields, epoch)
+    fields_of = case((found_at > 0, _C.fields), else_=None)
+    wanted = select(*_STREAM, _C.end_ns, _C.heads, fields_of).order_by(_C.end_ns)
+    for pod_uid, source, rank_group, chunk_end_ns, heads, fields in _of_pods(
+        tx, wanted, pod_uids
+    ):
         if len(found) >= 2 * limit:
             found = sorted(found, key=order)[:limit]
             if found[-1].at_ns < chunk_end_ns - SPAN_NS_MAX:
                 break
         found += (
-            Edge(pod_uid, source, rank_group, *head) for head in training_chunks.heads_of(heads)
+            Edge(pod_uid, source, rank_group, *head, progress)
+            for head, progress in training_chunks.progress_of(heads, fields)
         )
-    return sorted(found, key=order)[:limit]
+    return _numbered(sorted(found, key=order)[:limit])
+
+
+def _numbered(edges: list[Edge]) -> list[Edge]:
+    """*edges*, in order, those of one place each with its number there."""
+    nth = 0
+    for n in range(1, len(edges)):
+        nth = nth + 1 if order(edges[n]) == order(edges[n - 1]) else 0
+        if nth:
+            edges[n] = edges[n]._replace(fields={**edges[n].fields, "nth": nth})
+    return edges
 
 
 def latest(tx: Connection, pod_uids: Sequence[str]) -> list[TrainingRow]:
@@ -159,9 +189,8 @@ def latest(tx: Connection, pod_uids: Sequence[str]) -> list[TrainingRow]:
                 if full.marker is None
             )
     last = {pod_uid: max(row.at_ns for row in of_pod) for pod_uid, of_pod in newest.items()}
-    return sorted(
-        (row for of_pod in newest.values() for row in of_pod if row.at_ns == last[row.pod_uid]),
-        key=order,
+    return _sorted(
+        row for of_pod in newest.values() for row in of_pod if row.at_ns == last[row.pod_uid]
     )
 
 
@@ -204,9 +233,32 @@ def _contents(chunk: Chunk) -> dict[str, Any]:
 
 
 def order(row: TrainingRow | Edge) -> tuple[int, str, str, str, int]:
-    """What rows are sorted by: event time, then pod, source, rank and iteration."""
+    """What rows are sorted by: event time, then pod, source, rank and iteration; then, of one place, by
+    epoch and what they say."""
     iteration = NO_ITERATION if row.iteration is None else row.iteration
     return row.at_ns, row.pod_uid, row.source, row.rank_group, iteration
+
+
+def _sorted(rows: Iterable[TrainingRow]) -> list[TrainingRow]:
+    """*rows* by `order`."""
+    found: list[TrainingRow] = []
+    # Few share their place: what the others say needs not be looked at.
+    for _, some in groupby(sorted(rows, key=order), key=order):
+        one, *more = some
+        found += sorted([one, *more], key=_among) if more else [one]
+    return found
+
+
+def _among(row: TrainingRow) -> _Among:
+    epoch = row.fields.get("epoch")
+    if not isinstance(epoch, int | float) or not epoch >= 0:
+        epoch = -1.0
+    return order(row), epoch, said(row)
+
+
+def _is_past(row: TrainingRow, past: _Among) -> bool:
+    place = order(row)
+    return place > past[0] or (place == past[0] and _among(row) > past)
 
 
 def _of_pods(tx: Connection, wanted: Select[Any], pod_uids: Sequence[str]) -> Iterator[Any]:

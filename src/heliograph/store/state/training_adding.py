@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
-from heliograph.core.training import TrainingRow, merged
+from heliograph.core.training import TrainingRow, merged, said
 from heliograph.store.state import batches, document, training_chunks, upsert
 from heliograph.store.state.columns import INT64_MAX
 from heliograph.store.state.training import TRAINING, WIDE
@@ -134,7 +134,7 @@ def _new_in(chunks: list[Fresh], found: Found, *, look: bool) -> list[Fresh] | N
             *(found.end_ns, found.end_iteration),
             *(found.heads, found.fields),
         ):
-            # A row is in one chunk only: none of the others can have its places.
+            # A row is in one chunk only: none of the others can have its rows.
             return [*chunks[:n], *chunks[n + 1 :]]
         if not look:
             return None
@@ -176,15 +176,17 @@ def _changes(
     name: Stream, part: Arranged, chunks: Iterable[Found]
 ) -> Iterator[Fresh | tuple[Any, ...]]:
     """The chunks that *part* makes beside *chunks*, and what it changes of these."""
-    left = {(row.at_ns, _iteration(row)): row for row in part.rows()}
+    left: dict[Place, dict[str, TrainingRow]] = {}
+    for row in part.rows():
+        left.setdefault((row.at_ns, _iteration(row)), {})[said(row)] = row
     for found in chunks:
-        there = training_chunks.places_of(found.heads)
-        again = {place: left.pop(place) for place in there if place in left}
-        chunk = _merged_in(again, found.heads, found.fields)
+        chunk = _merged_in(left, found.heads, found.fields)
         if chunk is not None:
             key = *name, found.end_ns, found.end_iteration
             yield (*chunk[2:], *key, found.heads, found.fields)
-    yield from fresh(list(left), list(left.values()), together=part.ordered)
+    places = [place for place, rows in left.items() for _ in rows]
+    rows = list(chain.from_iterable(rows.values() for rows in left.values()))
+    yield from fresh(places, rows, together=part.ordered, beside=True)
 
 
 def put(tx: Connection, change: Change) -> tuple[list[Added], list[Arranged]]:
@@ -271,16 +273,22 @@ def _covering_text(many: int, dialect: str, *, instants: bool) -> str:
     )
 
 
-def _merged_in(rows: Mapping[Place, TrainingRow], heads: bytes, fields: bytes) -> Chunk | None:
-    """The chunk of *heads* and *fields* with *rows* merged into what it has at their places; None
-    where that changes nothing."""
+def _merged_in(
+    left: Mapping[Place, dict[str, TrainingRow]], heads: bytes, fields: bytes
+) -> Chunk | None:
+    """The chunk of *heads* and *fields* with those of *left* merged into it that it has already, which
+    are taken out; None where that changes nothing."""
     opened = training_chunks.Opened(heads, fields)
     changed = False
     for n, place in enumerate(opened.places):
-        new = rows.get(place)
-        if new is None:
+        rows = left.get(place)
+        if not rows:
             continue
         there = opened.row(n)
+        one = next(iter(rows.values()))
+        new = rows.pop(said(one._replace(**there._asdict())), None)
+        if new is None:
+            continue
         # What comes again is the same, mostly, NaN too; but 1 and 1.0 are equal and not the same.
         same = there[2:4] == (new.marker, new.framework)
         if not same or document.encode(there.fields) != document.encode(new.fields):

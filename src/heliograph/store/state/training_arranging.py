@@ -10,11 +10,12 @@ one transaction. What is done with parts is in `training_adding`.
 """
 
 import operator
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from heliograph.core.training import TrainingRow, merged
+from heliograph.core.training import TrainingRow, merged, said
 from heliograph.kernels import row_chunks
 from heliograph.kernels.row_chunks import RowChunks
 from heliograph.store.state import document, text, training_chunks
@@ -138,19 +139,24 @@ def _arranged(stream: Stream, rows: Sequence[TrainingRow]) -> Iterator[Arranged]
     places = training_chunks.places(rows)
     ordered = len(places) >= IN_ORDER_MIN
     if not all(map(operator.lt, places, places[1:])):
-        ordered = _in_order(list(dict.fromkeys(places)))
-        rows = _once_each(places, rows)
+        held = _once_each(places, rows)
+        ordered = _in_order([place for place, _ in held])
+        rows = [held[name] for name in sorted(held)]
         places = training_chunks.places(rows)
     yield from _cut(stream, fresh(places, rows, together=ordered), ordered=ordered)
 
 
 def fresh(
-    places: Sequence[Place], rows: Sequence[TrainingRow], *, together: bool
+    places: Sequence[Place],
+    rows: Sequence[TrainingRow],
+    *,
+    together: bool,
+    beside: bool = False,
 ) -> list[Fresh]:
-    """*rows*, which stand at *places* in order, as chunks."""
+    """*rows*, which stand at *places* in order, as chunks; *beside* as `training_chunks.counted`'s."""
     made: list[Fresh] = []
     first = 0
-    for chunk, many in training_chunks.counted(places, rows, together=together):
+    for chunk, many in training_chunks.counted(places, rows, together=together, beside=beside):
         values = sum(row.marker is None for row in rows[first : first + many])
         made.append(Fresh(*chunk, many, values))
         first += many
@@ -172,13 +178,18 @@ def _cut(stream: Stream, chunks: Iterable[Fresh], *, ordered: bool) -> Iterator[
         yield Arranged(stream, ordered, some)
 
 
-def _once_each(places: Sequence[Place], rows: Sequence[TrainingRow]) -> list[TrainingRow]:
-    """*rows*, which stand at *places*, in their order, those of one place as one."""
-    held: dict[Place, TrainingRow] = {}
+def _once_each(
+    places: Sequence[Place], rows: Sequence[TrainingRow]
+) -> dict[tuple[Place, str], TrainingRow]:
+    """*rows*, which stand at *places*, each once, by what names it, as they came."""
+    shared = {place for place, many in Counter(places).items() if many > 1}
+    held: dict[tuple[Place, str], TrainingRow] = {}
     for place, row in zip(places, rows, strict=True):
-        there = held.get(place)
-        held[place] = row if there is None else merged(there, row)
-    return [held[place] for place in sorted(held)]
+        # Most are alone at their place: then what they say need not be told apart.
+        name = place, said(row) if place in shared else ""
+        there = held.get(name)
+        held[name] = row if there is None else merged(there, row)
+    return held
 
 
 def _in_order(places: Sequence[Place]) -> bool:

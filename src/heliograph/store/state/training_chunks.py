@@ -1,5 +1,7 @@
 """Training rows of one stream (pod, source, rank group) that came together, as one row of the table.
 
+Rows of one place are in any of its chunks, each once (`core.training.said`).
+
     heads    [[at_ns, …], [iteration, …], marker or [marker, …], framework or [framework, …]]
     fields   [[[name, …], …], [[which names, value, …], …]]
 
@@ -7,11 +9,13 @@ Both are `document` bytes. What is equal in all rows is there once, and names of
 once for all rows that have the same: a row of a dozen numbers takes some 120 bytes.
 """
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import repeat
 from typing import Any, NamedTuple
 
 from heliograph.core.errors import Refused
-from heliograph.core.training import TrainingRow
+from heliograph.core.training import TrainingRow, said
 from heliograph.store.state import document
 from heliograph.store.state.columns import INT64_MAX, INT64_MIN
 
@@ -19,6 +23,9 @@ ROWS_MAX = 64
 # What a chunk covers at most: who looks for an instant knows how far ahead its chunk can end.
 SPAN_NS_MAX = 3600 * 10**9
 NO_ITERATION = INT64_MIN
+# Fields that say how far a training is, beside the iteration.
+PROGRESS = ("epoch", "current_iteration", "target_iteration")
+_NOTHING: Mapping[str, Any] = {}
 
 Place = tuple[int, int]
 
@@ -45,7 +52,9 @@ class Full(NamedTuple):
 class Chunk(NamedTuple):
     """What is stored beside a stream's name.
 
-    end_ns, end_iteration   the place of the last row; it names the chunk within its stream
+    end_ns, end_iteration   the place of the last row, which names the chunk within its stream; where
+                            that is the end of another chunk too, a number of what the row says
+                            stands for the iteration
     start_ns                time of the first row
     value_ns                time of the last row that is no marker, None where all are
     """
@@ -59,7 +68,7 @@ class Chunk(NamedTuple):
 
 
 def places(rows: Sequence[TrainingRow] | Sequence[Full]) -> list[Place]:
-    """Where each of *rows* stands in its stream; no two rows share one. Refused outside 64 bits."""
+    """Where each of *rows* stands in its stream. Refused outside 64 bits."""
     *_, ats, iterations, _, _, _ = zip(*rows, strict=True)
     _within(ats, "at_ns")
     _within([one for one in iterations if one is not None], "iteration")
@@ -94,16 +103,23 @@ def chunks(
 
 
 def counted(
-    places: Sequence[Place], rows: Sequence[TrainingRow], *, together: bool = True
+    places: Sequence[Place],
+    rows: Sequence[TrainingRow],
+    *,
+    together: bool = True,
+    beside: bool = False,
 ) -> Iterator[tuple[Chunk, int]]:
-    """As `chunks`, each with the number of its rows."""
+    """As `chunks`, each with the number of its rows; *beside*: others may end at the same places."""
     first = 0
     while first < len(places):
         past = min(first + ROWS_MAX, len(places)) if together else first + 1
         horizon_ns = places[first][0] + SPAN_NS_MAX
         while places[past - 1][0] > horizon_ns:
             past -= 1
-        yield chunk(places[first:past], rows[first:past]), past - first
+        one, last = chunk(places[first:past], rows[first:past]), past - 1
+        if beside or (last > 0 and places[last - 1] == places[last]):
+            one = one._replace(end_iteration=_number(rows[last]))
+        yield one, past - first
         first = past
 
 
@@ -119,6 +135,14 @@ def chunk(places: Sequence[Place], rows: Sequence[TrainingRow] | Sequence[Full])
         document.encode(heads),
         document.encode(_by_names(fields)),
     )
+
+
+def _number(row: TrainingRow) -> int:
+    """What tells *row* from others of its stream and instant."""
+    told = repr((row.iteration, said(row)))
+    digest = hashlib.blake2b(told.encode(), digest_size=8).digest()
+    # The least of all stands for none.
+    return max(int.from_bytes(digest, "big", signed=True), INT64_MIN + 1)
 
 
 def _value_ns(ats: Sequence[int], markers: Sequence[str | None]) -> int | None:
@@ -141,6 +165,20 @@ def _by_names(
 def heads_of(stored: bytes) -> list[Head]:
     """The heads of a chunk, in order."""
     return list(map(Head, *_columns(stored)))
+
+
+def progress_of(heads: bytes, fields: bytes | None) -> Iterator[tuple[Head, Mapping[str, Any]]]:
+    """The heads of a chunk, in order, each with what of `PROGRESS` its row names; of no *fields*,
+    nothing."""
+    heads_of_rows = heads_of(heads)
+    if fields is None:
+        yield from zip(heads_of_rows, repeat(_NOTHING))
+        return
+    names, values = document.decode(fields)
+    # A row's values begin with which names it has.
+    where = [[(k, 1 + some.index(k)) for k in PROGRESS if k in some] for some in names]
+    for head, row in zip(heads_of_rows, values, strict=True):
+        yield head, {k: row[n] for k, n in where[row[0]]}
 
 
 def _columns(heads: bytes) -> tuple[list[int], list[int | None], list[str | None], list[str]]:

@@ -27,6 +27,7 @@ FORGET_MAX = 100
 
 RUNNING, FINISHED, FAILED = "running", "finished", "failed"
 PREEMPTED, SILENT = "preempted", "silent"
+STATES = (RUNNING, FINISHED, FAILED, PREEMPTED, SILENT)
 
 RUNS = Table(
     "wandb_runs",
@@ -140,20 +141,15 @@ def quiet(tx: Connection, before_ns: int, limit: int = FORGET_MAX) -> list[Wandb
     return [_run(row) for row in tx.execute(wanted)]
 
 
-def count(tx: Connection) -> int:
-    """How many runs there are."""
-    found: int = tx.execute(select(func.count()).select_from(RUNS)).scalar_one()
-    return found
-
-
-def forget_oldest(tx: Connection, keep: int) -> list[str]:
-    """Forget those beyond *keep* that were heard of longest ago, at most FORGET_MAX; their uids."""
+def forget_oldest(tx: Connection, keep: int, spared: str = "") -> list[str]:
+    """Forget those beyond *keep* that were heard of longest ago, at most FORGET_MAX, but never the run
+    *spared*; their uids."""
     total = tx.execute(select(func.count()).select_from(RUNS)).scalar_one()
     excess = min(total - keep, FORGET_MAX)
     if excess <= 0:
         return []
-    oldest = select(_C.uid).order_by(_C.heard_ns, _C.uid).limit(excess)
-    uids: Sequence[str] = tx.execute(oldest).scalars().all()
+    oldest = select(_C.uid).where(_C.uid != spared).order_by(_C.heard_ns, _C.uid)
+    uids: Sequence[str] = tx.execute(oldest.limit(excess)).scalars().all()
     tx.execute(RUNS.delete().where(_C.uid.in_(uids)))
     return list(uids)
 

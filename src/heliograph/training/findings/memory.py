@@ -81,7 +81,9 @@ _RAY = compiled(
     r"|\b[1-9]\d* Workers \(tasks / actors\) killed due to memory pressure \(OOM\)"
 )
 _KUBERNETES = compiled(
-    r"\b[Rr]eason['\"]?\s*[:=]\s*['\"]?OOMKilled\b|\b(?:was|been|got) OOMKilled\b|\bOOMKilled: "
+    r"\b[Rr]eason['\"]?\s*[:=]\s*['\"]?OOMKilled\b|\b(?:was|been|got) OOMKilled\b"
+    # A state's own words: `OOMKilled: false` of each container that did not.
+    r"|\bOOMKilled['\"]?(?:: |=)(?!['\"]?(?i:false|no|none|null|0)\b|\{)"
 )
 _ADVICE = compiled(
     r"\b(?:avoid|prevent|reduce|if you|in case of|might|may|could|help with|except|likely|"

@@ -57,8 +57,13 @@ _NAN = compiled(
     re.IGNORECASE,
 )
 _ADVICE = compiled(
-    r"\b(?:if|when|in case|check(?:ing)?|whether|skip(?:s|ping)?|avoid)\b[^:]*\Z", re.IGNORECASE
+    r"\b(?:if|when|in case|check(?:ing)?|whether|skip(?:s|ping)?|avoid|my|your|why|how)\b[^:]*\Z",
+    re.IGNORECASE,
 )
+# `loss is nan: False`, `found NaN in loss? no`: somebody looked.
+_DENIED = compiled(r"['\"]?\s*[:=?]\s*['\"]?(?:false|no|none|null|0)\b(?!\.\d)", re.IGNORECASE)
+# A trainer does not ask what to do.
+_ASKED = compiled(r"[^.!]*\b(?:what|how|why|should|can|is|does)\b[^.!]*\?\W*\Z", re.IGNORECASE)
 # The line of a program that would say it, as tracebacks show it.
 _CODE = compiled(
     r"(?:\braise [\w.]+\(|\bassert\b.{0,100}, ?|\b(?:print|warn|log\w*\.\w+)\()"
@@ -97,6 +102,8 @@ def read(text: str) -> Found | None:
         return None
     before = text[max(0, match.start() - 200) : match.start()]
     if _ADVICE.search(before) or _CODE.search(before):
+        return None
+    if _DENIED.match(text, match.end()) or _ASKED.match(text, match.end()):
         return None
     value = next(filter(None, (match[f"value{n}"] for n in ("", *range(2, 12)))), "nan")
     if "finite" in value.lower() and "nan" in text.lower():
