@@ -281,8 +281,7 @@ class Front(asyncio.Protocol):
         exchange = cast("Exchange", self._busy)
         if self._is_too_many(exchange):
             log.warning("too many connections, or requests in work")
-            self._refuse(503, b"Too many connections, or requests in work.")
-            self._end(exchange)
+            self._give_up(exchange, 503, b"Too many connections, or requests in work.")
         else:
             self._go_on(exchange, self._answered(Request(exchange.scope, exchange.receive)))
 
@@ -299,16 +298,17 @@ class Front(asyncio.Protocol):
             self._answer(exchange, response)
         except asyncio.CancelledError:
             # The server ends, and has waited for it long enough.
-            self._refuse(503, b"The service stops.")
-            self._end(exchange)
+            self._give_up(exchange, 503, b"The service stops.")
             raise
         finally:
             if not exchange.answered:
                 self._give_up(exchange)
 
-    def _give_up(self, exchange: Exchange) -> None:
-        """There is no answer: the server would not wait for it any longer."""
-        self._refuse(500, b"Internal Server Error")
+    def _give_up(
+        self, exchange: Exchange, status: int = 500, text: bytes = b"Internal Server Error"
+    ) -> None:
+        """There is no answer to *exchange* but that: the server would not wait for it any longer."""
+        self._refuse(status, text)
         self._end(exchange)
 
     def _is_too_many(self, exchange: Exchange) -> bool:

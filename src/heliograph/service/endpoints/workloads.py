@@ -98,7 +98,7 @@ def newest(have: Workloads) -> Callable[[int], tuple[Sequence[Mapping[str, Any]]
         directory, now_ns = have.owners.directory(), have.clock.now_ns()
         newest, pods = have.state.read(
             lambda tx: (
-                recent_training.newest_first(tx, ORDERED_MAX),
+                owners_list.newest(tx, ORDERED_MAX),
                 recent_training.pods_since(tx, now_ns - TRAINS_NS),
             )
         )

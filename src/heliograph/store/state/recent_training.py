@@ -7,7 +7,6 @@ from sqlalchemy import Connection, select
 from heliograph.core.training import TrainingRow
 from heliograph.store.state import training_chunks
 from heliograph.store.state.columns import INT64_MAX, INT64_MIN
-from heliograph.store.state.owners import WORKLOADS
 from heliograph.store.state.training import TRAINING
 from heliograph.store.state.training_chunks import SPAN_NS_MAX
 
@@ -51,10 +50,3 @@ def pods_since(tx: Connection, since_ns: int) -> list[str]:
     """Pods with rows at *since_ns* or later, of the newest ENDS_MAX chunks alone."""
     ends = select(_C.pod_uid).where(_C.end_ns >= since_ns).order_by(_C.end_ns.desc())
     return list(dict.fromkeys(tx.execute(ends.limit(ENDS_MAX)).scalars()))
-
-
-def newest_first(tx: Connection, limit: int) -> list[str]:
-    """The *limit* workloads that were heard of last, as the list of them has them: uids."""
-    c = WORKLOADS.c
-    ordered = select(c.uid).order_by(c.seen_ns.desc(), c.uid.desc()).limit(limit)
-    return list(tx.execute(ordered).scalars())
